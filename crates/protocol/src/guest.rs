@@ -1,0 +1,112 @@
+//! The conversation between the host daemon and the guest's PID 1, over [`crate::vsock::CONTROL`].
+//!
+//! ```text
+//! host                              guest
+//!  │ Hello ───────────────────────► │   both sides check the version
+//!  │ ◄─────────────────────── Hello │
+//!  │ ◄─── Phase, Engine, Publish …  │   as things happen
+//!  │ Published, Clock ────────────► │
+//!  │ PowerOff ────────────────────► │
+//!  │ ◄────────────────── PoweringOff│   then the stream ends
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::Version;
+use crate::port::{Outcome, Wanted};
+
+/// What the host says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToGuest {
+    /// The first message.
+    Hello(HostHello),
+    /// What became of the set of [`FromGuest::Publish`] with the same generation, entry by entry.
+    Published {
+        /// The generation answered.
+        generation: u64,
+        /// One outcome per wanted port, in the same order.
+        outcomes: Vec<Outcome>,
+    },
+    /// The host's clock; sent after connecting and whenever the host woke from sleep.
+    Clock {
+        /// Nanoseconds since 1970.
+        unix_nanos: u64,
+    },
+    /// Stop every container, sync, power off.
+    PowerOff,
+}
+
+/// What the host tells of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostHello {
+    /// The host daemon's protocol.
+    pub version: Version,
+    /// The host's clock, in nanoseconds since 1970.
+    pub unix_nanos: u64,
+    /// The host's path rules.
+    pub os: HostOs,
+    /// Host folders that containers may see.
+    pub shares: Vec<Share>,
+    /// The host's own subnets, which container networks avoid (`192.168.0.0/16`).
+    pub host_subnets: Vec<String>,
+    /// The user's `daemon.json`, as text; empty when there is none.
+    pub daemon_json: String,
+}
+
+/// Whose path rules a bind mount follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostOs {
+    /// Absolute paths start with `/`.
+    Linux,
+    /// As Linux; names usually differ not only by case.
+    Macos,
+    /// `C:\path`; names never differ only by case.
+    Windows,
+}
+
+/// One host folder that containers may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The folder as the host names it.
+    pub host: String,
+    /// The tag of the shared file system that carries it.
+    pub tag: String,
+}
+
+/// What the guest says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromGuest {
+    /// The first message.
+    Hello {
+        /// The guest's protocol.
+        version: Version,
+        /// The hash of the root image's inputs.
+        image: String,
+    },
+    /// A start-up phase of the guest ended.
+    Phase {
+        /// Its name, in the user's words.
+        name: String,
+        /// Since the kernel started, in microseconds.
+        ended_at: u64,
+    },
+    /// The engine came up or went down.
+    Engine {
+        /// Whether the Docker API answers.
+        up: bool,
+        /// How often it was started since boot.
+        starts: u32,
+    },
+    /// The complete set of ports that should be open on the host.
+    Publish {
+        /// Counts the sets.
+        generation: u64,
+        /// Every wanted port.
+        ports: Vec<Wanted>,
+    },
+    /// Containers are stopped and the data disk is synced: the machine ends now.
+    PoweringOff,
+}

@@ -1,0 +1,14 @@
+//! The vsock ports of the guest. The host connects, the guest listens: a guest can't open anything towards the
+//! host, so a container that reaches vsock still reaches nobody.
+
+/// Context id of the guest; one VM per host daemon, so one number serves.
+pub const GUEST_CID: u32 = 3;
+
+/// The conversation of [`crate::guest`]: one stream for the life of the VM.
+pub const CONTROL: u32 = 1024;
+
+/// The Docker API: one stream per client connection, plain bytes.
+pub const DOCKER_API: u32 = 1025;
+
+/// A published port: one stream per connection, opened by [`crate::port::Forward`].
+pub const FORWARD: u32 = 1026;

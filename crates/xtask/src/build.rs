@@ -1,0 +1,78 @@
+//! `cargo xtask build`: the programs, laid in `target/berth/`.
+//!
+//! Guest programs are static (glibc with `+crt-static`) and always built for an explicit target, so that the
+//! flag reaches neither build scripts nor procedural macros.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use crate::step::{cargo, programs_dir, step, workspace_root};
+
+/// What `cargo xtask build` takes.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only the guest programs.
+    #[arg(long)]
+    guest: bool,
+}
+
+const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Guest programs, each a binary of the package of the same name.
+const GUEST_PROGRAMS: &[&str] = &["berth-guest"];
+
+/// Builds and lays the programs; prints where each is.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    guest_programs()?;
+    if !args.guest {
+        host_programs()?;
+    }
+    Ok(())
+}
+
+/// Builds the static guest programs once, for native runs, the VM image and the demo alike.
+pub(crate) fn guest_programs() -> anyhow::Result<()> {
+    let mut build = cargo();
+    build
+        .args(["build", "--quiet", "--target", GUEST_TARGET])
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    for name in GUEST_PROGRAMS {
+        build.args(["--bin", name, "--package", package_of(name)]);
+    }
+    step("build the guest programs", &mut build)?;
+    lay(&cargo_target_dir()?.join(GUEST_TARGET).join("debug"), GUEST_PROGRAMS)
+}
+
+/// The package that holds a guest program: `berth-guest` is the binary of `init`, the others of their namesakes.
+fn package_of(program: &str) -> &str {
+    if program == "berth-guest" { "berth-init" } else { program }
+}
+
+/// Builds the host programs.
+fn host_programs() -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// Cargo's target folder, wherever the environment puts it.
+fn cargo_target_dir() -> anyhow::Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .current_dir(workspace_root())
+        .no_deps()
+        .exec()
+        .context("cargo metadata")?;
+    Ok(metadata.target_directory.into())
+}
+
+/// Copies `programs` from Cargo's folder to `target/berth/`, replacing a running one by rename.
+fn lay(from: &std::path::Path, programs: &[&str]) -> anyhow::Result<()> {
+    let folder = programs_dir();
+    fs::create_dir_all(&folder)?;
+    for name in programs {
+        let fresh = folder.join(format!(".{name}.new"));
+        fs::copy(from.join(name), &fresh).with_context(|| format!("copy {name}"))?;
+        fs::rename(&fresh, folder.join(name))?;
+        println!("    target/berth/{name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask …`: everything a contributor runs, in one place and in Rust.
+//!
+//! Each command is one module of the same name. A command prints what it runs and stops at the first failure.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
+
+mod build;
+mod setup;
+mod step;
+mod test;
+mod tidy;
+
+use clap::Parser;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Command {
+    /// Installs the Debian packages that building and testing need.
+    Setup(setup::Args),
+    /// Builds the programs and lays them in target/berth/.
+    Build(build::Args),
+    /// Runs format, lints, tidy and every test this machine can run.
+    Test(test::Args),
+    /// Checks the house rules: layers, sizes, names, where an OS may be named.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Setup(args) => setup::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
+    }
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask setup`: the packages that building and testing need, on Debian 12 or later.
+//!
+//! Elsewhere it names what is missing and stops: guessing another system's package names would be worse.
+
+use std::process::{Command, Stdio};
+
+use anyhow::bail;
+
+use crate::step::{cargo, find_program, step};
+
+/// What `cargo xtask setup` takes.
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Only says what is missing.
+    #[arg(long)]
+    check: bool,
+}
+
+/// One group of packages and what it is for.
+struct Group {
+    purpose: &'static str,
+    packages: &'static [&'static str],
+}
+
+/// Everything, by purpose. A package stands once, in the group that needs it first.
+const GROUPS: &[Group] = &[
+    Group { purpose: "compile Rust and C", packages: &["build-essential", "pkg-config"] },
+    Group {
+        purpose: "build the guest kernel and root image",
+        packages: &[
+            "linux-source-6.12",
+            "flex",
+            "bison",
+            "bc",
+            "libelf-dev",
+            "libssl-dev",
+            "zstd",
+            "xz-utils",
+            "cpio",
+            "erofs-utils",
+            "e2fsprogs",
+        ],
+    },
+    Group { purpose: "run the emulated machine", packages: &["qemu-system-x86"] },
+    Group {
+        purpose: "test the engine: a registry, a shell image, oracles",
+        packages: &["docker-registry", "busybox-static", "nftables", "iproute2"],
+    },
+    Group {
+        purpose: "build and test the window",
+        packages: &[
+            "libwebkit2gtk-4.1-dev",
+            "libxdo-dev",
+            "libayatana-appindicator3-dev",
+            "librsvg2-dev",
+            "xvfb",
+            "xauth",
+            "webkit2gtk-driver",
+            "dbus",
+            "dbus-x11",
+            "fonts-dejavu-core",
+        ],
+    },
+];
+
+/// Installs what is missing, with `sudo` when not root.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    packages(args)?;
+    if find_program("cargo-nextest").is_none() {
+        if args.check {
+            bail!("cargo-nextest is missing: run `cargo xtask setup`");
+        }
+        step("install cargo-nextest", cargo().args(["install", "--locked", "cargo-nextest"]))?;
+    }
+    Ok(())
+}
+
+fn packages(args: &Args) -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("setup: nothing is missing");
+        return Ok(());
+    }
+    for group in GROUPS {
+        let wanted: Vec<_> = group.packages.iter().filter(|name| missing.contains(name)).copied().collect();
+        if !wanted.is_empty() {
+            println!("setup: to {}: {}", group.purpose, wanted.join(" "));
+        }
+    }
+    if args.check {
+        bail!("{} packages are missing: run `cargo xtask setup`", missing.len());
+    }
+    if find_program("apt-get").is_none() {
+        bail!(
+            "this system has no apt-get: install the equivalents of the packages above, then run this again"
+        );
+    }
+    step("update the package lists", as_root("apt-get").args(["update", "-q"]).stdout(Stdio::null()))?;
+    step(
+        "install packages",
+        as_root("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "-y", "-q", "--no-install-recommends"])
+            .args(missing),
+    )
+}
+
+/// The packages of [`GROUPS`] that dpkg doesn't report as installed.
+fn missing() -> Vec<&'static str> {
+    let installed = Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status} ${Package}\n"])
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    let wanted = GROUPS.iter().flat_map(|group| group.packages.iter().copied());
+    wanted.filter(|name| !installed.lines().any(|line| line == format!("installed {name}"))).collect()
+}
+
+/// `program`, through sudo when this isn't root.
+fn as_root(program: &str) -> Command {
+    let uid = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
+    if uid.trim_ascii() == b"0" {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.arg(program);
+    sudo
+}

@@ -1,0 +1,50 @@
+//! Running one external command as a visible step, and finding the workspace.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+/// The folder that holds the workspace's Cargo.toml.
+pub(crate) fn workspace_root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
+}
+
+/// Where `build` lays the finished programs: `target/berth` of the workspace, wherever Cargo's own target is.
+pub(crate) fn programs_dir() -> PathBuf {
+    workspace_root().join("target/berth")
+}
+
+/// Runs `command` from the workspace root, prints it and its duration, and fails when it fails.
+pub(crate) fn step(title: &str, command: &mut Command) -> anyhow::Result<()> {
+    println!("==> {title}");
+    let started = Instant::now();
+    let status = command
+        .current_dir(workspace_root())
+        .status()
+        .with_context(|| format!("{title}: can't run {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{title}: failed ({status}): {}", shown(command));
+    }
+    println!("    {title}: {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The command line as one would type it, for messages.
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// `cargo` of the toolchain that runs this tool.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The program's full path, when `$PATH` has it.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}

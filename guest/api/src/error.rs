@@ -1,0 +1,60 @@
+//! The only place that knows which HTTP status an engine error has, and Docker's error JSON.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use berth_engine::Kind;
+
+/// A failed request: Docker's `{"message": …}` with the status of the engine error's kind.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+impl Failure {
+    /// A request that can't be understood.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+}
+
+impl From<berth_engine::Error> for Failure {
+    fn from(error: berth_engine::Error) -> Self {
+        let status = status(error.kind());
+        if status.is_server_error() {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+        }
+        Self { status, message: with_causes(&error) }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(serde_json::json!({ "message": self.message }))).into_response()
+    }
+}
+
+/// The answer to a path that no route has, in Docker's words.
+pub(crate) async fn page_not_found() -> Failure {
+    Failure { status: StatusCode::NOT_FOUND, message: "page not found".to_owned() }
+}
+
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::InvalidParameter => StatusCode::BAD_REQUEST,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::NotModified => StatusCode::NOT_MODIFIED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::System => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error and its causes in one line, as Docker chains them: `what: why: why`.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

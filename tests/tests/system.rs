@@ -1,0 +1,39 @@
+//! Ping and version: what a client sees before anything else.
+
+#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use e2e::engine::Engine;
+use e2e::guard::need_root;
+
+/// One request over a connection of its own, as text.
+fn ask(engine: &Engine, request_line: &str) -> String {
+    let mut stream = UnixStream::connect(engine.socket()).unwrap();
+    write!(stream, "{request_line}\r\nHost: docker\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn ping_answers_with_the_headers_that_clients_negotiate_on() {
+    if !need_root() {
+        return;
+    }
+    let answer = ask(&Engine::start(), "GET /_ping HTTP/1.1");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("api-version: 1.51"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nOK"), "{answer}");
+}
+
+#[test]
+fn an_unknown_page_is_dockers_404() {
+    if !need_root() {
+        return;
+    }
+    let answer = ask(&Engine::start(), "GET /v1.44/nothing HTTP/1.1");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.ends_with(r#"{"message":"page not found"}"#), "{answer}");
+}
