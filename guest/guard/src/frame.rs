@@ -135,6 +135,7 @@ mod kind {
     pub(super) const EXEC_STARTED: u8 = 70;
     pub(super) const EXEC_FAILED: u8 = 71;
     pub(super) const EXITED: u8 = 72;
+    pub(super) const STDIN_TAKEN: u8 = 73;
 }
 
 impl Message for ToGuard {
@@ -200,6 +201,7 @@ impl Message for FromGuard {
                 json(out, kind::STARTED, 0, &Started { pid, at, spans, warnings });
             }
             Self::Output { process, stream, at, bytes } => encode_output(out, process, stream, at, &bytes),
+            Self::StdinTaken { process, bytes } => json(out, kind::STDIN_TAKEN, process, &bytes),
             Self::OutputEnd { process } => raw(out, kind::OUTPUT_END, process, &[]),
             Self::ExecStarted { process, pid } => json(out, kind::EXEC_STARTED, process, &pid),
             Self::ExecFailed { process, kind, message } => {
@@ -233,6 +235,7 @@ impl Message for FromGuard {
                 let stream = if stream == Stream::Stderr as u8 { Stream::Stderr } else { Stream::Stdout };
                 Self::Output { process, stream, at: u64::from_le_bytes(*time), bytes: bytes.to_vec() }
             }
+            kind::STDIN_TAKEN => Self::StdinTaken { process, bytes: parse(kind, body)? },
             kind::OUTPUT_END => Self::OutputEnd { process },
             kind::EXEC_STARTED => Self::ExecStarted { process, pid: parse(kind, body)? },
             kind::EXITED => Self::Exited { process, exit: parse::<ExitRecord>(kind, body)? },

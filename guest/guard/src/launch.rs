@@ -19,6 +19,9 @@ pub struct Launch {
     /// by it at the end.
     #[serde(default)]
     pub cgroup_path: String,
+    /// The cgroup below the mount that the guard itself moves to, so that it doesn't count as the engine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard_cgroup: Option<String>,
     /// Whether the container has a terminal; `Some` also without a size known yet.
     #[serde(default)]
     pub terminal: bool,

@@ -22,6 +22,8 @@ pub use message::{
 
 /// The version that a guard names in its first message; an engine that doesn't know it leaves the container alone.
 pub const VERSION: u32 = 1;
+/// The most bytes of standard input, per process, that the engine sends before hearing of their delivery.
+pub const STDIN_WINDOW: usize = 256 * 1024;
 /// The launch description's name in the guard's folder.
 pub const LAUNCH_FILE: &str = "launch.json";
 /// The socket's name in the guard's folder.

@@ -119,6 +119,15 @@ pub enum FromGuard {
         /// What.
         bytes: Vec<u8>,
     },
+    /// So many bytes of a process's standard input were delivered (or dropped, when it reads no more): the engine
+    /// keeps at most [`STDIN_WINDOW`](crate::STDIN_WINDOW) bytes per process on their way, so that a process
+    /// that doesn't read never keeps a signal from reaching it.
+    StdinTaken {
+        /// Whose.
+        process: u32,
+        /// How many since the last message of this kind.
+        bytes: u32,
+    },
     /// No more output of a process comes, on either stream.
     OutputEnd {
         /// Whose.

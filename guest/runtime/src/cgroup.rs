@@ -28,6 +28,11 @@ impl Cgroup {
         &self.path
     }
 
+    /// Moves the calling process into it.
+    pub fn enter(&self) -> Result<(), Error> {
+        files::write(&self.path, "cgroup.procs", "0")
+    }
+
     /// A descriptor to be born into.
     pub(crate) fn open(&self) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,0 +1,140 @@
+//! Images that try to get out, and what a container may not see or do.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+
+use crate::bundle::{Bundle, need_root};
+use crate::client::run;
+
+#[test]
+fn a_symlinked_mount_target_stays_inside() {
+    if !need_root() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let mut bundle = Bundle::sh("ls /data; cat /trap/file");
+    symlink(outside.path(), bundle.root().join("data")).unwrap();
+    symlink("../../../../../../../..", bundle.root().join("trap")).unwrap();
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("seen"), "").unwrap();
+    std::fs::write(source.path().join("file"), "text").unwrap();
+    let mounts = bundle.spec["mounts"].as_array_mut().unwrap();
+    mounts.push(
+        json!({"destination": "/data/sub", "type": "bind", "source": source.path(), "options": ["rbind"]}),
+    );
+    mounts.push(json!({"destination": "/trap/file", "type": "bind", "source": source.path().join("file"),
+                       "options": ["bind", "ro"]}));
+    let (_, output) = run(&bundle);
+    assert_eq!(output, "sub\ntext");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn masked_and_readonly_paths_hold() {
+    if !need_root() {
+        return;
+    }
+    let (_, output) = run(&Bundle::sh(
+        "stat -c %t:%T /proc/kcore; busybox wc -c < /proc/timer_list; ls /sys/firmware; \
+         echo 1 > /proc/sys/kernel/domainname; echo 1 > /proc/sysrq-trigger; echo 1 > /sys/x; echo done",
+    ));
+    assert!(output.starts_with("1:3\n"), "{output}");
+    assert_eq!(output.matches("Read-only file system").count(), 3, "{output}");
+    assert!(output.ends_with("done\n"), "{output}");
+}
+
+#[test]
+fn capabilities_are_exactly_those_given() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh("busybox grep -E 'Cap|NoNewPrivs' /proc/self/status");
+    bundle.spec["process"]["capabilities"] = json!({
+        "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE"],
+        "effective": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"], "inheritable": ["CAP_CHOWN"],
+        "ambient": ["CAP_CHOWN"],
+    });
+    bundle.spec["process"]["user"] = json!({"uid": 1000, "gid": 1000, "additionalGids": [5, 6]});
+    bundle.spec["process"]["noNewPrivileges"] = true.into();
+    let (_, output) = run(&bundle);
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).unwrap();
+    let own = u64::from_str_radix(own, 16).unwrap();
+    let bounding = 0x0100_0021 & own;
+    let expected = format!(
+        "CapInh:\t{0:016x}\nCapPrm:\t{0:016x}\nCapEff:\t{0:016x}\nCapBnd:\t{bounding:016x}\nCapAmb:\t{0:016x}\nNoNewPrivs:\t1\n",
+        1
+    );
+    assert_eq!(output, expected);
+}
+
+#[test]
+fn no_descriptor_of_the_guard_leaks() {
+    if !need_root() {
+        return;
+    }
+    let (_, output) = run(&Bundle::sh("ls /proc/self/fd"));
+    // 3 is the folder that `ls` reads.
+    assert_eq!(output, "0\n1\n2\n3\n");
+}
+
+#[test]
+fn devices_and_links_are_there() {
+    if !need_root() {
+        return;
+    }
+    let (_, output) = run(&Bundle::sh(
+        "for d in null zero full random urandom tty; do stat -c '%t:%T %a' /dev/$d; done; \
+         busybox readlink /dev/ptmx /dev/fd /dev/stdin",
+    ));
+    assert_eq!(
+        output,
+        "1:3 666\n1:5 666\n1:7 666\n1:8 666\n1:9 666\n5:0 666\npts/ptmx\n/proc/self/fd\n/proc/self/fd/0\n"
+    );
+}
+
+#[test]
+fn a_readonly_root_is() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh("echo x > /file; echo x > /tmp/file; echo x > /dev/shm/file && echo shm");
+    bundle.spec["root"]["readonly"] = true.into();
+    let (_, output) = run(&bundle);
+    assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
+    assert!(output.ends_with("shm\n"), "{output}");
+}
+
+#[test]
+fn limits_beyond_the_engines_own_are_clamped() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh("ulimit -n; cat /proc/self/oom_score_adj");
+    bundle.spec["process"]["rlimits"] =
+        json!([{"type": "RLIMIT_NOFILE", "soft": 1_048_576, "hard": 1_048_576}]);
+    bundle.spec["process"]["oomScoreAdj"] = json!(-500);
+    let (exit, output) = run(&bundle);
+    assert_eq!(exit.code, 0, "{output}");
+    assert_eq!(output.lines().count(), 2, "{output}");
+}
+
+#[test]
+fn a_user_namespace_maps_root_away() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh("id -u; cat /proc/self/uid_map; echo x > /file; echo $?");
+    bundle.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.spec["linux"]["uidMappings"] = mapping.clone();
+    bundle.spec["linux"]["gidMappings"] = mapping;
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bundle.folder.path(), open).unwrap();
+    let (_, output) = run(&bundle);
+    let words: Vec<_> = output.split_whitespace().collect();
+    assert_eq!(words[..4], ["0", "0", "100000", "65536"], "{output}");
+    assert!(output.ends_with("1\n"), "{output}");
+}
