@@ -39,7 +39,7 @@ impl Session {
                 self.handle(source, events, &mut block)?;
             }
             self.deliver_input();
-            self.conclude_all()?;
+            self.conclude_all();
             self.flush();
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 self.is_finished = true;
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// Concludes processes that have ended and whose output is drained, or has been waited for long enough.
-    fn conclude_all(&mut self) -> Result<(), Error> {
+    fn conclude_all(&mut self) {
         let now = Instant::now();
         let is_full = self.connection.as_ref().is_some_and(|connection| connection.is_full());
         let mut silent = Vec::new();
@@ -221,10 +221,9 @@ impl Session {
             let waits =
                 id == CONTAINER && self.processes.iter().any(|(id, exec)| *id != CONTAINER && !exec.is_over);
             if !waits {
-                self.conclude(id)?;
+                self.conclude(id);
             }
         }
-        Ok(())
     }
 
     /// Sends what still waits, for a while.

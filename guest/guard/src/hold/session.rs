@@ -254,20 +254,22 @@ impl Session {
     }
 
     /// Tells the end of a process whose output is drained; the container's own is first made to last.
-    pub(super) fn conclude(&mut self, id: u32) -> Result<(), Error> {
-        let Some(process) = self.processes.get_mut(&id) else { return Ok(()) };
-        let Some(mut exit) = process.exit else { return Ok(()) };
+    pub(super) fn conclude(&mut self, id: u32) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let Some(mut exit) = process.exit else { return };
         process.is_over = true;
         if id == CONTAINER {
             exit.oom_killed = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills().unwrap_or(0) > 0);
             self.remove_cgroup();
-            exit.write(std::path::Path::new(".")).doing("write the exit record")?;
+            if let Err(error) = exit.write(std::path::Path::new(".")) {
+                // The engine may be there to hear it all the same.
+                eprintln!("berth-guard: write the exit record: {error}");
+            }
             self.phase = Phase::Exited(exit);
             self.deadline = Some(Instant::now() + PATIENCE);
             self.is_finished |= self.connection.is_none();
         }
         self.say(&FromGuard::Exited { process: id, exit });
-        Ok(())
     }
 
     /// With the container's first process, everything in the container ends. Where it shares another's pid

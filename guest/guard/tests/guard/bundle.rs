@@ -1,6 +1,7 @@
 //! A container made of busybox and nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use berth_guard::{LAUNCH_FILE, Launch, LogDriver, StdinMode};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ pub(crate) fn cgroup_mount() -> Option<PathBuf> {
 
 /// A guard's folder with a bundle in it; change `spec` and `launch`, then [`write`](Self::write).
 pub(crate) struct Bundle {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: Arc<tempfile::TempDir>,
     pub(crate) spec: Value,
     pub(crate) launch: Launch,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// A container that runs `script` in busybox's shell.
     pub(crate) fn sh(script: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let root = folder.path().join("rootfs");
         for name in ["bin", "etc", "proc", "sys", "dev", "tmp"] {
             std::fs::create_dir_all(root.join(name)).unwrap();

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_guard::frame::Message;
@@ -19,6 +20,8 @@ pub(crate) struct Guard {
     pub(crate) program: Child,
     pub(crate) folder: PathBuf,
     socket: UnixStream,
+    /// Lives as long as the guard, also when the test has let go of the bundle.
+    _kept: Arc<tempfile::TempDir>,
     decoder: Decoder,
     /// Output so far, by process and stream mixed.
     pub(crate) output: Vec<(u32, Vec<u8>)>,
@@ -39,7 +42,8 @@ impl Guard {
         BufReader::new(program.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n");
         let socket = connect(&folder);
-        Self { program, folder, socket, decoder: Decoder::default(), output: Vec::new() }
+        let kept = bundle.folder.clone();
+        Self { program, folder, socket, _kept: kept, decoder: Decoder::default(), output: Vec::new() }
     }
 
     /// Starts the guard, hears that the container is made, starts it.
