@@ -36,8 +36,8 @@ fn masked_and_readonly_paths_hold() {
         return;
     }
     let (_, output) = run(&Bundle::sh(
-        "stat -c %t:%T /proc/timer_list; busybox wc -c < /proc/timer_list; ls /sys/firmware; \
-         echo 1 > /proc/sys/kernel/domainname; echo 1 > /proc/sysrq-trigger; echo done",
+        "exec 2>&1; stat -c %t:%T /proc/timer_list; busybox wc -c < /proc/timer_list; ls /sys/firmware; \
+         echo 1 > /proc/sys/kernel/domainname; echo 1 > /sys/x; echo done",
     ));
     assert!(output.starts_with("1:3\n"), "{output}");
     assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
@@ -99,7 +99,8 @@ fn a_readonly_root_is() {
     if !need_root() {
         return;
     }
-    let mut bundle = Bundle::sh("echo x > /file; echo x > /tmp/file; echo x > /dev/shm/file && echo shm");
+    let mut bundle =
+        Bundle::sh("exec 2>&1; echo x > /file; echo x > /tmp/file; echo x > /dev/shm/file && echo shm");
     bundle.spec["root"]["readonly"] = true.into();
     let (_, output) = run(&bundle);
     assert_eq!(output.matches("Read-only file system").count(), 2, "{output}");
@@ -125,7 +126,7 @@ fn a_user_namespace_maps_root_away() {
     if !need_root() {
         return;
     }
-    let mut bundle = Bundle::sh("id -u; cat /proc/self/uid_map; echo x > /file; echo $?");
+    let mut bundle = Bundle::sh("exec 2>&1; id -u; cat /proc/self/uid_map; echo x > /file; echo $?");
     bundle.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
     let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     bundle.spec["linux"]["uidMappings"] = mapping.clone();
@@ -136,5 +137,42 @@ fn a_user_namespace_maps_root_away() {
     let (_, output) = run(&bundle);
     let words: Vec<_> = output.split_whitespace().collect();
     assert_eq!(words[..4], ["0", "0", "100000", "65536"], "{output}");
-    assert!(output.contains("\n1\n"), "{output}");
+    assert!(output.ends_with("Permission denied\n1\n"), "{output}");
+}
+
+#[test]
+fn the_default_filter_refuses_and_lets_programs_live() {
+    if !need_root() {
+        return;
+    }
+    let script = "exec 2>&1; busybox grep ^Seccomp: /proc/self/status; busybox unshare -m true; echo $?; \
+                  echo a | cat; busybox su -s /bin/sh nobody -c id";
+    let mut bundle = Bundle::sh(script);
+    std::fs::write(bundle.root().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:99:99::/:/bin/sh\n")
+        .unwrap();
+    let profile = berth_runtime::seccomp::default_profile(&Default::default());
+    bundle.spec["linux"]["seccomp"] = serde_json::to_value(&profile).unwrap();
+    // The capability to unshare, but not the filter's leave.
+    for set in ["bounding", "effective", "permitted"] {
+        bundle.spec["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_ADMIN"));
+    }
+    let (exit, output) = run(&bundle);
+    assert_eq!(exit.code, 0, "{output}");
+    assert!(output.starts_with("Seccomp:\t2\n"), "{output}");
+    assert!(output.contains("Operation not permitted\n1\na\nuid=99"), "{output}");
+}
+
+#[test]
+fn a_filter_holds_for_an_unprivileged_user_with_no_new_privileges() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh("busybox grep -E '^(Seccomp|NoNewPrivs|CapEff):' /proc/self/status; id -u");
+    let profile = berth_runtime::seccomp::default_profile(&Default::default());
+    bundle.spec["linux"]["seccomp"] = serde_json::to_value(&profile).unwrap();
+    bundle.spec["process"]["user"] = json!({"uid": 7, "gid": 7});
+    bundle.spec["process"]["capabilities"] = json!({"bounding": []});
+    bundle.spec["process"]["noNewPrivileges"] = true.into();
+    let (_, output) = run(&bundle);
+    assert_eq!(output, "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n7\n");
 }
