@@ -4,15 +4,29 @@
 //! that the hierarchy lacks is skipped: the container runs, and [`CgroupRoot::controllers`] tells what is missing.
 
 mod control;
+mod cpu;
+mod cpuset;
+mod devices;
 mod files;
+mod hugetlb;
+mod io;
+mod memory;
+mod pids;
 mod root;
+mod stats;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
+pub use cpu::CpuStats;
+pub use hugetlb::HugetlbStats;
+pub use io::IoStats;
+pub use memory::MemoryStats;
+pub use pids::PidsStats;
 pub use root::{CgroupRoot, Controllers};
+pub use stats::Stats;
 
 use crate::error::{Doing, Error};
 

@@ -1,10 +1,13 @@
 //! System calls that no safe crate offers as we need them. Called from single-threaded programs only.
 #![expect(unsafe_code, reason = "raw system calls")]
 
-use std::ffi::{CString, c_int, c_ulong, c_void};
+use std::ffi::{CString, c_int, c_ulong};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+/// `linux/sched.h`; libc's constant is too narrow to hold it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Which side of [`clone3`] this is.
 pub(crate) enum Cloned {
@@ -28,7 +31,7 @@ pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<C
     args.pidfd = &raw mut pidfd as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: `args` outlives the call; without CLONE_VM the child has its own memory and stack, and the
@@ -189,22 +192,6 @@ pub(crate) fn install_filter(program: &[libc::sock_filter], flags: u64) -> io::R
     check(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
     })
-}
-
-/// `bpf(2)` with attributes that the caller has laid out for `command`.
-pub(crate) fn bpf<T>(command: c_int, attributes: &mut T) -> io::Result<i64> {
-    // SAFETY: `attributes` outlives the call and its size is given; pointers in it are the caller's
-    // and outlive the call as well (cgroup/devices.rs is the only caller).
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, ptr::from_mut(attributes).cast::<c_void>(), size_of::<T>())
-    };
-    check(result).map(|()| result)
-}
-
-/// Takes a descriptor number that a system call just returned.
-pub(crate) fn own(fd: i64) -> OwnedFd {
-    // SAFETY: only results of system calls that return fresh descriptors are passed.
-    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }
 
 fn check(result: i64) -> io::Result<()> {

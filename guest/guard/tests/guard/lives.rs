@@ -179,3 +179,27 @@ fn a_program_of_no_known_format_fails_at_start() {
     guard.await_end();
     assert!(Path::new(&guard.folder).exists());
 }
+
+#[test]
+fn the_container_lives_in_its_cgroup() {
+    if !need_root() {
+        return;
+    }
+    let bundle = Bundle::sh("cat /proc/self/cgroup; echo up; sleep 100");
+    let Some(mount) = bundle.launch.cgroup_mount.clone() else { return };
+    let mut guard = Guard::start(&bundle);
+    guard.await_output(CONTAINER, "up");
+    assert!(guard.output_of(CONTAINER).contains("0::/\n"), "{}", guard.output_of(CONTAINER));
+    let cgroup = berth_runtime::cgroup::CgroupRoot { mount }.at(&bundle.launch.cgroup_path);
+    guard.exec(1, &["sleep", "100"], false, false);
+    guard.hear_until(|message| matches!(message, FromGuard::ExecStarted { .. }));
+    // The shell, which has become its last command, and the exec.
+    assert_eq!(cgroup.pids().unwrap().len(), 2);
+    cgroup.freeze(Duration::from_secs(5)).unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    cgroup.thaw(Duration::from_secs(5)).unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+    cgroup.kill().unwrap();
+    assert_eq!(guard.await_exit(CONTAINER).code, 137);
+    guard.finish();
+}

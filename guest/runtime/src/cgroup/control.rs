@@ -6,13 +6,43 @@ use std::time::{Duration, Instant};
 use oci_spec::runtime::LinuxResources;
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Cgroup, files};
+use super::{Cgroup, cpu, cpuset, devices, files, hugetlb, io, memory, pids};
 use crate::error::{Doing, Error};
 
 impl Cgroup {
     /// Applies limits, at creation and later alike; what isn't named stays as it is.
     pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
-        let _ = resources;
+        let text = files::read(&self.path, "cgroup.controllers")?.unwrap_or_default();
+        let has = |name: &str| text.split_whitespace().any(|each| each == name);
+        if let Some(cpu) = resources.cpu() {
+            if has("cpu") {
+                cpu::apply(&self.path, cpu)?;
+            }
+            if has("cpuset") {
+                cpuset::apply(&self.path, cpu)?;
+            }
+        }
+        if let Some(memory) = resources.memory().as_ref().filter(|_| has("memory")) {
+            memory::apply(&self.path, memory)?;
+        }
+        if let Some(pids) = resources.pids().as_ref().filter(|_| has("pids")) {
+            pids::apply(&self.path, pids)?;
+        }
+        if let Some(block) = resources.block_io().as_ref().filter(|_| has("io")) {
+            io::apply(&self.path, block)?;
+        }
+        for limit in resources.hugepage_limits().iter().flatten().filter(|_| has("hugetlb")) {
+            hugetlb::apply(&self.path, limit)?;
+        }
+        if let Some(rules) = resources.devices() {
+            devices::apply(&self.path, rules)?;
+        }
+        for (name, value) in resources.unified().iter().flatten() {
+            if name.contains('/') {
+                return Err(Error::Value { what: "not a cgroup file:", value: name.clone() });
+            }
+            files::write(&self.path, name, value)?;
+        }
         Ok(())
     }
 
