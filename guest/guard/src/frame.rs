@@ -68,7 +68,7 @@ impl Decoder {
     }
 
     /// The next complete message, if there is one.
-    pub fn next<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
+    pub fn next_message<M: Message>(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.bytes[self.start..];
         let Some((header, rest)) = rest.split_at_checked(HEADER) else { return Ok(None) };
         let length = number(&header[8..12]) as usize;
@@ -260,7 +260,7 @@ mod tests {
         let mut got = Vec::new();
         for byte in bytes {
             decoder.feed(&[byte]);
-            got.extend(decoder.next::<FromGuard>().unwrap());
+            got.extend(decoder.next_message::<FromGuard>().unwrap());
         }
         assert_eq!(got, [output, failed]);
     }
@@ -271,6 +271,6 @@ mod tests {
         let mut bytes = Vec::new();
         header(&mut bytes, kind::STDIN, 0, 0, LONGEST + 1);
         decoder.feed(&bytes);
-        assert!(decoder.next::<ToGuard>().is_err());
+        assert!(decoder.next_message::<ToGuard>().is_err());
     }
 }

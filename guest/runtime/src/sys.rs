@@ -153,6 +153,33 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Blocks every signal, for [`next_signal`].
+pub(crate) fn block_signals() {
+    // SAFETY: `all` is initialised by sigfillset before it is read.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut());
+    }
+}
+
+/// Waits for a blocked signal; its number.
+pub(crate) fn next_signal() -> io::Result<i32> {
+    // SAFETY: as above; sigwaitinfo writes nothing when given no place for it.
+    let signal = unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigwaitinfo(&raw const all, ptr::null_mut())
+    };
+    check(signal.into()).map(|()| signal)
+}
+
+/// Sends any signal, real-time ones too.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers.
+    check(unsafe { libc::kill(pid, signal) }.into())
+}
+
 /// `prctl` with a number as argument.
 pub(crate) fn prctl(option: c_int, argument: u64) -> io::Result<i32> {
     let zero: c_ulong = 0;

@@ -85,7 +85,7 @@ impl Connection {
 
     /// The next message.
     pub(crate) fn hear(&mut self) -> Result<Option<ToGuard>, Gone> {
-        self.decoder.next().map_err(|_| Gone)
+        self.decoder.next_message().map_err(|_| Gone)
     }
 }
 

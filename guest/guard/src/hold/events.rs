@@ -26,7 +26,7 @@ enum Source {
     Children,
     Listener,
     Connection,
-    Inlet(u32),
+    Inlet,
     Outlet(u32, Stream),
 }
 
@@ -73,7 +73,7 @@ impl Session {
         }
         for (id, process) in &self.processes {
             if let Some(fd) = process.inlet.wants_writing() {
-                watch(Source::Inlet(*id), fd, PollFlags::OUT);
+                watch(Source::Inlet, fd, PollFlags::OUT);
             }
             for outlet in process.outlets.iter().filter(|_| !is_full) {
                 watch(Source::Outlet(*id, outlet.stream), outlet.fd.as_fd(), PollFlags::IN);
@@ -111,7 +111,7 @@ impl Session {
                 }
             }
             // Delivered below, for all.
-            Source::Inlet(_) => {}
+            Source::Inlet => {}
             Source::Outlet(id, stream) => self.read_output(id, stream, block)?,
         }
         Ok(())

@@ -18,6 +18,35 @@ pub(super) fn find(file: &File, end: u64, format: Format, wanted: u64) -> io::Re
     }
 }
 
+/// Where the last whole record of `file` ends.
+pub(super) fn whole(file: &File, end: u64, format: Format) -> io::Result<u64> {
+    match format {
+        Format::JsonFile => Ok(find_lines(file, end, 0)?.0),
+        Format::Local => {
+            if is_intact(file, end)? {
+                return Ok(end);
+            }
+            let mut place = 0;
+            while place + 4 <= end {
+                let next = place + u64::from(length_at(file, place)?) + 8;
+                if next > end {
+                    break;
+                }
+                place = next;
+            }
+            Ok(place)
+        }
+    }
+}
+
+/// Whether a record ends exactly at `end`.
+fn is_intact(file: &File, end: u64) -> io::Result<bool> {
+    let Some(last) = end.checked_sub(4) else { return Ok(end == 0) };
+    let length = u64::from(length_at(file, last)?);
+    let Some(start) = end.checked_sub(length + 8) else { return Ok(false) };
+    Ok(u64::from(length_at(file, start)?) == length)
+}
+
 fn find_lines(file: &File, end: u64, wanted: u64) -> io::Result<(u64, u64)> {
     let mut found = 0;
     let mut start = end;

@@ -27,6 +27,7 @@ impl LogWriter {
             LogDriver::Local(settings) => (Format::Local, settings),
         };
         let file = open(&settings.path)?;
+        mend(&file, format)?;
         let size = file.metadata()?.len();
         Ok(Some(Self { format, settings: settings.clone(), file, size, pending: Vec::new() }))
     }
@@ -80,7 +81,14 @@ impl LogWriter {
     }
 }
 
+/// Takes away the half record that a crash left at the end: the next one must begin afresh.
+fn mend(file: &File, format: Format) -> io::Result<()> {
+    let end = file.metadata()?.len();
+    let whole = super::tail::whole(file, end, format)?;
+    if whole < end { file.set_len(whole) } else { Ok(()) }
+}
+
 fn open(path: &PathBuf) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
 }

@@ -88,7 +88,7 @@ impl Guard {
     pub(crate) fn hear(&mut self) -> FromGuard {
         let mut block = [0; 65536];
         loop {
-            if let Some(message) = self.decoder.next::<FromGuard>().unwrap() {
+            if let Some(message) = self.decoder.next_message::<FromGuard>().unwrap() {
                 if let FromGuard::Output { process, bytes, .. } = &message {
                     self.output.push((*process, bytes.clone()));
                 }

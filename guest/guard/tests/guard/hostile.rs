@@ -176,3 +176,20 @@ fn a_filter_holds_for_an_unprivileged_user_with_no_new_privileges() {
     let (_, output) = run(&bundle);
     assert_eq!(output, "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n7\n");
 }
+
+#[test]
+fn a_tmpfs_begins_with_the_images_files_where_asked() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle =
+        Bundle::sh("exec 2>&1; cat /etc/sub/file; stat -c %a:%u /etc/sub/file; echo x > /etc/new");
+    std::fs::create_dir(bundle.root().join("etc/sub")).unwrap();
+    std::fs::write(bundle.root().join("etc/sub/file"), "text\n").unwrap();
+    std::os::unix::fs::chown(bundle.root().join("etc/sub/file"), Some(7), None).unwrap();
+    let mounts = bundle.spec["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
+    let (_, output) = run(&bundle);
+    assert_eq!(output, "text\n644:7\n");
+    assert!(!bundle.root().join("etc/new").exists());
+}

@@ -1,7 +1,9 @@
 //! One mount of the specification: its tree made ready, then attached at its destination.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 use rustix::fs::{FileType, fstat};
@@ -9,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::attributes::Attributes;
-use super::{attach, beneath, copy_mount, copy_tree};
+use super::{attach, beneath, copy_tree};
 use crate::error::{Doing, Error};
 
 /// A mount whose source, if it is a bind, has been copied.
@@ -110,8 +112,33 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Copies what lies at `target` into the new filesystem `tree` with `cp`-like faithfulness for small trees.
-fn copy_up(target: &OwnedFd, tree: &OwnedFd) -> std::io::Result<()> {
-    let _ = (copy_mount(target.as_fd(), false)?, tree);
-    Err(std::io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+/// Copies what lies at `target` into the new filesystem `tree`: folders, files and symlinks with mode and owner.
+/// No process of the container runs yet, so nothing changes underneath.
+fn copy_up(target: &OwnedFd, tree: &OwnedFd) -> io::Result<()> {
+    let path = |fd: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    copy_folder(&path(target), &path(tree))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let about = entry.metadata()?;
+        if about.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy_folder(&from, &to)?;
+        } else if about.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&from)?, &to)?;
+        } else if about.is_file() {
+            std::fs::copy(&from, &to)?;
+        } else {
+            continue;
+        }
+        std::os::unix::fs::lchown(&to, Some(about.uid()), Some(about.gid()))?;
+        if !about.is_symlink() {
+            // After the owner, whose change takes set-id bits away.
+            std::fs::set_permissions(&to, about.permissions())?;
+        }
+    }
+    Ok(())
 }

@@ -82,5 +82,7 @@ fn a_half_written_end_is_skipped() {
         let file = File::options().write(true).open(&settings.path).unwrap();
         file.set_len(file.metadata().unwrap().len() - 3).unwrap();
         assert_eq!(times(&mut open(&driver, Selection::default())), [0, 1, 2, 3]);
+        write(&mut LogWriter::open(&driver).unwrap().unwrap(), 9..10);
+        assert_eq!(times(&mut open(&driver, Selection::default())), [0, 1, 2, 3, 9]);
     }
 }
