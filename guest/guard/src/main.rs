@@ -14,6 +14,12 @@ fn main() -> ExitCode {
         eprintln!("usage: berth-guard <dir>");
         return ExitCode::from(2);
     };
+    if let Err(error) = berth_runtime::protect::run_from_readonly_mount() {
+        eprintln!("berth-guard: {}", error.describe());
+        return ExitCode::FAILURE;
+    }
+    // Executed through a descriptor, it would be called by the descriptor's number.
+    let _ = rustix::thread::set_name(c"berth-guard");
     match hold::run(Path::new(&folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,6 +20,7 @@ pub mod init;
 mod limits;
 mod namespaces;
 mod program;
+pub mod protect;
 mod rootfs;
 pub mod seccomp;
 mod settings;

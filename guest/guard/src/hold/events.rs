@@ -92,7 +92,7 @@ impl Session {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let drains = self.processes.values().filter(|process| !process.is_over);
+        let drains = self.processes.values().filter(|process| !process.is_silent);
         drains.filter_map(|process| process.drained_by).chain(self.deadline).min()
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use serde_json::json;
 
 use crate::bundle::{Bundle, need_root};
-use crate::client::run;
+use crate::client::{Guard, run};
 
 #[test]
 fn a_symlinked_mount_target_stays_inside() {
@@ -192,4 +192,16 @@ fn a_tmpfs_begins_with_the_images_files_where_asked() {
     let (_, output) = run(&bundle);
     assert_eq!(output, "text\n644:7\n");
     assert!(!bundle.root().join("etc/new").exists());
+}
+
+#[test]
+fn the_guards_program_cannot_be_written_through_its_exe_link() {
+    if !need_root() {
+        return;
+    }
+    let guard = Guard::start(&Bundle::sh("sleep 100"));
+    let exe = format!("/proc/{}/exe", guard.program.id());
+    // Opening it for writing fails for as long as any guard runs; the mount must hold after that.
+    let mount = rustix::fs::statvfs(exe).unwrap();
+    assert!(mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
 }
