@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use berth_guard::frame::Message;
 use berth_guard::{CONTAINER, Decoder, ExecRequest, ExitRecord, FromGuard, SOCKET_FILE, State, ToGuard};
 
+use berth_runtime::cgroup::{Cgroup, CgroupRoot};
+
 use crate::bundle::{self, Bundle};
 
 /// No single step takes longer, on a loaded machine either.
@@ -22,6 +24,7 @@ pub(crate) struct Guard {
     socket: UnixStream,
     /// Lives as long as the guard, also when the test has let go of the bundle.
     _kept: Arc<tempfile::TempDir>,
+    cgroup: Option<Cgroup>,
     decoder: Decoder,
     /// Output so far, by process and stream mixed.
     pub(crate) output: Vec<(u32, Vec<u8>)>,
@@ -43,7 +46,9 @@ impl Guard {
         assert_eq!(ready, "ready\n");
         let socket = connect(&folder);
         let kept = bundle.folder.clone();
-        Self { program, folder, socket, _kept: kept, decoder: Decoder::default(), output: Vec::new() }
+        let mount = bundle.launch.cgroup_mount.clone();
+        let cgroup = mount.map(|mount| CgroupRoot { mount }.at(&bundle.launch.cgroup_path));
+        Self { program, folder, socket, _kept: kept, cgroup, decoder: Decoder::default(), output: Vec::new() }
     }
 
     /// Starts the guard, hears that the container is made, starts it.
@@ -162,6 +167,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let _ = self.program.kill();
         let _ = self.program.wait();
+        // A guard that was killed leaves its cgroup to the engine.
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+            let _ = cgroup.await_empty(PATIENCE);
+            let _ = cgroup.remove();
+        }
     }
 }
 
