@@ -221,6 +221,39 @@ pub(crate) fn install_filter(program: &[libc::sock_filter], flags: u64) -> io::R
     })
 }
 
+/// `union bpf_attr` for BPF_PROG_LOAD, up to what is used; the rest is zero.
+#[repr(C)]
+pub(crate) struct BpfLoad {
+    pub(crate) kind: u32,
+    pub(crate) count: u32,
+    pub(crate) instructions: u64,
+    pub(crate) license: u64,
+    pub(crate) rest: [u32; 24],
+}
+
+/// `union bpf_attr` for BPF_PROG_ATTACH.
+#[repr(C)]
+pub(crate) struct BpfAttach {
+    pub(crate) target: u32,
+    pub(crate) program: u32,
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+}
+
+/// `bpf(2)` with attributes that the caller has laid out for `command`.
+pub(crate) fn bpf<T>(command: c_int, attributes: &mut T) -> io::Result<i64> {
+    // SAFETY: `attributes` outlives the call and its size is given; pointers in it are the caller's
+    // and outlive the call as well (cgroup/devices.rs is the only caller).
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_mut(attributes), size_of::<T>()) };
+    check(result).map(|()| result)
+}
+
+/// Takes a descriptor number that a system call just returned.
+pub(crate) fn own(fd: i64) -> OwnedFd {
+    // SAFETY: only results of system calls that return fresh descriptors are passed.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
+}
+
 fn check(result: i64) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -205,3 +205,25 @@ fn the_guards_program_cannot_be_written_through_its_exe_link() {
     let mount = rustix::fs::statvfs(exe).unwrap();
     assert!(mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
 }
+
+#[test]
+fn a_device_that_no_rule_allows_cannot_be_opened() {
+    if !need_root() {
+        return;
+    }
+    let mut bundle = Bundle::sh(
+        "exec 2>&1; busybox mknod /dev/full2 c 1 7; busybox head -c 1 /dev/full2; \
+         busybox head -c 3 /dev/zero | busybox wc -c; echo x > /dev/null; echo $?",
+    );
+    bundle.spec["linux"]["resources"] = json!({"devices": [
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "access": "m"},
+        {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 1, "minor": 5, "access": "rwm"},
+    ]});
+    if bundle.launch.cgroup_mount.is_none() {
+        return;
+    }
+    let (_, output) = run(&bundle);
+    assert_eq!(output, "head: /dev/full2: Operation not permitted\n3\n0\n");
+}
