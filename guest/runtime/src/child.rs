@@ -1,0 +1,223 @@
+//! The container's process from its birth to its program: the order of everything, on one page.
+//!
+//! Runs in the forked child. Whatever fails is told to the parent; nothing returns.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxSeccomp, Process, Spec};
+use rustix::fs::{Mode, OFlags};
+
+use crate::create::Create;
+use crate::credentials::Credentials;
+use crate::error::{Doing, Error, FailureKind};
+use crate::exec::Exec;
+use crate::handshake::{Line, Word};
+use crate::namespaces::Plan;
+use crate::program::Program;
+use crate::rootfs::Rootfs;
+use crate::seccomp::Filter;
+use crate::span::Stopwatch;
+use crate::stdio::{self, Stdio};
+use crate::{console, limits, settings, sys};
+
+/// Becomes the container's first process.
+pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, line: &Line) -> ! {
+    let error = match container(create, plan, line) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    give_up(line, &error)
+}
+
+/// Becomes one more process of a container.
+pub(crate) fn be_exec(exec: &Exec<'_>, kinds: i32, line: &Line) -> ! {
+    let error = match executed(exec, kinds, line) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    give_up(line, &error)
+}
+
+fn container(create: &Create<'_>, plan: &Plan, line: &Line) -> Result<Never, Error> {
+    let spec = create.spec;
+    let process = spec.process().as_ref().ok_or(Error::Spec("no process"))?;
+    let mut watch = Stopwatch::start();
+    sys::reset_signals();
+    if plan.needs_mapping() {
+        line.say(&Word::Map, None)?;
+        line.await_nod()?;
+    }
+    plan.enter(spec.linux().as_ref())?;
+    rustix::process::setsid().doing("start a session")?;
+    let mut warnings = Vec::new();
+    settings::score_for_oom(process, &mut warnings)?;
+    limits::apply(process, &mut warnings)?;
+    settings::apply(spec, plan)?;
+    if plan.has_user() {
+        Credentials::become_root()?;
+    }
+    let filter = compiled(spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    watch.lap("process");
+
+    let terminal = match plan.has(libc::CLONE_NEWNS) {
+        true => enter_root(create, plan, spec, process)?,
+        false => return Err(Error::Spec("no mount namespace")),
+    };
+    watch.lap("rootfs");
+    last_steps(Last { process, filter, warnings, terminal, stdio: &create.stdio, line }, watch)
+}
+
+/// Builds and enters the root filesystem; returns the terminal opened inside.
+fn enter_root(
+    create: &Create<'_>,
+    plan: &Plan,
+    spec: &Spec,
+    process: &Process,
+) -> Result<Option<Pty>, Error> {
+    let rootfs = Rootfs::prepare(spec, create.bundle, plan)?;
+    rootfs.mount_all()?;
+    rootfs.make_folder(process.cwd())?;
+    let terminal = match &create.stdio {
+        Stdio::Terminal(size) => {
+            let (master, peer) = console::open(rootfs.root(), *size)?;
+            rootfs.bind_console(peer.as_fd())?;
+            Some(Pty { master, peer })
+        }
+        Stdio::Pipes { .. } => None,
+    };
+    rootfs.enter()?;
+    Ok(terminal)
+}
+
+fn executed(exec: &Exec<'_>, kinds: i32, line: &Line) -> Result<Never, Error> {
+    let watch = Stopwatch::start();
+    // Until its program runs, this is a copy of the guard inside a hostile pid namespace: not traceable, and
+    // its descriptors not readable, from there.
+    sys::prctl(libc::PR_SET_DUMPABLE, 0).doing("hide from the container")?;
+    sys::reset_signals();
+    let mut warnings = Vec::new();
+    settings::score_for_oom(exec.process, &mut warnings)?;
+    limits::apply(exec.process, &mut warnings)?;
+    let filter = compiled(exec.seccomp)?;
+    if kinds != 0 {
+        sys::setns(exec.pidfd, kinds).doing("join the container's namespaces")?;
+    }
+    rustix::process::setsid().doing("start a session")?;
+    if kinds & libc::CLONE_NEWUSER != 0 {
+        Credentials::become_root()?;
+    }
+    let terminal = match &exec.stdio {
+        Stdio::Terminal(size) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = rustix::fs::open("/", flags, Mode::empty()).on("open", "/")?;
+            let (master, peer) = console::open(root.as_fd(), *size)?;
+            Some(Pty { master, peer })
+        }
+        Stdio::Pipes { .. } => None,
+    };
+    let last = Last { process: exec.process, filter, warnings, terminal, stdio: &exec.stdio, line };
+    last_steps(last, watch)
+}
+
+/// Both ends of a terminal.
+struct Pty {
+    master: OwnedFd,
+    peer: OwnedFd,
+}
+
+/// What the last steps need, for a first process and for an exec alike.
+struct Last<'a> {
+    process: &'a Process,
+    filter: Option<Filter>,
+    warnings: Vec<String>,
+    terminal: Option<Pty>,
+    stdio: &'a Stdio,
+    line: &'a Line,
+}
+
+/// From inside the root filesystem to the program.
+fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
+    let Last { process, filter, warnings, terminal, stdio, line } = last;
+    let master = match (terminal, stdio) {
+        (Some(Pty { master, peer }), _) => {
+            settings::own_terminal(peer.as_fd(), process)?;
+            stdio::install([peer.as_fd(); 3])?;
+            console::take_control(peer.as_fd())?;
+            Some(master)
+        }
+        (None, Stdio::Pipes { stdin, stdout, stderr }) => {
+            stdio::install([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+            None
+        }
+        (None, Stdio::Terminal(_)) => return Err(Error::Spec("a terminal without a mount namespace")),
+    };
+    let credentials = Credentials::new(process);
+    credentials.drop_bounding()?;
+    credentials.become_user()?;
+    work_in(process.cwd())?;
+    let program = Program::find(process)?;
+    // Nothing of the guard's may reach the program, whatever a library opened without the flag.
+    sys::close_on_exec_from(3).doing("close inherited descriptors")?;
+
+    line.say(&Word::Ready { spans: watch.spans(), warnings }, master.as_ref().map(AsFd::as_fd))?;
+    drop(master);
+    line.await_nod()?;
+
+    let confined = process.no_new_privileges().unwrap_or(false);
+    if confined {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).doing("set no_new_privs")?;
+        credentials.finish()?;
+    }
+    die_with_parent(line)?;
+    // Without no_new_privs a filter needs CAP_SYS_ADMIN, which `finish` gives away.
+    if let Some(filter) = &filter {
+        filter.install()?;
+    }
+    if !confined {
+        credentials.finish()?;
+        die_with_parent(line)?;
+    }
+    Err(program.execute())
+}
+
+/// Set after the last change of credentials, which clears it.
+fn die_with_parent(line: &Line) -> Result<(), Error> {
+    sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).doing("tie to the guard")?;
+    if line.is_cut() { Err(Error::ChildVanished) } else { Ok(()) }
+}
+
+/// Changes into the working folder and proves that it lies inside the root (CVE-2024-21626).
+fn work_in(folder: &Path) -> Result<(), Error> {
+    rustix::process::chdir(folder).map_err(|errno| Error::Path {
+        operation: "chdir to cwd",
+        path: folder.into(),
+        source: errno.into(),
+    })?;
+    let actual = rustix::process::getcwd(Vec::new()).on("find out the working folder after", folder)?;
+    if actual.to_bytes().starts_with(b"/") {
+        Ok(())
+    } else {
+        Err(Error::Hostile { path: folder.into(), problem: "lies outside the container's root" })
+    }
+}
+
+fn compiled(seccomp: Option<&LinuxSeccomp>) -> Result<Option<Filter>, Error> {
+    seccomp.map(Filter::compile).transpose()
+}
+
+/// Tells the parent and ends with the exit code that a shell would give.
+fn give_up(line: &Line, error: &Error) -> ! {
+    let kind = error.kind();
+    let mut message = error.describe();
+    message.truncate(message.floor_char_boundary(4096));
+    let _ = line.say(&Word::Failed { kind, message }, None::<BorrowedFd<'_>>);
+    sys::exit_now(match kind {
+        FailureKind::NotFound => 127,
+        FailureKind::NotExecutable => 126,
+        FailureKind::Other => 1,
+    })
+}
+
+/// A value that can't exist: the steps end in an exec or an error.
+pub(crate) enum Never {}

@@ -1,0 +1,134 @@
+//! The words between the caller and the container's process until it executes its program.
+//!
+//! ```text
+//! child                        parent
+//!   Map           ->             writes uid_map and gid_map (only with a new user namespace)
+//!                 <-  one byte
+//!   Ready [pty]   ->             create() returns
+//!                 <-  one byte   start()
+//!   (exec closes the socket, or Failed)
+//! ```
+//!
+//! A packet socket: every word is one packet of JSON, the pty master rides on `Ready`.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Doing, Error, FailureKind};
+use crate::span::Span;
+
+/// The longest word; the kernel allows more, the messages need less.
+const LONGEST: usize = 32 * 1024;
+
+/// What the child says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// Write my id mappings.
+    Map,
+    /// Everything is set up; waiting for the byte that starts the program.
+    Ready {
+        /// How long each part took.
+        spans: Vec<Span>,
+        /// What was asked for and given only in part.
+        warnings: Vec<String>,
+    },
+    /// I give up.
+    Failed {
+        /// 127, 126 or neither.
+        kind: FailureKind,
+        /// Why.
+        message: String,
+    },
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Line(OwnedFd);
+
+impl Line {
+    /// Both ends.
+    pub(crate) fn pair() -> Result<(Self, Self), Error> {
+        let (one, other) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .doing("make the socket to the container's process")?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Says a word, with a descriptor if it carries one.
+    pub(crate) fn say(&self, word: &Word, fd: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(word).map_err(Error::Handshake)?;
+        let bytes = &bytes[..bytes.len().min(LONGEST)];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds: Vec<_> = fd.into_iter().collect();
+        if !fds.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&fds));
+        }
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+            .doing("speak to the container's parent")?;
+        Ok(())
+    }
+
+    /// The next word of the child; `None` once it has closed its end.
+    pub(crate) fn hear(&self) -> Result<Option<(Word, Option<OwnedFd>)>, Error> {
+        let mut bytes = vec![0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            match rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+                Err(rustix::io::Errno::INTR) => {}
+                // A process killed with unread words resets the line.
+                Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+                other => break other.doing("hear from the container's process")?.bytes,
+            }
+        };
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        if received == 0 {
+            return Ok(None);
+        }
+        let word = serde_json::from_slice(&bytes[..received]).map_err(Error::Handshake)?;
+        Ok(Some((word, fd)))
+    }
+
+    /// The parent's one-byte answer.
+    pub(crate) fn nod(&self) -> Result<(), Error> {
+        rustix::net::send(&self.0, &[1], SendFlags::NOSIGNAL).doing("answer the container's process")?;
+        Ok(())
+    }
+
+    /// Waits for the parent's answer; an error once the parent is gone.
+    pub(crate) fn await_nod(&self) -> Result<(), Error> {
+        let mut byte = [0];
+        loop {
+            match rustix::net::recv(&self.0, &mut byte, RecvFlags::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok((1, _)) => return Ok(()),
+                Ok(_) | Err(_) => return Err(Error::ChildVanished),
+            }
+        }
+    }
+
+    /// Whether the other end is gone.
+    pub(crate) fn is_cut(&self) -> bool {
+        let mut set = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::empty())];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut set, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,39 @@
+//! One container's process: namespaces, cgroup v2, root filesystem, capabilities, seccomp, exec (OCI runtime spec).
+//!
+//! [`create()`] makes a container's first process from a [`Spec`] and leaves it waiting right before its program;
+//! [`Container::start`] lets it go. [`exec()`] adds a process to a running container. Both fork and change
+//! namespaces: call them from a single-threaded process (the guard, the `berth-runtime` command), never from the
+//! engine. [`cgroup`] and [`seccomp`] may be used from anywhere.
+//!
+//! It doesn't pull images, mount layers, make networks or keep logs.
+
+mod capabilities;
+pub mod cgroup;
+mod child;
+mod console;
+mod create;
+mod credentials;
+mod error;
+mod exec;
+mod handshake;
+pub mod init;
+mod limits;
+mod namespaces;
+mod program;
+pub mod protect;
+mod rootfs;
+pub mod seccomp;
+mod settings;
+mod span;
+mod stdio;
+mod sys;
+
+pub use capabilities::available as available_capabilities;
+pub use console::{Terminal, WindowSize};
+pub use create::{Container, Create, create};
+pub use error::{Error, FailureKind};
+pub use exec::{Exec, Process, exec};
+pub use oci_spec::runtime as oci;
+pub use oci_spec::runtime::Spec;
+pub use span::Span;
+pub use stdio::Stdio;

@@ -1,0 +1,21 @@
+//! `berth-runtime`: inside a container, as `docker-init`, the tiny init of `docker run --init`.
+//!
+//! The verbs of an OCI runtime command (create, start, state, kill, delete …) aren't here yet.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().map(|text| text.to_string_lossy().into_owned());
+    let called = arguments.next().unwrap_or_default();
+    let arguments: Vec<_> = arguments.collect();
+    let name = Path::new(&called).file_name().unwrap_or_default();
+    match arguments.split_first() {
+        _ if name == "docker-init" => berth_runtime::init::run(&arguments),
+        Some((verb, rest)) if verb == "init" => berth_runtime::init::run(rest),
+        _ => {
+            eprintln!("usage: berth-runtime init [--] PROGRAM [ARGUMENT]...");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One mount of the specification: its tree made ready, then attached at its destination.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Mount;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+
+use super::attributes::Attributes;
+use super::{attach, beneath, copy_tree};
+use crate::error::{Doing, Error};
+
+/// A mount whose source, if it is a bind, has been copied.
+pub(super) struct Prepared<'a> {
+    destination: &'a Path,
+    kind: &'a str,
+    source: Option<&'a Path>,
+    attributes: Attributes,
+    tree: Option<OwnedFd>,
+}
+
+/// Filesystems of which the kernel has one for all mounts (of a namespace): being read-only is the mount's
+/// business, and that they sit on the folder itself, not behind a symlink, is what masks rely on.
+const SHARED: [&str; 5] = ["proc", "sysfs", "cgroup2", "mqueue", "devpts"];
+
+impl<'a> Prepared<'a> {
+    /// Reads the mount; copies the tree of a bind's source.
+    pub(super) fn new(mount: &'a Mount, bundle: &Path) -> Result<Self, Error> {
+        let attributes = Attributes::parse(mount.options().as_deref().unwrap_or_default());
+        let source = mount.source().as_deref();
+        let kind = mount.typ().as_deref().unwrap_or_default();
+        let recursive = attributes.bind.or((kind == "bind").then_some(false));
+        let tree = match (recursive, source) {
+            (None, _) => None,
+            (Some(recursive), Some(source)) => Some(copy_tree(&bundle.join(source), recursive)?),
+            (Some(_), None) => return Err(Error::Spec("a bind mount without a source")),
+        };
+        // cgroup v1 doesn't exist here: the word means the one hierarchy there is.
+        let kind = if kind == "cgroup" { "cgroup2" } else { kind };
+        Ok(Self { destination: mount.destination(), kind, source, attributes, tree })
+    }
+
+    /// Attaches it beneath `root`.
+    pub(super) fn attach(&self, root: BorrowedFd<'_>) -> Result<(), Error> {
+        let made;
+        let tree = match &self.tree {
+            Some(tree) => tree,
+            None => {
+                made = self.make_filesystem()?;
+                &made
+            }
+        };
+        let target = self.target(root, tree)?;
+        if self.attributes.copy_up {
+            copy_up(&target, tree).on("copy the image's files to", self.destination)?;
+        }
+        self.attributes.apply(tree.as_fd()).on("set the attributes of the mount at", self.destination)?;
+        attach(tree.as_fd(), target.as_fd()).on("mount at", self.destination)
+    }
+
+    /// The place to mount on, made if it isn't there.
+    fn target(&self, root: BorrowedFd<'_>, tree: &OwnedFd) -> Result<OwnedFd, Error> {
+        let stat = fstat(tree).on("look at the source of", self.destination)?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_folder {
+            return beneath::make_file(root, self.destination);
+        }
+        let target = beneath::make_folders(root, self.destination)?;
+        if self.kind == "proc" || self.kind == "sysfs" {
+            let itself = beneath::look_up_itself(root, self.destination).on("look up", self.destination)?;
+            let stat = fstat(&itself).on("look at", self.destination)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                let problem = "must be an ordinary folder to mount on";
+                return Err(Error::Hostile { path: self.destination.into(), problem });
+            }
+        }
+        Ok(target)
+    }
+
+    /// A new filesystem instance, attached nowhere.
+    fn make_filesystem(&self) -> Result<OwnedFd, Error> {
+        let made = self.open_filesystem();
+        match (made, self.kind) {
+            // A user namespace that doesn't own the network namespace may not mount sysfs, but may bind it.
+            (Err(Errno::PERM), "sysfs") => copy_tree(Path::new("/sys"), true),
+            // Nor a hierarchy whose cgroup namespace it doesn't own.
+            (Err(Errno::PERM), "cgroup2") => copy_tree(Path::new("/sys/fs/cgroup"), true),
+            (made, _) => made.on("make the filesystem for", self.destination),
+        }
+    }
+
+    fn open_filesystem(&self) -> rustix::io::Result<OwnedFd> {
+        let context = rustix::mount::fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        if let Some(source) = self.source {
+            rustix::mount::fsconfig_set_string(&context, "source", source)?;
+        }
+        for word in &self.attributes.data {
+            match word.split_once('=') {
+                Some((key, value)) => rustix::mount::fsconfig_set_string(&context, key, value)?,
+                None => rustix::mount::fsconfig_set_flag(&context, word)?,
+            }
+        }
+        if self.attributes.is_readonly() && !SHARED.contains(&self.kind) && self.kind != "tmpfs" {
+            rustix::mount::fsconfig_set_flag(&context, "ro")?;
+        }
+        rustix::mount::fsconfig_create(&context)?;
+        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    }
+}
+
+/// Copies what lies at `target` into the new filesystem `tree`: folders, files and symlinks with mode and owner.
+/// No process of the container runs yet, so nothing changes underneath.
+fn copy_up(target: &OwnedFd, tree: &OwnedFd) -> io::Result<()> {
+    let path = |fd: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    copy_folder(&path(target), &path(tree))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let about = entry.metadata()?;
+        if about.is_dir() {
+            std::fs::create_dir(&to)?;
+            copy_folder(&from, &to)?;
+        } else if about.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&from)?, &to)?;
+        } else if about.is_file() {
+            std::fs::copy(&from, &to)?;
+        } else {
+            continue;
+        }
+        std::os::unix::fs::lchown(&to, Some(about.uid()), Some(about.gid()))?;
+        if !about.is_symlink() {
+            // After the owner, whose change takes set-id bits away.
+            std::fs::set_permissions(&to, about.permissions())?;
+        }
+    }
+    Ok(())
+}
