@@ -45,18 +45,20 @@ impl Store {
     /// # Errors
     /// When it isn't an archive of images, or content isn't what its digest says. Images before the bad one stay.
     pub fn load(&self, reader: impl Read + Send, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
-        let content = self.spool(reader)?;
-        let loaded = if content.get("manifest.json").is_some() {
-            self.load_docker(&content, report)
-        } else if content.get("index.json").is_some() {
-            self.load_layout(&content, report)
-        } else {
-            Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
-        };
-        drop(content);
+        let loaded = self.spool(reader).and_then(|content| self.load_content(&content, report));
         // Files that no image needed, the manifests among them.
         self.collect()?;
         loaded
+    }
+
+    fn load_content(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+        if content.get("manifest.json").is_some() {
+            self.load_docker(content, report)
+        } else if content.get("index.json").is_some() {
+            self.load_layout(content, report)
+        } else {
+            Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
+        }
     }
 
     /// Puts each file of the archive into the content store.

@@ -14,6 +14,8 @@ const BLOCK: usize = 512;
 /// Long names and PAX headers over this are refused: real ones hold a path and some attributes.
 const EXTENSION_LARGEST: u64 = 1 << 20;
 
+const MALFORMED: Error = Error::InvalidLayer("malformed header field");
+
 /// One entry's header, all extensions applied. Its content is read from the archive next.
 pub(crate) struct Entry {
     pub(crate) kind: EntryType,
@@ -51,7 +53,7 @@ impl<R: Read> Archive<R> {
             self.skip_content()?;
             let Some(header) = self.header()? else { return Ok(None) };
             let kind = header.entry_type();
-            let size = header.entry_size().map_err(|_| Error::InvalidLayer("malformed size"))?;
+            let size = number(&header.as_old().size)?;
             match kind {
                 EntryType::XHeader => pax = Pax::parse(&self.extension(size)?)?,
                 EntryType::XGlobalHeader => drop(self.extension(size)?),
@@ -76,10 +78,9 @@ impl<R: Read> Archive<R> {
         long_path: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<Entry> {
-        let wrong = |_| Error::InvalidLayer("malformed header field");
         let stored = match pax.number("size")? {
             Some(size) => size,
-            None => header.entry_size().map_err(wrong)?,
+            None => number(&header.as_old().size)?,
         };
         let has_content = matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
         // Links and folders have no content whatever their size says, as other readers have it.
@@ -87,23 +88,23 @@ impl<R: Read> Archive<R> {
         let path = pax.get("path").map(<[u8]>::to_vec).or(long_path);
         let link = pax.get("linkpath").map(<[u8]>::to_vec).or(long_link);
         let narrow = |id: u64| u32::try_from(id).map_err(|_| Error::InvalidLayer("an owner over 32 bits"));
-        let owner = |key, plain: io::Result<u64>| match pax.number(key)? {
+        let owner = |key, plain: &[u8]| match pax.number(key)? {
             Some(id) => narrow(id),
-            None => narrow(plain.map_err(wrong)?),
+            None => narrow(number(plain)?),
         };
         let mtime = match pax.time("mtime")? {
             Some(time) => time,
-            None => (header.mtime().map_err(wrong)?.cast_signed(), 0),
+            None => (number(&header.as_old().mtime)?.cast_signed(), 0),
         };
         let mut entry = Entry {
             kind,
             path: path.unwrap_or_else(|| header.path_bytes().into_owned()),
             link: link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned()),
-            mode: header.mode().map_err(wrong)? & 0o7777,
-            uid: owner("uid", header.uid())?,
-            gid: owner("gid", header.gid())?,
+            mode: u32::try_from(number(&header.as_old().mode)? & 0o7777).unwrap_or_default(),
+            uid: owner("uid", &header.as_old().uid)?,
+            gid: owner("gid", &header.as_old().gid)?,
             mtime,
-            device: device(header).map_err(wrong)?,
+            device: device(header)?,
             size: stored,
             segments: None,
             pax,
@@ -197,12 +198,58 @@ fn read_block(source: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn device(header: &Header) -> io::Result<(u32, u32)> {
-    Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)))
+/// The device numbers, where the header's form has them.
+fn device(header: &Header) -> Result<(u32, u32)> {
+    let fields = match (header.as_ustar(), header.as_gnu()) {
+        (Some(ustar), _) => Some((ustar.dev_major, ustar.dev_minor)),
+        (_, Some(gnu)) => Some((gnu.dev_major, gnu.dev_minor)),
+        _ => None,
+    };
+    let Some((major, minor)) = fields else { return Ok((0, 0)) };
+    let narrow = |field: [u8; 8]| u32::try_from(number(&field)?).map_err(|_| MALFORMED);
+    Ok((narrow(major)?, narrow(minor)?))
+}
+
+/// A numeric field: octal digits between blanks and NULs, none meaning 0, or GNU's base 256 (sign-extended).
+fn number(field: &[u8]) -> Result<u64> {
+    if field[0] & 0x80 != 0 {
+        // Bit 6 of the first byte is the sign of a two's complement number.
+        let start =
+            if field[0] & 0x40 == 0 { u64::from(field[0] & 0x3f) } else { u64::from(field[0]) | !0xff };
+        let (rest, fits) = field[1..].iter().fold((start, true), |(value, fits), byte| {
+            let shifted = value << 8 | u64::from(*byte);
+            (shifted, fits && ((value << 8) as i64 >> 8) as u64 == value)
+        });
+        return if fits { Ok(rest) } else { Err(MALFORMED) };
+    }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
+    let start = field.iter().take_while(|byte| is_blank(byte)).count();
+    let digits: Vec<u8> = field[start..].iter().copied().take_while(|byte| !is_blank(byte)).collect();
+    if digits.is_empty() {
+        return Ok(0);
+    }
+    let text = str::from_utf8(&digits).map_err(|_| MALFORMED)?;
+    u64::from_str_radix(text, 8).map_err(|_| MALFORMED)
 }
 
 fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     bytes.truncate(end);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_octal_or_base_256() {
+        assert_eq!(number(b"0000644\0").unwrap(), 0o644);
+        assert_eq!(number(b"   755 \0").unwrap(), 0o755);
+        assert_eq!(number(&[0; 8]).unwrap(), 0);
+        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 1, 0]).unwrap(), 256);
+        assert_eq!(number(&[0xff; 12]).unwrap().cast_signed(), -1);
+        assert!(number(&[0x80, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(number(b"12x\0").is_err());
+    }
 }

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn values_may_hold_newlines_and_nuls() {
-        let pax = Pax::parse(b"35 SCHILY.xattr.security.cap=\x01\n\x00\n=a\n").unwrap();
+        let pax = Pax::parse(b"36 SCHILY.xattr.security.cap=\x01\n\x00\n=a\n").unwrap();
         assert_eq!(pax.xattrs().next().unwrap(), ("security.cap", b"\x01\n\x00\n=a".as_slice()));
     }
 

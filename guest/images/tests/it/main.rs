@@ -1,0 +1,10 @@
+//! The library from outside: archives in, file systems out, a real registry in between.
+#![expect(clippy::unwrap_used, reason = "a test that can't set up fails, and says where")]
+
+mod fixture;
+mod hostile;
+mod load;
+mod pull;
+mod recovery;
+mod removal;
+mod snapshot;
