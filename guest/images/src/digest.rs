@@ -115,6 +115,11 @@ impl<T> Hashed<T> {
         &self.inner
     }
 
+    /// Bytes so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(crate) fn finish(self) -> (T, Digest, u64) {
         (self.inner, Digest::from_hash(self.hash), self.count)
     }

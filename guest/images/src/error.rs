@@ -190,6 +190,29 @@ pub enum Error {
         /// The registry's words, `manifest unknown: …`.
         said: String,
     },
+    /// The registry doesn't have the repository.
+    #[error("repository {repository} not found: {said}")]
+    RepositoryNotFound {
+        /// Familiar name.
+        repository: String,
+        /// The registry's words.
+        said: String,
+    },
+    /// The image is for another platform and there is no choice.
+    #[error(
+        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    )]
+    OtherPlatform {
+        /// Familiar form.
+        reference: String,
+        /// The image's.
+        found: String,
+        /// What was wanted.
+        wanted: String,
+    },
+    /// There is no image of that name to push.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NothingToPush(String),
     /// The registry doesn't let us.
     #[error(
         "pull access denied for {repository}, repository does not exist or may require 'docker login': {said}"
@@ -266,6 +289,9 @@ impl Error {
             | Self::NoSuchContent(_)
             | Self::NoPlatform { .. }
             | Self::ManifestNotFound { .. }
+            | Self::RepositoryNotFound { .. }
+            | Self::OtherPlatform { .. }
+            | Self::NothingToPush(_)
             | Self::PullDenied { .. } => Kind::NotFound,
             Self::AmbiguousId(_) | Self::InUse { .. } | Self::SnapshotExists(_) => Kind::Conflict,
             Self::Unauthorized { .. } => Kind::Unauthorized,

@@ -1,7 +1,23 @@
 //! Registries, by the OCI distribution specification and Docker's habits: pull and push.
 
-use std::path::PathBuf;
+mod challenge;
+mod connect;
+mod download;
+mod endpoint;
+mod pull;
+mod push;
+mod refusal;
+mod session;
+mod token;
+mod unchecked;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::connect::Names;
+use self::endpoint::Endpoint;
+use self::pull::InFlight;
+use self::session::Session;
 use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
 
 /// What the daemon's configuration says of registries.
@@ -60,19 +76,18 @@ pub struct Pushed {
     pub size: u64,
 }
 
-/// A client of registries. A clone shares its connections.
+/// A client of registries. A clone shares what is in flight.
 #[derive(Debug, Clone)]
 pub struct Client {
-    options: Options,
+    options: Arc<Options>,
+    names: Names,
+    in_flight: InFlight,
 }
 
 impl Client {
     /// A client with these options.
-    ///
-    /// # Errors
-    /// When an option makes no sense.
-    pub fn new(options: Options) -> Result<Self> {
-        Ok(Self { options })
+    pub fn new(options: Options) -> Self {
+        Self { options: Arc::new(options), names: Names::configured(), in_flight: InFlight::default() }
     }
 
     /// Brings an image into the store under `reference` (`latest` when it has neither tag nor digest). With no
@@ -88,8 +103,28 @@ impl Client {
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Pulled> {
-        let _ = (store, reference, platform, credentials, report, &self.options);
-        Err(Error::Interrupted("pull"))
+        let reference = &reference.clone().or_latest();
+        let endpoints = endpoint::candidates(&self.options, reference.domain(), true);
+        let mut failed = None;
+        for endpoint in &endpoints {
+            let opened = self.open(endpoint, credentials, scope(reference, "pull")).await;
+            let pulled = match opened {
+                Ok(session) => {
+                    let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
+                    pull::Pull { session, store, reference, platform, in_flight, report }.run().await
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            match pulled {
+                // What a mirror lacks or spoils, the registry itself may have.
+                Err(error) if endpoint.is_mirror => failed = Some(error),
+                pulled => return pulled,
+            }
+        }
+        Err(failed.unwrap_or(Error::Interrupted("pull")))
     }
 
     /// Brings the image that `reference` names to its registry.
@@ -103,8 +138,13 @@ impl Client {
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Pushed> {
-        let _ = (store, reference, credentials, report);
-        Err(Error::Interrupted("push"))
+        let reference = &reference.clone().or_latest();
+        let image = store.image(&reference.to_string()).map_err(|error| match error {
+            Error::NoSuchImage(_) => Error::NothingToPush(reference.to_string()),
+            error => error,
+        })?;
+        let session = self.first(reference.domain(), credentials, scope(reference, "pull,push")).await?;
+        push::Push { session: Arc::new(session), store, reference, report }.run(&image).await
     }
 
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.
@@ -112,7 +152,45 @@ impl Client {
     /// # Errors
     /// When the registry refuses them.
     pub async fn login(&self, domain: &str, credentials: &Credentials) -> Result<Option<String>> {
-        let _ = (domain, credentials);
-        Err(Error::Interrupted("login"))
+        let session = self.first(domain, Some(credentials), String::new()).await?;
+        if let Some(challenge::Challenge::Bearer { realm, service, scope }) = session.challenge().await? {
+            let wanted = token::Wanted { realm, service, scope, offline: true };
+            return Ok(token::fetch(&session, &wanted, Some(credentials)).await?.identity);
+        }
+        let response = session.ask(&session::Ask::new(hyper::Method::GET, "/v2/")).await?;
+        match response.status().is_success() {
+            true => Ok(None),
+            false => Err(session::refusal(response).await.into_plain_error()),
+        }
     }
+
+    /// The first address of a registry that answers.
+    async fn first(&self, domain: &str, credentials: Option<&Credentials>, scope: String) -> Result<Session> {
+        let mut failed = None;
+        for endpoint in endpoint::candidates(&self.options, domain, false) {
+            match self.open(&endpoint, credentials, scope.clone()).await {
+                Ok(session) => return Ok(session),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or(Error::Interrupted("reaching the registry")))
+    }
+
+    async fn open(
+        &self,
+        endpoint: &Endpoint,
+        credentials: Option<&Credentials>,
+        scope: String,
+    ) -> Result<Session> {
+        let certificates = self.options.certificates.as_ref().map(|folder| folder.join(&endpoint.host));
+        let http = connect::client(self.names.clone(), endpoint.is_insecure, certificates.as_deref())?;
+        // Credentials are the registry's, not its mirrors'.
+        let credentials = credentials.filter(|_| !endpoint.is_mirror).cloned();
+        Session::open(http, endpoint.base.clone(), &self.options.user_agent, credentials, scope).await
+    }
+}
+
+/// What a token is for, when the registry's challenge doesn't say.
+fn scope(reference: &Reference, actions: &str) -> String {
+    format!("repository:{}:{actions}", reference.path())
 }

@@ -241,6 +241,27 @@ impl Store {
         Ok(doomed)
     }
 
+    /// The blob that an unpacked layer came in, if it is still here.
+    pub(crate) fn blob_of_layer(&self, chain_id: &Digest) -> Option<Descriptor> {
+        let state = self.state();
+        let pairs = state.images.values().flat_map(|stored| stored.layers.iter().zip(&stored.record.blobs));
+        let mut blobs = pairs.filter(|(layer, _)| layer.chain_id == *chain_id).map(|(_, blob)| blob);
+        blobs.find(|blob| self.blobs().size(&blob.digest).is_some()).cloned()
+    }
+
+    /// Paths of other repositories of the same registry that are known to have a blob.
+    pub(crate) fn repositories_with(&self, blob: &Digest, target: &Reference) -> Vec<String> {
+        let state = self.state();
+        let has = |id: &Digest| {
+            state.images.get(id).is_some_and(|stored| stored.record.blobs.iter().any(|b| b.digest == *blob))
+        };
+        let known = state.names.iter().filter(|(name, id)| {
+            let elsewhere = name.domain() == target.domain() && name.path() != target.path();
+            name.digest().is_some() && elsewhere && has(id)
+        });
+        known.map(|(name, _)| name.path().to_owned()).collect()
+    }
+
     /// The image as callers see it.
     pub(crate) fn view(state: &State, stored: &Stored) -> Image {
         let named = |with_tag: bool| -> Vec<Reference> {

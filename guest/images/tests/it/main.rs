@@ -6,5 +6,6 @@ mod hostile;
 mod load;
 mod pull;
 mod recovery;
+mod registry;
 mod removal;
 mod snapshot;

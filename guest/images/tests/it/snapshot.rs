@@ -19,7 +19,7 @@ fn programs_run_in_a_mounted_snapshot() {
     let mounted = place.mounted("c1", &image);
     let output = Command::new("chroot")
         .arg(mounted.path(""))
-        .args(["/bin/sh", "-c", "echo hello > /x; cat /x"])
+        .args(["/bin/sh", "-c", "echo hello > /x; read line < /x; echo $line"])
         .output();
     assert_eq!(String::from_utf8(output.unwrap().stdout).unwrap(), "hello\n");
 }
