@@ -192,12 +192,10 @@ fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(source: 
     Option::<T>::deserialize(source).map(Option::unwrap_or_default)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(value: &i64) -> bool {
     *value == 0
 }

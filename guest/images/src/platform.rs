@@ -83,7 +83,7 @@ impl FromStr for Platform {
         let is_word = |part: &&str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
         };
-        if !parts.iter().all(|part| is_word(part)) {
+        if !parts.iter().all(is_word) {
             return Err(Error::InvalidPlatform(text.to_owned()));
         }
         match parts.as_slice() {

@@ -316,4 +316,14 @@ fn clean(path: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_and_never_climb_out() {
+        assert_eq!(clean(b"./a//b/../c/").unwrap(), b"a/c");
+        assert_eq!(clean(b"/").unwrap(), b"");
+        assert_eq!(clean(b"..a/...").unwrap(), b"..a/...");
+        assert!(clean(b"a/../../b").is_err());
+    }
+}

@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(parse("basic"), Some(Challenge::Basic));
         assert_eq!(parse("Negotiate"), None);
         assert_eq!(parse("Bearer service=x"), None);
-        assert_eq!(parse(r#"Bearer realm="unfinished"#).is_some(), true);
+        assert!(parse(r#"Bearer realm="unfinished"#).is_some());
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn read_map<R: Read>(entry: &mut Entry, header: &Header, archive: &mu
         let text = str::from_utf8(map).map_err(|_| WRONG)?;
         let numbers: Vec<u64> =
             text.split(',').map(|n| n.parse().map_err(|_| WRONG)).collect::<Result<_>>()?;
-        numbers.chunks(2).map(|pair| segment(pair)).collect::<Result<_>>()?
+        numbers.chunks(2).map(segment).collect::<Result<_>>()?
     } else if entry.pax.get("GNU.sparse.size").is_some() {
         return Err(Error::InvalidLayer("sparse format 0.0 isn't supported"));
     } else {

@@ -166,7 +166,7 @@ fn truncated_archives_fail_and_leave_nothing() {
 fn a_layer_that_is_not_its_digest_is_refused() {
     let good = Layer::new().file("a", "1").done();
     let bad = Layer::new().file("a", "2").done();
-    let archive = docker_archive(&[("a", &[good.clone()])]);
+    let archive = docker_archive(&[("a", std::slice::from_ref(&good))]);
     let at = archive.windows(good.len()).position(|window| window == good).unwrap();
     let mut forged = archive;
     forged[at..at + bad.len()].copy_from_slice(&bad);

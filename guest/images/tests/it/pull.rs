@@ -1,60 +1,16 @@
 //! Pushing to and pulling from a real registry.
 
 use std::fs;
-use std::sync::Mutex;
 
-use berth_images::registry::{Client, Credentials, Options, Pulled, Pushed};
-use berth_images::{Digest, Error, Platform, Progress, Reference, RemoveOptions, Result};
+use berth_images::registry::{Client, Credentials, Options, Pulled};
+use berth_images::{Digest, Error, Reference, RemoveOptions};
 use serde_json::json;
 
 use crate::fixture::{Layer, Place, gzip, names};
 use crate::registry::Registry;
+use crate::transfer::{client, pull, push, run};
 
-/// A pull or push with everything it reported.
-struct Done<T> {
-    result: Result<T>,
-    lines: Vec<Progress>,
-}
-
-impl<T> Done<T> {
-    fn statuses(&self) -> Vec<&str> {
-        self.lines.iter().map(|line| line.status.as_str()).collect()
-    }
-
-    fn error(self) -> String {
-        self.result.err().unwrap().to_string()
-    }
-}
-
-fn run<T>(work: impl AsyncFnOnce(&(dyn Fn(Progress) + Send + Sync)) -> Result<T>) -> Done<T> {
-    let lines = Mutex::new(Vec::new());
-    let report = |line| lines.lock().unwrap().push(line);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let result = runtime.block_on(work(&report));
-    Done { result, lines: lines.into_inner().unwrap() }
-}
-
-fn client() -> Client {
-    Client::new(Options { user_agent: "berth-test".to_owned(), ..Options::default() })
-}
-
-fn push(place: &Place, name: &str, credentials: Option<&Credentials>) -> Done<Pushed> {
-    let reference: Reference = name.parse().unwrap();
-    run(async |report| client().push(&place.store, &reference, credentials, report).await)
-}
-
-fn pull(
-    place: &Place,
-    name: &str,
-    platform: Option<&str>,
-    credentials: Option<&Credentials>,
-) -> Done<Pulled> {
-    let reference: Reference = name.parse().unwrap();
-    let platform: Option<Platform> = platform.map(|platform| platform.parse().unwrap());
-    run(async |report| client().pull(&place.store, &reference, platform.as_ref(), credentials, report).await)
-}
-
-fn two_layers() -> Vec<Vec<u8>> {
+pub(crate) fn two_layers() -> Vec<Vec<u8>> {
     vec![Layer::new().file("a", &"1".repeat(100_000)).done(), Layer::new().file("b", "2").done()]
 }
 
