@@ -71,13 +71,21 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder with all in it: it is renamed first, so that a crash leaves no half of it under its name.
-pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+/// Takes a folder away from its name, so that a crash leaves no half of it there; gives what is left to delete.
+pub(crate) fn detach(path: &Path) -> Result<Option<PathBuf>> {
     let doomed = unfinished(path.parent().unwrap_or(Path::new("/")));
     match fs::rename(path, &doomed) {
-        Ok(()) => fs::remove_dir_all(&doomed).map_err(Error::file("remove", doomed)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => Ok(Some(doomed)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::File { operation: "remove", path: path.to_owned(), source }),
+    }
+}
+
+/// Removes a folder with all in it; one that isn't there is fine.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match detach(path)? {
+        Some(doomed) => fs::remove_dir_all(&doomed).map_err(Error::file("remove", doomed)),
+        None => Ok(()),
     }
 }
 

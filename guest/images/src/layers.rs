@@ -134,8 +134,9 @@ impl Layers {
         done
     }
 
-    pub(crate) fn remove(&self, chain_id: &Digest) -> Result<()> {
-        durable::remove_tree(&self.folder.join(chain_id.hex()))
+    /// Takes a layer away; what is given back is deleted when nobody waits.
+    pub(crate) fn detach(&self, chain_id: &Digest) -> Result<Option<PathBuf>> {
+        durable::detach(&self.folder.join(chain_id.hex()))
     }
 
     /// Every layer there is.

@@ -218,7 +218,7 @@ impl Store {
 
     /// Removes the layers and blobs that nothing refers to; says which layers went.
     pub(crate) fn collect(&self) -> Result<Vec<Digest>> {
-        // Held throughout: a pull pins what it uses before it looks whether that is there.
+        // Held until all is decided: a pull pins what it uses before it looks whether that is there.
         let state = self.state();
         let (mut layers, mut blobs): (HashSet<&Digest>, HashSet<&Digest>) = Default::default();
         for stored in state.images.values() {
@@ -235,8 +235,14 @@ impl Store {
         }
         let doomed: Vec<Digest> =
             self.layers().all()?.into_iter().filter(|layer| !layers.contains(layer)).collect();
+        let mut folders = Vec::new();
         for layer in &doomed {
-            self.layers().remove(layer)?;
+            folders.extend(self.layers().detach(layer)?);
+        }
+        drop(state);
+        // A large layer takes seconds, and only its name mattered to others.
+        for folder in folders {
+            std::fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
         }
         Ok(doomed)
     }
