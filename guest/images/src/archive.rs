@@ -1,0 +1,8 @@
+//! Images in and out of files: `docker save`, `load`, `import` and `commit`.
+
+mod load;
+mod new_image;
+mod save;
+
+pub use load::Loaded;
+pub use new_image::{CommitOptions, ImportOptions};

@@ -1,0 +1,237 @@
+//! `docker load`: archives of `docker save` (manifest.json) and OCI layouts (index.json), plain or compressed.
+//!
+//! The archive is read once, front to back: whatever looks like content goes into the store under its digest, and
+//! the manifest, which may come last, says what it was.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+
+use serde::Deserialize;
+
+use crate::manifest::{self, Descriptor, Document, Index};
+use crate::store::Pin;
+use crate::unpack::{Archive, decompress};
+use crate::{Digest, Error, ImageConfig, Progress, Reference, Result, Store};
+
+/// Something that was loaded, as `docker load` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// An image under this name.
+    Name(Reference),
+    /// An image without a name.
+    Id(Digest),
+}
+
+/// `manifest.json`: one per image.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// What an archive holds: each file's place in the content store, links followed by name.
+#[derive(Default)]
+struct Content {
+    files: BTreeMap<String, Descriptor>,
+    links: HashMap<String, String>,
+    pins: Vec<Pin>,
+}
+
+impl Store {
+    /// Loads every image of an archive and says their names.
+    ///
+    /// # Errors
+    /// When it isn't an archive of images, or content isn't what its digest says. Images before the bad one stay.
+    pub fn load(&self, reader: impl Read + Send, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+        let loaded = self.spool(reader).and_then(|content| self.load_content(&content, report));
+        // Files that no image needed, the manifests among them.
+        self.collect()?;
+        loaded
+    }
+
+    fn load_content(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+        if content.get("manifest.json").is_some() {
+            self.load_docker(content, report)
+        } else if content.get("index.json").is_some() {
+            self.load_layout(content, report)
+        } else {
+            Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
+        }
+    }
+
+    /// Puts each file of the archive into the content store.
+    fn spool(&self, reader: impl Read + Send) -> Result<Content> {
+        let mut content = Content::default();
+        let mut archive = Archive::new(decompress(reader)?);
+        while let Some(entry) = archive.next()? {
+            let path = String::from_utf8(entry.path.clone())
+                .map_err(|_| Error::InvalidArchive("a file name isn't UTF-8".to_owned()))?;
+            let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
+            if entry.kind.is_file() {
+                let mut writer = self.blobs().writer()?;
+                std::io::copy(&mut archive, &mut writer).map_err(Error::stream("read the archive"))?;
+                let (blob, pin) = self.keep(writer)?;
+                content.files.insert(path, blob);
+                content.pins.push(pin);
+            } else if entry.kind.is_symlink() || entry.kind.is_hard_link() {
+                let target = String::from_utf8_lossy(&entry.link).into_owned();
+                let target = if entry.kind.is_symlink() { join(&path, &target) } else { target };
+                content.links.insert(path, target);
+            }
+        }
+        Ok(content)
+    }
+
+    fn load_docker(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+        let images: Vec<DockerImage> = content.json(self, "manifest.json", "manifest.json")?;
+        let mut loaded = Vec::new();
+        for image in images {
+            let config_json = self.blobs().read(&content.need(&image.config)?.digest)?;
+            let layers =
+                image.layers.iter().map(|path| content.need(path).cloned()).collect::<Result<Vec<_>>>()?;
+            let id = self.assemble(&config_json, layers, report)?;
+            let names = image.repo_tags.unwrap_or_default();
+            loaded.extend(self.name_loaded(&id, names.iter().map(String::as_str))?);
+        }
+        Ok(loaded)
+    }
+
+    fn load_layout(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+        let index: Index = content.json(self, "index.json", "index.json")?;
+        let mut loaded = Vec::new();
+        for entry in &index.manifests {
+            let Some(manifest) = self.layout_manifest(content, entry, 0)? else { continue };
+            let config_json = self.blobs().read(content.blob(&manifest.config.digest)?)?;
+            for layer in &manifest.layers {
+                content.blob(&layer.digest)?;
+            }
+            let id = self.assemble(&config_json, manifest.layers, report)?;
+            let name = entry
+                .annotations
+                .get("io.containerd.image.name")
+                .or_else(|| entry.annotations.get("org.opencontainers.image.ref.name"))
+                .map(String::as_str);
+            loaded.extend(self.name_loaded(&id, name.into_iter())?);
+        }
+        Ok(loaded)
+    }
+
+    /// The image manifest behind an entry of a layout's index, this machine's platform among several.
+    fn layout_manifest(
+        &self,
+        content: &Content,
+        entry: &Descriptor,
+        depth: u32,
+    ) -> Result<Option<manifest::Manifest>> {
+        let json = self.blobs().read(content.blob(&entry.digest)?)?;
+        match Document::parse(&json, &entry.media_type)? {
+            Document::Manifest(manifest) => Ok(Some(manifest)),
+            Document::Index(index) if depth < 3 => match index.choose(&crate::Platform::local()) {
+                Some(chosen) => self.layout_manifest(content, chosen, depth + 1),
+                None => Ok(None),
+            },
+            Document::Index(_) => Err(Error::InvalidArchive("an index within too many others".to_owned())),
+        }
+    }
+
+    /// Unpacks an image's layers, whose blobs are in the store, and records it.
+    pub(crate) fn assemble(
+        &self,
+        config_json: &[u8],
+        layers: Vec<Descriptor>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Digest> {
+        let config = ImageConfig::parse(config_json)?;
+        let diff_ids = &config.rootfs.diff_ids;
+        if diff_ids.len() != layers.len() {
+            return Err(Error::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() });
+        }
+        let chain = crate::digest::chain_ids(diff_ids);
+        let _pin = self.pin(chain.iter().cloned().chain([Digest::of(config_json)]));
+        let mut parent = None;
+        for ((diff_id, layer), chain_id) in diff_ids.iter().zip(&layers).zip(&chain) {
+            let id = diff_id.short();
+            report(Progress::moved(id, "Loading layer", 0, layer.size));
+            self.layers().ensure(parent, diff_id, || self.blobs().open_blob(&layer.digest))?;
+            report(Progress::moved(id, "Loading layer", layer.size, layer.size));
+            parent = Some(chain_id);
+        }
+        self.add_image(config_json, layers, None)
+    }
+
+    fn name_loaded<'a>(&self, id: &Digest, names: impl Iterator<Item = &'a str>) -> Result<Vec<Loaded>> {
+        let mut loaded = Vec::new();
+        let mut state = self.state();
+        for name in names {
+            // A layout's name may be a bare tag, which names nothing here.
+            let Ok(reference) = Reference::parse(name) else { continue };
+            let reference = reference.or_latest();
+            if reference.digest().is_none() {
+                self.set_name(&mut state, reference.clone(), id)?;
+                loaded.push(Loaded::Name(reference));
+            }
+        }
+        if loaded.is_empty() {
+            loaded.push(Loaded::Id(id.clone()));
+        }
+        Ok(loaded)
+    }
+}
+
+impl Content {
+    fn get(&self, path: &str) -> Option<&Descriptor> {
+        let mut path = path;
+        // Old `docker save` links equal layers to each other.
+        for _ in 0..8 {
+            match self.links.get(path) {
+                Some(target) => path = target,
+                None => break,
+            }
+        }
+        self.files.get(path)
+    }
+
+    fn need(&self, path: &str) -> Result<&Descriptor> {
+        self.get(path).ok_or_else(|| Error::InvalidArchive(format!("{path} is missing")))
+    }
+
+    /// A layout's blob: it must be what its name says.
+    fn blob(&self, digest: &Digest) -> Result<&Digest> {
+        let found = &self.need(&format!("blobs/sha256/{}", digest.hex()))?.digest;
+        if found != digest {
+            let (expected, found) = (digest.clone(), found.clone());
+            return Err(Error::WrongDigest { subject: "archive", expected, found });
+        }
+        Ok(found)
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(
+        &self,
+        store: &Store,
+        path: &str,
+        subject: &'static str,
+    ) -> Result<T> {
+        let file = self.need(path)?;
+        if file.size > manifest::MANIFEST_LARGEST as u64 {
+            return Err(Error::InvalidArchive(format!("{path} is too large")));
+        }
+        serde_json::from_slice(&store.blobs().read(&file.digest)?)
+            .map_err(|source| Error::Json { subject, source })
+    }
+}
+
+/// A link's target, relative to the folder of the link, as a path in the archive.
+fn join(link: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = link.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}

@@ -1,0 +1,168 @@
+//! `docker save`: one archive that is both an OCI layout and what older `docker load` reads (manifest.json), as
+//! Docker 25 and later write it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+
+use serde::Serialize;
+use tar::{EntryType, Header};
+
+use crate::manifest::{self, Descriptor, Index, Manifest};
+use crate::names::is_id_prefix;
+use crate::{Digest, Error, Image, Reference, Result, Store};
+
+/// An entry of `manifest.json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+impl Store {
+    /// Writes images, given by name or id, into one archive. A bare repository name means all of its tags.
+    ///
+    /// # Errors
+    /// When there is no such image, or the writer refuses.
+    pub fn save(&self, names: &[String], writer: impl Write) -> Result<()> {
+        let chosen = self.choose(names)?;
+        let mut output = Output { writer, written: BTreeSet::new() };
+        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
+        let mut pins = Vec::new();
+        for (image, tags) in chosen.values() {
+            let layers = self.blobs_of(&image.id)?;
+            pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
+            let config =
+                Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64);
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: Some(manifest::OCI_MANIFEST.to_owned()),
+                config,
+                layers: layers.clone(),
+            };
+            let manifest_json = json(&manifest)?;
+            output.blob(&image.config_json)?;
+            output.blob(&manifest_json)?;
+            for layer in &layers {
+                let blob = self.blobs().open_blob(&layer.digest)?;
+                output.file(&blob_path(&layer.digest), layer.size, blob)?;
+            }
+            let descriptor = Descriptor::new(
+                manifest::OCI_MANIFEST,
+                Digest::of(&manifest_json),
+                manifest_json.len() as u64,
+            );
+            manifests.extend(entries(&descriptor, tags));
+            docker.push(DockerImage {
+                config: blob_path(&image.id),
+                repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),
+                layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
+            });
+        }
+        let index = Index { schema_version: 2, media_type: Some(manifest::OCI_INDEX.to_owned()), manifests };
+        output.small("index.json", &json(&index)?)?;
+        output.small("manifest.json", &json(&docker)?)?;
+        output.small("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        output.end()
+    }
+
+    /// Images by id, each with the tags it is saved under.
+    fn choose(&self, names: &[String]) -> Result<BTreeMap<Digest, (Image, Vec<Reference>)>> {
+        let mut chosen = BTreeMap::<Digest, (Image, Vec<Reference>)>::new();
+        let mut add = |image: Image, tag: Option<Reference>| {
+            let (_, tags) = chosen.entry(image.id.clone()).or_insert_with(|| (image, Vec::new()));
+            tags.extend(tag.filter(|tag| !tags.contains(tag)).into_iter().collect::<Vec<_>>());
+        };
+        for name in names {
+            let reference = Reference::parse(name).ok();
+            let bare = reference.as_ref().filter(|name| name.tag().is_none() && name.digest().is_none());
+            let mut found = false;
+            for image in self.list() {
+                for tag in image.names.iter().filter(|tag| bare.is_some_and(|bare| bare.same_repository(tag)))
+                {
+                    add(image.clone(), Some(tag.clone()));
+                    found = true;
+                }
+            }
+            if !found {
+                let image = self.image(name)?;
+                let tag = reference.map(Reference::or_latest).filter(|tag| image.names.contains(tag));
+                let tag = tag.filter(|_| !is_id_prefix(&image.id, name) || !image.names.is_empty());
+                add(image, tag);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// The layers' blobs of an image, lowest first.
+    pub(crate) fn blobs_of(&self, id: &Digest) -> Result<Vec<Descriptor>> {
+        let state = self.state();
+        let stored = state.images.get(id).ok_or_else(|| Error::NoSuchImage(id.to_string()))?;
+        Ok(stored.record.blobs.clone())
+    }
+}
+
+/// The index' entries of one manifest: one per name, for containerd and for others.
+fn entries(descriptor: &Descriptor, tags: &[Reference]) -> Vec<Descriptor> {
+    if tags.is_empty() {
+        return vec![descriptor.clone()];
+    }
+    let named = |tag: &Reference| {
+        let mut entry = descriptor.clone();
+        entry.annotations.insert("io.containerd.image.name".to_owned(), tag.canonical());
+        let short = tag.tag().unwrap_or_default().to_owned();
+        entry.annotations.insert("org.opencontainers.image.ref.name".to_owned(), short);
+        entry
+    };
+    tags.iter().map(named).collect()
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn json(document: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).map_err(|source| Error::Json { subject: "archive manifest", source })
+}
+
+struct Output<W> {
+    writer: W,
+    written: BTreeSet<String>,
+}
+
+impl<W: Write> Output<W> {
+    fn blob(&mut self, bytes: &[u8]) -> Result<()> {
+        self.small(&blob_path(&Digest::of(bytes)), bytes)
+    }
+
+    fn small(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.file(path, bytes.len() as u64, bytes)
+    }
+
+    /// Writes a file once; layers shared by images come up again.
+    fn file(&mut self, path: &str, size: u64, mut content: impl Read) -> Result<()> {
+        if !self.written.insert(path.to_owned()) {
+            return Ok(());
+        }
+        let wrong = "write the archive";
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_path(path).map_err(Error::stream(wrong))?;
+        header.set_mode(0o644);
+        header.set_size(size);
+        header.set_cksum();
+        self.writer.write_all(header.as_bytes()).map_err(Error::stream(wrong))?;
+        let copied = std::io::copy(&mut content, &mut self.writer).map_err(Error::stream(wrong))?;
+        if copied != size {
+            return Err(Error::InvalidArchive(format!("{path} has {copied} bytes of {size}")));
+        }
+        let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or(0);
+        self.writer.write_all(&[0; 512][..padding]).map_err(Error::stream(wrong))
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.writer.write_all(&[0; 1024]).map_err(Error::stream("write the archive"))?;
+        self.writer.flush().map_err(Error::stream("write the archive"))
+    }
+}

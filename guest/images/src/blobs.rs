@@ -1,0 +1,148 @@
+//! The content store: `blobs/sha256/<hex>`, each written beside its place, verified while written, then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::digest::Hashed;
+use crate::durable;
+use crate::{Digest, Error, Result, manifest};
+
+/// The folder of blobs.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    folder: PathBuf,
+    /// Downloads that may be resumed, `<hex>`.
+    partial: PathBuf,
+}
+
+impl Blobs {
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let blobs = Self { folder: root.join("blobs/sha256"), partial: root.join("partial") };
+        durable::make_folder(&blobs.folder)?;
+        durable::make_folder(&blobs.partial)?;
+        durable::sweep(&blobs.folder)?;
+        Ok(blobs)
+    }
+
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.hex())
+    }
+
+    /// Where the download of a blob collects; what lies there after a crash is continued.
+    pub(crate) fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.partial.join(digest.hex())
+    }
+
+    /// The size of a blob that is there.
+    pub(crate) fn size(&self, digest: &Digest) -> Option<u64> {
+        fs::metadata(self.path(digest)).ok().map(|metadata| metadata.len())
+    }
+
+    pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.path(digest);
+        File::open(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::NoSuchContent(digest.clone()),
+            _ => Error::File { operation: "open", path, source },
+        })
+    }
+
+    /// A small blob's bytes.
+    pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let path = self.path(digest);
+        self.open_blob(digest)?.read_to_end(&mut bytes).map_err(Error::file("read", &path))?;
+        let found = Digest::of(&bytes);
+        if found != *digest {
+            return Err(Error::WrongDigest { subject: "stored content", expected: digest.clone(), found });
+        }
+        Ok(bytes)
+    }
+
+    /// Stores bytes and says their digest.
+    pub(crate) fn put(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        if self.size(&digest) != Some(bytes.len() as u64) {
+            durable::write(&self.path(&digest), bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// A blob whose digest isn't known yet.
+    pub(crate) fn writer(&self) -> Result<BlobWriter> {
+        let path = durable::unfinished(&self.folder);
+        let file = File::create(&path).map_err(Error::file("create", &path))?;
+        Ok(BlobWriter { hashed: Some(Hashed::new(file)), path })
+    }
+
+    /// Puts a written blob in its place.
+    pub(crate) fn finish(&self, mut writer: BlobWriter) -> Result<(Digest, u64)> {
+        let Some(hashed) = writer.hashed.take() else { return Err(Error::Interrupted("storing content")) };
+        let (file, digest, size) = hashed.finish();
+        file.sync_all().map_err(Error::file("sync", &writer.path))?;
+        durable::rename(&writer.path, &self.path(&digest))?;
+        Ok((digest, size))
+    }
+
+    /// The media type of a stored layer, told by its first bytes.
+    pub(crate) fn layer_type(&self, digest: &Digest) -> Result<&'static str> {
+        let mut start = [0; 4];
+        let length = self.open_blob(digest)?.read(&mut start).map_err(Error::stream("read a layer"))?;
+        Ok(match &start[..length] {
+            [0x1f, 0x8b, ..] => manifest::OCI_LAYER_GZIP,
+            [0x28, 0xb5, 0x2f, 0xfd] => manifest::OCI_LAYER_ZSTD,
+            _ => manifest::OCI_LAYER,
+        })
+    }
+
+    /// Puts a finished, verified download in its place.
+    pub(crate) fn adopt_partial(&self, digest: &Digest) -> Result<()> {
+        let partial = self.partial_path(digest);
+        File::open(&partial).and_then(|file| file.sync_all()).map_err(Error::file("sync", &partial))?;
+        durable::rename(&partial, &self.path(digest))
+    }
+
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<()> {
+        durable::remove(&self.path(digest))
+    }
+
+    /// Every blob there is.
+    pub(crate) fn all(&self) -> Result<Vec<Digest>> {
+        let names = durable::entries(&self.folder)?;
+        Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
+    }
+}
+
+/// A blob being written; dropped unfinished it leaves nothing.
+pub(crate) struct BlobWriter {
+    hashed: Option<Hashed<File>>,
+    path: PathBuf,
+}
+
+impl BlobWriter {
+    /// Brings what was written to the disk; `finish` then is quick.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let sync = |hashed: &Hashed<File>| hashed.get_ref().sync_all();
+        self.hashed.as_ref().map_or(Ok(()), sync).map_err(Error::file("sync", &self.path))
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.hashed {
+            Some(hashed) => hashed.write(bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        // After `finish` the file has moved and this finds nothing.
+        let _ = fs::remove_file(&self.path);
+    }
+}

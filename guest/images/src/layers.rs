@@ -1,0 +1,147 @@
+//! Unpacked layers: `layers/<chain id>/fs`, each usable as a lower folder of overlayfs and shared by every image
+//! with the same layers below and including it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::unpack::{self, Limits};
+use crate::{Digest, Error, Result, digest, durable};
+
+/// The format of `layer.json`.
+const VERSION: u32 = 1;
+
+/// What is known of an unpacked layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    version: u32,
+    pub(crate) diff_id: Digest,
+    pub(crate) chain_id: Digest,
+    pub(crate) parent: Option<Digest>,
+    pub(crate) size: u64,
+}
+
+/// The folder of layers.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    folder: PathBuf,
+    /// One lock per layer being unpacked, so that two pulls of it unpack it once.
+    unpacking: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+}
+
+impl Layers {
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let folder = root.join("layers");
+        durable::make_folder(&folder)?;
+        durable::sweep(&folder)?;
+        Ok(Self { folder, unpacking: Mutex::default() })
+    }
+
+    /// The lower folder of a layer.
+    pub(crate) fn path(&self, chain_id: &Digest) -> PathBuf {
+        self.folder.join(chain_id.hex()).join("fs")
+    }
+
+    /// The layer's record, if it is unpacked.
+    pub(crate) fn get(&self, chain_id: &Digest) -> Option<LayerRecord> {
+        let record: LayerRecord = durable::read_record(&self.folder.join(chain_id.hex()).join("layer.json"))?;
+        (record.version <= VERSION && record.chain_id == *chain_id).then_some(record)
+    }
+
+    /// Unpacks a layer on top of `parent`, unless it is there. `open` is called when it isn't.
+    pub(crate) fn ensure<R: Read + Send>(
+        &self,
+        parent: Option<&Digest>,
+        diff_id: &Digest,
+        open: impl FnOnce() -> Result<R>,
+    ) -> Result<LayerRecord> {
+        let chain_id = digest::chain_id(parent, diff_id);
+        self.alone(&chain_id, || {
+            if let Some(record) = self.get(&chain_id) {
+                return Ok(record);
+            }
+            self.build(parent, |fs| {
+                let unpacked = unpack::unpack(open()?, fs, &Limits::default())?;
+                if unpacked.diff_id != *diff_id {
+                    let (expected, found) = (diff_id.clone(), unpacked.diff_id);
+                    return Err(Error::WrongDigest { subject: "layer", expected, found });
+                }
+                Ok(unpacked)
+            })
+        })
+    }
+
+    /// Fills a new folder and puts it in its place; on failure nothing stays.
+    fn build(
+        &self,
+        parent: Option<&Digest>,
+        fill: impl FnOnce(&Path) -> Result<unpack::Unpacked>,
+    ) -> Result<LayerRecord> {
+        let folder = durable::unfinished(&self.folder);
+        let fs = folder.join("fs");
+        durable::make_folder(&fs)?;
+        let built = fill(&fs).and_then(|unpacked| self.put_in_place(&folder, parent, unpacked));
+        if built.is_err() {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        built
+    }
+
+    fn put_in_place(
+        &self,
+        folder: &Path,
+        parent: Option<&Digest>,
+        unpacked: unpack::Unpacked,
+    ) -> Result<LayerRecord> {
+        let unpack::Unpacked { diff_id, size } = unpacked;
+        let chain_id = digest::chain_id(parent, &diff_id);
+        let record = LayerRecord { version: VERSION, diff_id, chain_id, parent: parent.cloned(), size };
+        // Everything in the folder must be on the disk before its name says that it is whole.
+        File::open(folder)
+            .and_then(|opened| Ok(rustix::fs::syncfs(opened)?))
+            .map_err(Error::file("sync", folder))?;
+        durable::write_record(&folder.join("layer.json"), &record)?;
+        let place = self.folder.join(record.chain_id.hex());
+        if self.get(&record.chain_id).is_some() {
+            let _ = std::fs::remove_dir_all(folder);
+            return Ok(record);
+        }
+        // A folder without a readable record is damage from outside; it gives way.
+        durable::remove_tree(&place)?;
+        durable::rename(folder, &place)?;
+        Ok(record)
+    }
+
+    /// Runs `work` while nobody else works on this layer.
+    fn alone<T>(&self, chain_id: &Digest, work: impl FnOnce() -> T) -> T {
+        let lock = {
+            let mut unpacking = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(unpacking.entry(chain_id.clone()).or_default())
+        };
+        let done = {
+            let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            work()
+        };
+        let mut unpacking = self.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map and this function hold it: nobody waits.
+        if Arc::strong_count(&lock) == 2 {
+            unpacking.remove(chain_id);
+        }
+        done
+    }
+
+    /// Takes a layer away; what is given back is deleted when nobody waits.
+    pub(crate) fn detach(&self, chain_id: &Digest) -> Result<Option<PathBuf>> {
+        durable::detach(&self.folder.join(chain_id.hex()))
+    }
+
+    /// Every layer there is.
+    pub(crate) fn all(&self) -> Result<Vec<Digest>> {
+        let names = durable::entries(&self.folder)?;
+        Ok(names.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
+    }
+}

@@ -1,0 +1,39 @@
+//! Images: references, registries, the content store, layers and snapshots on overlayfs.
+//!
+//! A [`Store`] keeps everything beneath one folder; its methods block and are called from threads that may. A
+//! [`registry::Client`] is async and moves images between registries and a store. Nothing here knows containers:
+//! who uses an image is asked of the caller.
+
+mod archive;
+mod blobs;
+mod changes;
+mod config;
+mod digest;
+mod durable;
+mod error;
+mod image;
+mod layers;
+mod manifest;
+mod names;
+mod overlay;
+mod pack;
+mod platform;
+mod progress;
+mod reference;
+pub mod registry;
+mod remove;
+mod snapshot;
+mod store;
+mod unpack;
+
+pub use archive::{CommitOptions, ImportOptions, Loaded};
+pub use config::{EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig};
+pub use digest::Digest;
+pub use error::{Error, Kind, Result};
+pub use image::{HistoryItem, Image, Layer};
+pub use platform::Platform;
+pub use progress::{Detail, Progress};
+pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference};
+pub use remove::{ImageUse, RemoveOptions, Removed};
+pub use snapshot::{Change, ChangeKind, Snapshot, export};
+pub use store::Store;

@@ -1,0 +1,141 @@
+//! HTTP and TLS connections. Names are asked of the configured name servers directly: the program this ends in is
+//! static, and the C library's resolver doesn't work in one.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hickory_resolver::TokioResolver;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
+
+use super::unchecked::Unchecked;
+use crate::{Error, Result};
+
+/// A request's body.
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// The client underneath.
+pub(super) type Http = Client<HttpsConnector<HttpConnector<Names>>, Body>;
+
+/// How long a connection may take: a registry that is there answers at once, and there may be another to try.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// Finds addresses of names.
+#[derive(Clone)]
+pub(super) struct Names(Option<Arc<TokioResolver>>);
+
+impl Names {
+    /// Reads the machine's configuration; without one every name fails.
+    pub(super) fn configured() -> Self {
+        let built = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        Self(built.inspect_err(|error| tracing::warn!(%error, "no name servers")).ok().map(Arc::new))
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Names")
+    }
+}
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = self.0.clone();
+        Box::pin(async move {
+            let resolver = resolver.ok_or_else(|| io::Error::other("no name server is configured"))?;
+            let name = name.as_str();
+            let found = resolver
+                .lookup_ip(name)
+                .await
+                .map_err(|error| io::Error::other(format!("lookup {name}: {error}")))?;
+            // The port is the connector's to fill in.
+            let addresses: Vec<SocketAddr> = found.iter().map(|address| (address, 0).into()).collect();
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+/// A client for one registry: `certificates` is its folder of authorities and keys, if it has one.
+pub(super) fn client(names: Names, is_insecure: bool, certificates: Option<&Path>) -> Result<Http> {
+    let tls = tls_config(is_insecure, certificates)?;
+    let mut connector = HttpConnector::new_with_resolver(names);
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT));
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(connector))
+}
+
+fn tls_config(is_insecure: bool, certificates: Option<&Path>) -> Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let bad =
+        |_| Error::Certificate { path: PathBuf::new(), problem: "the TLS library refuses its own defaults" };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(bad)?;
+    let builder = if is_insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+    } else {
+        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        for path in files(certificates, "crt") {
+            for certificate in read_certificates(&path)? {
+                let problem = "isn't an authority's certificate";
+                roots.add(certificate).map_err(|_| Error::Certificate { path: path.clone(), problem })?;
+            }
+        }
+        builder.with_root_certificates(roots)
+    };
+    let Some(path) = files(certificates, "cert").into_iter().next() else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let key = path.with_extension("key");
+    let problem = "has no usable key beside it";
+    let wrong = |path: &Path| Error::Certificate { path: path.to_owned(), problem };
+    let private = PrivateKeyDer::from_pem_file(&key).map_err(|_| wrong(&path))?;
+    builder.with_client_auth_cert(read_certificates(&path)?, private).map_err(|_| wrong(&path))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|_| Error::Certificate { path: path.to_owned(), problem: "can't be read as PEM" })
+}
+
+/// The files of a folder with this ending, by name.
+fn files(folder: Option<&Path>, extension: &str) -> Vec<PathBuf> {
+    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
+    let mut paths: Vec<PathBuf> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    paths.sort();
+    paths
+}

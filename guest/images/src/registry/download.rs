@@ -1,0 +1,190 @@
+//! One blob into the content store: checked while it streams, continued where a broken stream or a crash left it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::RANGE;
+use hyper::{Method, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::session::{self, Ask, PATIENCE, Session};
+use crate::digest::Hashed;
+use crate::manifest::Descriptor;
+use crate::{Error, Reference, Result, Store, durable};
+
+/// Attempts without a single new byte after which a download fails.
+const ATTEMPTS: u32 = 5;
+/// Chunks on their way to the disk; a hyper chunk is some 16 KiB.
+const WAITING: usize = 64;
+
+/// Brings a blob into the store. `moved` hears the bytes done. Nobody else may download it meanwhile.
+pub(super) async fn blob(
+    session: &Session,
+    store: &Store,
+    reference: &Reference,
+    wanted: &Descriptor,
+    moved: &(dyn Fn(u64) + Send + Sync),
+) -> Result<()> {
+    let path = store.blobs().partial_path(&wanted.digest);
+    let mut file = begin(path.clone(), wanted.size).await?;
+    let mut failures = 0;
+    while file.count() < wanted.size || wanted.size == 0 {
+        let before = file.count();
+        let (back, result) = attempt(session, reference, wanted, file, &path, moved).await?;
+        file = back;
+        match result {
+            Ok(()) if file.count() >= wanted.size => break,
+            result => {
+                failures = if file.count() > before { 0 } else { failures + 1 };
+                if failures >= ATTEMPTS {
+                    return result.and(Err(Error::BadAnswer {
+                        url: session.base().to_owned(),
+                        problem: "a blob ends too early",
+                    }));
+                }
+                tracing::debug!(digest = %wanted.digest, at = file.count(), ?result, "download continues");
+                // A registry that just restarted needs a moment; the wait is bounded by ATTEMPTS.
+                sleep(Duration::from_millis(100 << failures)).await;
+            }
+        }
+    }
+    finish(store.clone(), file, wanted.clone(), path).await
+}
+
+/// Opens what an earlier attempt left, its bytes already in the digest.
+async fn begin(path: PathBuf, size: u64) -> Result<Hashed<File>> {
+    blocking("reading a partial download", move || {
+        let open = || -> io::Result<Hashed<File>> {
+            let mut file = File::options().read(true).append(true).create(true).open(&path)?;
+            if file.metadata()?.len() > size {
+                file.set_len(0)?;
+            }
+            let mut have = Vec::new();
+            let mut hashed = Hashed::new(file.try_clone()?);
+            have.resize(128 << 10, 0);
+            while hashed.read(&mut have)? > 0 {}
+            file.flush()?;
+            Ok(hashed)
+        };
+        open().map_err(Error::file("open", path))
+    })
+    .await
+}
+
+/// One request and as much of its answer as comes. The outer error is final, the inner one may be tried again.
+async fn attempt(
+    session: &Session,
+    reference: &Reference,
+    wanted: &Descriptor,
+    file: Hashed<File>,
+    path: &Path,
+    moved: &(dyn Fn(u64) + Send + Sync),
+) -> Result<(Hashed<File>, Result<()>)> {
+    let target = format!("/v2/{}/blobs/{}", reference.path(), wanted.digest);
+    let range = format!("bytes={}-", file.count());
+    let headers = [(RANGE, range.as_str())];
+    let headers = if file.count() > 0 { headers.as_slice() } else { &[] };
+    let response = match session.ask(&Ask { method: Method::GET, target: &target, headers }).await {
+        Ok(response) => response,
+        Err(error @ Error::Unauthorized { .. }) => return Err(error),
+        Err(error) => return Ok((file, Err(error))),
+    };
+    let file = match response.status() {
+        StatusCode::PARTIAL_CONTENT => file,
+        // All of it, whether we asked for a part or not.
+        StatusCode::OK => restart(file, path)?,
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            return Ok((restart(file, path)?, Err(bad(session, "it refuses a range"))));
+        }
+        status if status.is_server_error() => {
+            return Ok((file, Err(session::refusal(response).await.into_error(reference))));
+        }
+        _ => return Err(session::refusal(response).await.into_error(reference)),
+    };
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let writer = tokio::task::spawn_blocking(move || write(file, receiver));
+    let received = receive(session, response, wanted.size, sender, moved).await;
+    let (file, written) = writer.await.map_err(|_| Error::Interrupted("the download"))?;
+    written.map_err(Error::file("write", path))?;
+    Ok((file, received?))
+}
+
+/// Passes the answer's bytes to the writer. More than the manifest says is a lie and final.
+async fn receive(
+    session: &Session,
+    response: Response<Incoming>,
+    size: u64,
+    sender: mpsc::Sender<Bytes>,
+    moved: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Result<()>> {
+    let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+    let start = response.headers().get(hyper::header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let start = start.and_then(|value| value.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+    let mut done = if is_part { start.unwrap_or(0) } else { 0 };
+    let mut body = response.into_body();
+    loop {
+        let data = match timeout(PATIENCE, body.frame()).await {
+            Err(_) => return Ok(Err(bad(session, "no more bytes before the deadline"))),
+            Ok(None) => return Ok(Ok(())),
+            Ok(Some(Err(error))) => {
+                let source = io::Error::other(session::innermost(&error));
+                return Ok(Err(Error::Stream { operation: "download", source }));
+            }
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        done += data.len() as u64;
+        if done > size {
+            return Err(bad(session, "a blob is longer than its manifest says"));
+        }
+        if sender.send(data).await.is_err() {
+            // The writer failed and says why.
+            return Ok(Ok(()));
+        }
+        moved(done);
+    }
+}
+
+fn write(mut file: Hashed<File>, mut chunks: mpsc::Receiver<Bytes>) -> (Hashed<File>, io::Result<()>) {
+    while let Some(chunk) = chunks.blocking_recv() {
+        if let Err(error) = file.write_all(&chunk) {
+            return (file, Err(error));
+        }
+    }
+    (file, Ok(()))
+}
+
+fn restart(file: Hashed<File>, path: &Path) -> Result<Hashed<File>> {
+    let (file, _, _) = file.finish();
+    file.set_len(0).map_err(Error::file("truncate", path))?;
+    Ok(Hashed::new(file))
+}
+
+async fn finish(store: Store, file: Hashed<File>, wanted: Descriptor, path: PathBuf) -> Result<()> {
+    blocking("storing a download", move || {
+        let (_, found, size) = file.finish();
+        if found != wanted.digest || size != wanted.size {
+            durable::remove(&path)?;
+            return Err(Error::WrongDigest { subject: "download", expected: wanted.digest, found });
+        }
+        store.blobs().adopt_partial(&wanted.digest)
+    })
+    .await
+}
+
+fn bad(session: &Session, problem: &'static str) -> Error {
+    Error::BadAnswer { url: session.base().to_owned(), problem }
+}
+
+/// Runs what blocks on a thread that may.
+pub(super) async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Interrupted(what))?
+}

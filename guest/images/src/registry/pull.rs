@@ -1,0 +1,362 @@
+//! Pulling: manifest, configuration, layers, each layer unpacked as soon as it is there.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::download::{self, blocking};
+use super::session::{self, Ask, Session};
+use super::{Pulled, Report};
+use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest};
+
+/// Layers downloaded at a time, Docker's own number.
+const DOWNLOADS: usize = 3;
+/// Layers unpacked at a time: each keeps two threads and the disk busy.
+const UNPACKINGS: usize = 2;
+/// Indexes within indexes; one is usual.
+const DEPTH: usize = 3;
+/// A progress line per layer this often is as much as a terminal shows.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// Blobs being downloaded by this client, so that two pulls of one fetch it once.
+pub(super) type InFlight = Arc<Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>>;
+
+/// One pull under way.
+pub(super) struct Pull<'a> {
+    pub(super) session: Arc<Session>,
+    pub(super) store: &'a Store,
+    pub(super) reference: &'a Reference,
+    pub(super) platform: Option<&'a Platform>,
+    pub(super) in_flight: InFlight,
+    pub(super) report: Report<'a>,
+}
+
+/// A manifest with its bytes.
+struct Fetched {
+    json: Vec<u8>,
+    digest: Digest,
+    document: Document,
+}
+
+impl Pull<'_> {
+    /// Runs the whole pull.
+    pub(super) async fn run(&self) -> Result<Pulled> {
+        let wanted = match (self.reference.digest(), self.reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or(crate::DEFAULT_TAG).to_owned(),
+        };
+        let top = self.manifest(&wanted).await?;
+        self.say(&wanted, format!("Pulling from {}", self.reference.path()));
+        let top_digest = top.digest.clone();
+        let _manifests = self.store.pin([top_digest.clone()]);
+        self.store.blobs().put(&top.json)?;
+        let manifest = self.image_manifest(top).await?;
+        let config_json = self.config(&manifest).await?;
+        let blobs = self.layers(&manifest, &config_json).await?;
+        let (store, reference) = (self.store.clone(), self.reference.clone());
+        let digest = top_digest.clone();
+        let (image, is_new) =
+            blocking("recording the image", move || record(&store, &reference, &digest, &config_json, blobs))
+                .await?;
+        self.say("", format!("Digest: {top_digest}"));
+        let familiar = self.reference.to_string();
+        self.say(
+            "",
+            match is_new {
+                true => format!("Status: Downloaded newer image for {familiar}"),
+                false => format!("Status: Image is up to date for {familiar}"),
+            },
+        );
+        Ok(Pulled { image, digest: top_digest, is_new })
+    }
+
+    fn say(&self, id: &str, status: impl Into<String>) {
+        (self.report)(Progress::say(id, status));
+    }
+
+    async fn manifest(&self, wanted: &str) -> Result<Fetched> {
+        let target = format!("/v2/{}/manifests/{wanted}", self.reference.path());
+        let accept =
+            [manifest::OCI_INDEX, manifest::DOCKER_LIST, manifest::OCI_MANIFEST, manifest::DOCKER_MANIFEST];
+        let accept = accept.join(", ");
+        let headers = [(ACCEPT, accept.as_str())];
+        let response =
+            self.session.ask(&Ask { method: Method::GET, target: &target, headers: &headers }).await?;
+        if !response.status().is_success() {
+            return Err(session::refusal(response).await.into_error(self.reference));
+        }
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type =
+            media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+        let json = session::read(response, manifest::MANIFEST_LARGEST).await?.to_vec();
+        let digest = Digest::of(&json);
+        if let Ok(expected) = wanted.parse::<Digest>()
+            && expected != digest
+        {
+            return Err(Error::WrongDigest { subject: "manifest", expected, found: digest });
+        }
+        let document = Document::parse(&json, &media_type)?;
+        Ok(Fetched { json, digest, document })
+    }
+
+    /// Follows indexes to the manifest for the wanted platform.
+    async fn image_manifest(&self, mut fetched: Fetched) -> Result<Manifest> {
+        for _ in 0..DEPTH {
+            let index = match fetched.document {
+                Document::Manifest(manifest) => return Ok(manifest),
+                Document::Index(index) => index,
+            };
+            let platform = self.platform.cloned().unwrap_or_else(Platform::local);
+            let chosen = index
+                .choose(&platform)
+                .ok_or_else(|| Error::NoPlatform { platform: platform.to_string() })?;
+            fetched = self.manifest(&chosen.digest.to_string()).await?;
+        }
+        match fetched.document {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(_) => {
+                Err(Error::UnsupportedManifest("an index within too many others".to_owned()))
+            }
+        }
+    }
+
+    async fn config(&self, manifest: &Manifest) -> Result<Vec<u8>> {
+        let wanted = &manifest.config;
+        if wanted.size > manifest::MANIFEST_LARGEST as u64 {
+            return Err(Error::UnsupportedManifest(wanted.media_type.clone()));
+        }
+        let json = match self.store.blobs().read(&wanted.digest) {
+            Ok(json) => json,
+            Err(_) => {
+                let target = format!("/v2/{}/blobs/{}", self.reference.path(), wanted.digest);
+                let response = self.session.ask(&Ask::new(Method::GET, &target)).await?;
+                if !response.status().is_success() {
+                    return Err(session::refusal(response).await.into_error(self.reference));
+                }
+                session::read(response, manifest::MANIFEST_LARGEST).await?.to_vec()
+            }
+        };
+        let found = Digest::of(&json);
+        if found != wanted.digest {
+            let expected = wanted.digest.clone();
+            return Err(Error::WrongDigest { subject: "image configuration", expected, found });
+        }
+        let config = ImageConfig::parse(&json)?;
+        if let Some(platform) = self.platform
+            && platform.distance(&config.platform()).is_none()
+        {
+            return Err(Error::OtherPlatform {
+                reference: self.reference.to_string(),
+                found: config.platform().to_string(),
+                wanted: platform.to_string(),
+            });
+        }
+        let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+        if layers != diff_ids {
+            return Err(Error::LayerCount { layers, diff_ids });
+        }
+        Ok(json)
+    }
+
+    /// Brings every layer into the store and says which blobs they are there.
+    async fn layers(&self, manifest: &Manifest, config_json: &[u8]) -> Result<Vec<Descriptor>> {
+        let diff_ids = ImageConfig::parse(config_json)?.rootfs.diff_ids;
+        let chain = digest::chain_ids(&diff_ids);
+        let blobs = manifest.layers.iter().map(|layer| layer.digest.clone());
+        let _pin = self.store.pin(chain.iter().cloned().chain(blobs));
+        let (sender, mut progress) = mpsc::unbounded_channel();
+        let limits = Limits {
+            downloads: Semaphore::new(DOWNLOADS).into(),
+            unpackings: Semaphore::new(UNPACKINGS).into(),
+        };
+        let mut tasks = JoinSet::new();
+        let mut result: Vec<Descriptor> = manifest.layers.clone();
+        for (index, (layer, diff_id)) in manifest.layers.iter().zip(&diff_ids).enumerate() {
+            let id = layer.digest.short().to_owned();
+            if let Some(present) = self.present(&chain[index], layer) {
+                self.say(&id, "Already exists");
+                result[index] = present;
+                continue;
+            }
+            self.say(&id, "Pulling fs layer");
+            let task = LayerTask {
+                id,
+                layer: layer.clone(),
+                diff_id: diff_id.clone(),
+                parent: index.checked_sub(1).map(|below| chain[below].clone()),
+                session: Arc::clone(&self.session),
+                store: self.store.clone(),
+                reference: self.reference.clone(),
+                in_flight: Arc::clone(&self.in_flight),
+                progress: sender.clone(),
+            };
+            let limits = limits.clone();
+            tasks.spawn(async move { task.run(&limits).await });
+        }
+        drop(sender);
+        // The channel ends with its last task.
+        while let Some(line) = progress.recv().await {
+            (self.report)(line);
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.map_err(|_| Error::Interrupted("pulling a layer"))??;
+        }
+        Ok(result)
+    }
+
+    /// The blob of a layer that is unpacked already, this or the one it came in.
+    fn present(&self, chain_id: &Digest, layer: &Descriptor) -> Option<Descriptor> {
+        self.store.layers().get(chain_id)?;
+        if self.store.blobs().size(&layer.digest).is_some() {
+            return Some(layer.clone());
+        }
+        self.store.blob_of_layer(chain_id)
+    }
+}
+
+/// Records the image under its names; says whether the name meant another before.
+fn record(
+    store: &Store,
+    reference: &Reference,
+    digest: &Digest,
+    config_json: &[u8],
+    blobs: Vec<Descriptor>,
+) -> Result<(Digest, bool)> {
+    let _config = store.pin([Digest::of(config_json)]);
+    let id = store.add_image(config_json, blobs, None)?;
+    let mut state = store.state();
+    let by_digest = reference.with_digest(digest.clone());
+    let name = if reference.digest().is_some() { by_digest.clone() } else { reference.clone().or_latest() };
+    let is_new = state.names.get(&name) != Some(&id);
+    store.set_name(&mut state, by_digest, &id)?;
+    store.set_name(&mut state, name, &id)?;
+    Ok((id, is_new))
+}
+
+#[derive(Clone)]
+struct Limits {
+    downloads: Arc<Semaphore>,
+    unpackings: Arc<Semaphore>,
+}
+
+/// One layer under way, in a task of its own.
+struct LayerTask {
+    id: String,
+    layer: Descriptor,
+    diff_id: Digest,
+    parent: Option<Digest>,
+    session: Arc<Session>,
+    store: Store,
+    reference: Reference,
+    in_flight: InFlight,
+    progress: mpsc::UnboundedSender<Progress>,
+}
+
+impl LayerTask {
+    async fn run(self, limits: &Limits) -> Result<()> {
+        let closed = |_| Error::Interrupted("pulling a layer");
+        let lock = {
+            let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(in_flight.entry(self.layer.digest.clone()).or_default())
+        };
+        let downloaded = {
+            let _alone = lock.lock().await;
+            if self.store.blobs().size(&self.layer.digest) == Some(self.layer.size) {
+                Ok(())
+            } else {
+                if limits.downloads.available_permits() == 0 {
+                    self.say("Waiting");
+                }
+                let _permit = limits.downloads.acquire().await.map_err(closed)?;
+                self.download().await
+            }
+        };
+        self.leave(&lock);
+        downloaded?;
+        self.say("Download complete");
+        let _permit = limits.unpackings.acquire().await.map_err(closed)?;
+        tokio::task::spawn_blocking(move || self.unpack())
+            .await
+            .map_err(|_| Error::Interrupted("unpacking a layer"))?
+    }
+
+    fn leave(&self, lock: &Arc<tokio::sync::Mutex<()>>) {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map and this task hold it: nobody waits.
+        if Arc::strong_count(lock) == 2 {
+            in_flight.remove(&self.layer.digest);
+        }
+    }
+
+    async fn download(&self) -> Result<()> {
+        let pace = Pace::default();
+        let moved = |done: u64| {
+            if pace.is_due() {
+                self.moved("Downloading", done);
+            }
+        };
+        download::blob(&self.session, &self.store, &self.reference, &self.layer, &moved).await?;
+        self.say("Verifying Checksum");
+        Ok(())
+    }
+
+    fn unpack(self) -> Result<()> {
+        let open = || {
+            let blob = self.store.blobs().open_blob(&self.layer.digest)?;
+            Ok(Watched { inner: blob, done: 0, pace: Pace::default(), task: &self })
+        };
+        self.store.layers().ensure(self.parent.as_ref(), &self.diff_id, open)?;
+        self.say("Pull complete");
+        Ok(())
+    }
+
+    fn say(&self, status: &str) {
+        // Nobody listening any more is fine.
+        let _ = self.progress.send(Progress::say(&self.id, status));
+    }
+
+    fn moved(&self, status: &str, done: u64) {
+        let _ = self.progress.send(Progress::moved(&self.id, status, done, self.layer.size));
+    }
+}
+
+/// Tells whether it is time for another progress line.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Tells how far unpacking has read.
+struct Watched<'a, R> {
+    inner: R,
+    done: u64,
+    pace: Pace,
+    task: &'a LayerTask,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.done += count as u64;
+        if self.pace.is_due() {
+            self.task.moved("Extracting", self.done);
+        }
+        Ok(count)
+    }
+}

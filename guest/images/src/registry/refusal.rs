@@ -1,0 +1,110 @@
+//! A registry's errors, `{"errors":[{"code","message"}]}`, in its own words (OCI distribution specification, "Error
+//! codes") as Docker passes them on.
+
+use serde::Deserialize;
+
+use crate::{Error, Reference};
+
+/// What a registry said instead of doing as asked.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: u16,
+    code: String,
+    said: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    errors: Vec<Item>,
+    /// Token servers and proxies speak so.
+    details: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn read(status: u16, body: &[u8]) -> Self {
+        let answer = serde_json::from_slice::<Answer>(body).ok();
+        let first = answer.as_ref().and_then(|answer| answer.errors.first());
+        let code = match (first, status) {
+            (Some(item), _) if !item.code.is_empty() => item.code.clone(),
+            (_, 401) => "UNAUTHORIZED".to_owned(),
+            (_, 403) => "DENIED".to_owned(),
+            (_, 429) => "TOOMANYREQUESTS".to_owned(),
+            _ => String::new(),
+        };
+        let word = code.to_lowercase().replace('_', " ");
+        let said = match (first, answer.as_ref().and_then(|answer| answer.details.as_ref())) {
+            (Some(item), _) if !item.message.is_empty() => format!("{word}: {}", item.message),
+            (_, Some(details)) => format!("{word}: {details}"),
+            _ if word.is_empty() => format!("received unexpected HTTP status: {status}"),
+            _ => format!("{word}: {}", plain_words(&code)),
+        };
+        Self { status, code, said }
+    }
+
+    /// As an error of an operation on this image.
+    pub(super) fn into_error(self, reference: &Reference) -> Error {
+        let said = self.said;
+        match (self.code.as_str(), self.status) {
+            ("MANIFEST_UNKNOWN", _) => Error::ManifestNotFound { reference: reference.to_string(), said },
+            ("DENIED", _) => Error::PullDenied { repository: reference.familiar_name(), said },
+            ("NAME_UNKNOWN", _) => Error::RepositoryNotFound { repository: reference.familiar_name(), said },
+            ("UNAUTHORIZED", _) => Error::Unauthorized { said },
+            ("", 404) => Error::ManifestNotFound { reference: reference.to_string(), said },
+            (_, status) => Error::Registry { status, said },
+        }
+    }
+
+    /// As an error where pulling isn't the matter.
+    pub(super) fn into_plain_error(self) -> Error {
+        match self.code.as_str() {
+            "UNAUTHORIZED" | "DENIED" => Error::Unauthorized { said: self.said },
+            _ => Error::Registry { status: self.status, said: self.said },
+        }
+    }
+}
+
+/// What Docker says for a code that came without a message.
+fn plain_words(code: &str) -> &'static str {
+    match code {
+        "UNAUTHORIZED" => "authentication required",
+        "DENIED" => "requested access to the resource is denied",
+        "TOOMANYREQUESTS" => "too many requests",
+        _ => "unknown error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16, body: &str) -> String {
+        Refusal::read(status, body.as_bytes()).into_error(&"a:1".parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn the_registrys_words_stand_behind_dockers() {
+        let body =
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"1"}}]}"#;
+        assert_eq!(error(404, body), "manifest for a:1 not found: manifest unknown: manifest unknown");
+        let body = r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
+        assert_eq!(
+            error(401, body),
+            "pull access denied for a, repository does not exist or may require 'docker login': \
+             denied: requested access to the resource is denied"
+        );
+        let body =
+            r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#;
+        assert_eq!(error(429, body), "toomanyrequests: You have reached your pull rate limit.");
+        assert_eq!(error(401, ""), "unauthorized: authentication required");
+        assert_eq!(error(502, "<html>"), "received unexpected HTTP status: 502");
+    }
+}

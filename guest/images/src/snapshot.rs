@@ -1,0 +1,167 @@
+//! A container's file system: its own writable folder on top of an image's layers, joined by overlayfs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Error, Result, Store, changes, durable, overlay, pack};
+
+pub use crate::changes::{Change, ChangeKind};
+
+/// The format of `snapshot.json`.
+const VERSION: u32 = 1;
+
+/// Where the parts of a container's file system lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Whose it is.
+    pub container: String,
+    /// The image it was made from; none for an empty root.
+    pub image: Option<Digest>,
+    /// The lower folders, lowest first.
+    pub lowers: Vec<PathBuf>,
+    /// The writable folder.
+    pub upper: PathBuf,
+    /// Overlayfs' own folder.
+    pub work: PathBuf,
+}
+
+/// `snapshots/<container>/snapshot.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotRecord {
+    version: u32,
+    image: Option<Digest>,
+    /// Chain ids, lowest first.
+    pub(crate) layers: Vec<Digest>,
+}
+
+impl Store {
+    /// Makes a writable snapshot of an image (an id, or none for an empty root) for a container.
+    ///
+    /// # Errors
+    /// When the image isn't there or the container has a snapshot already.
+    pub fn prepare(&self, container: &str, image: Option<&Digest>) -> Result<Snapshot> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if container.is_empty() || container.len() > 128 || !container.chars().all(is_name) {
+            return Err(Error::InvalidSnapshotName(container.to_owned()));
+        }
+        let mut state = self.state();
+        if state.snapshots.contains_key(container) {
+            return Err(Error::SnapshotExists(container.to_owned()));
+        }
+        let layers = match image {
+            None => Vec::new(),
+            Some(id) => {
+                let stored = state.images.get(id).ok_or_else(|| Error::NoSuchImage(id.to_string()))?;
+                stored.layers.iter().map(|layer| layer.chain_id.clone()).collect()
+            }
+        };
+        let record = SnapshotRecord { version: VERSION, image: image.cloned(), layers };
+        let place = self.snapshot_folder(container);
+        // Without a record in memory, what is there is damage.
+        durable::remove_tree(&place)?;
+        let folder = durable::unfinished(&self.inner.root.join("snapshots"));
+        durable::make_folder(&folder.join("upper"))?;
+        durable::make_folder(&folder.join("work"))?;
+        durable::write_record(&folder.join("snapshot.json"), &record)?;
+        durable::rename(&folder, &place)?;
+        state.snapshots.insert(container.to_owned(), record.clone());
+        Ok(self.snapshot_of(container, &record))
+    }
+
+    /// A container's snapshot.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn snapshot(&self, container: &str) -> Result<Snapshot> {
+        let state = self.state();
+        let record =
+            state.snapshots.get(container).ok_or_else(|| Error::NoSuchSnapshot(container.to_owned()))?;
+        Ok(self.snapshot_of(container, record))
+    }
+
+    /// The containers that have snapshots.
+    pub fn snapshots(&self) -> Vec<String> {
+        self.state().snapshots.keys().cloned().collect()
+    }
+
+    /// Mounts a container's snapshot at the folder `target`, in the caller's mount namespace.
+    ///
+    /// # Errors
+    /// When it has none or the kernel refuses.
+    pub fn mount(&self, container: &str, target: &Path) -> Result<()> {
+        overlay::mount(&self.snapshot(container)?, &self.inner.root, target)
+    }
+
+    /// Unmounts what is mounted at `target`, now or when its last user goes. Nothing mounted is fine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn unmount(&self, target: &Path) -> Result<()> {
+        overlay::unmount(target)
+    }
+
+    /// Removes a container's snapshot; none is fine. It must not be mounted any more.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove_snapshot(&self, container: &str) -> Result<()> {
+        let known = self.state().snapshots.contains_key(container);
+        if !known {
+            return Ok(());
+        }
+        durable::remove_tree(&self.snapshot_folder(container))?;
+        self.state().snapshots.remove(container);
+        // Its image may have been removed by force before it.
+        self.collect()?;
+        Ok(())
+    }
+
+    /// What the container changed against its image, by path, as `docker diff` lists it.
+    ///
+    /// # Errors
+    /// When it has no snapshot or the disk refuses.
+    pub fn changes(&self, container: &str) -> Result<Vec<Change>> {
+        let snapshot = self.snapshot(container)?;
+        changes::between(&snapshot.lowers, &snapshot.upper)
+    }
+
+    /// The bytes in the container's writable folder (`SizeRw`).
+    ///
+    /// # Errors
+    /// When it has no snapshot or the disk refuses.
+    pub fn snapshot_size(&self, container: &str) -> Result<u64> {
+        pack::size(&self.snapshot(container)?.upper)
+    }
+
+    /// Writes the container's changes as a layer's tar, whiteouts included.
+    ///
+    /// # Errors
+    /// When it has no snapshot, or the disk or the writer refuses.
+    pub fn write_diff(&self, container: &str, writer: impl std::io::Write) -> Result<()> {
+        pack::layer(&self.snapshot(container)?.upper, writer)
+    }
+
+    fn snapshot_folder(&self, container: &str) -> PathBuf {
+        self.inner.root.join("snapshots").join(container)
+    }
+
+    fn snapshot_of(&self, container: &str, record: &SnapshotRecord) -> Snapshot {
+        let folder = self.snapshot_folder(container);
+        Snapshot {
+            container: container.to_owned(),
+            image: record.image.clone(),
+            lowers: record.layers.iter().map(|layer| self.layers().path(layer)).collect(),
+            upper: folder.join("upper"),
+            work: folder.join("work"),
+        }
+    }
+}
+
+/// Writes a whole folder, a mounted root file system, as a tar (`docker export`).
+///
+/// # Errors
+/// When the disk or the writer refuses.
+pub fn export(rootfs: &Path, writer: impl std::io::Write) -> Result<()> {
+    pack::tree(rootfs, writer)
+}

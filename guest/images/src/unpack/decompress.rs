@@ -1,0 +1,79 @@
+//! Plain, gzip or zstd, told apart by their first bytes whatever a media type says.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Error, Result};
+
+/// The largest zstd window that is accepted, as a power of two: 128 MiB, the format's own recommendation for
+/// decoders that face strangers (RFC 8878, 3.1.1.1.2, speaks of 8 MiB as the least).
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// Bytes handed from the decompressing thread to the unpacking one at a time, and how many may wait.
+const CHUNK: usize = 256 << 10;
+const CHUNKS_WAITING: usize = 4;
+
+/// The uncompressed content of `source`.
+pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
+    let mut source = BufReader::with_capacity(128 << 10, source);
+    let start = source.fill_buf().map_err(Error::stream("read the archive"))?;
+    match start {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(source))),
+        // A frame, or a skippable frame before one.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            let start = Error::stream("start zstd");
+            let mut decoder = match zstd::stream::read::Decoder::with_buffer(source) {
+                Ok(decoder) => decoder,
+                Err(source) => return Err(start(source)),
+            };
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(Error::stream("start zstd"))?;
+            Ok(Box::new(decoder))
+        }
+        [b'B', b'Z', b'h', ..] => Err(Error::InvalidArchive("bzip2 isn't supported".to_owned())),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => Err(Error::InvalidArchive("xz isn't supported".to_owned())),
+        _ => Ok(Box::new(source)),
+    }
+}
+
+/// Runs `work` on the uncompressed content of `source`, which a thread of its own produces: decompressing takes as
+/// long as writing files does.
+pub(crate) fn piped<T>(source: impl Read + Send, work: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+    let mut plain = decompress(source)?;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(CHUNKS_WAITING);
+        scope.spawn(move || produce(&mut plain, &sender));
+        // The receiver ends with `work`, so that a producer nobody listens to stops.
+        work(&mut Chunks { receiver, chunk: Vec::new(), at: 0 })
+    })
+}
+
+fn produce(plain: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let result = plain.take(CHUNK as u64).read_to_end(&mut chunk);
+        let ended = matches!(result, Ok(0) | Err(_));
+        if sender.send(result.map(|_| chunk)).is_err() || ended {
+            return;
+        }
+    }
+}
+
+struct Chunks {
+    receiver: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() {
+            self.chunk = self.receiver.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            self.at = 0;
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}

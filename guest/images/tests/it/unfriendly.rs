@@ -1,0 +1,176 @@
+//! Registries that break off, lie, or want a token first.
+
+use berth_images::registry::Credentials;
+use berth_images::{Digest, Error};
+use serde_json::json;
+
+use crate::fake::{Answer, Asked, Fake, answer};
+use crate::fixture::{Place, config};
+use crate::pull::two_layers;
+use crate::transfer::{client, pull, run};
+
+/// What a registry with the image `a:1` answers to this request.
+fn serve(asked: &Asked) -> Answer {
+    let layers = two_layers();
+    let config = config("a", &layers).to_string();
+    let describe = |bytes: &[u8]| json!({ "mediaType": "x", "digest": Digest::of(bytes).to_string(), "size": bytes.len() });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": describe(config.as_bytes()), "layers": [describe(&layers[0]), describe(&layers[1])],
+    })
+    .to_string();
+    let blobs = [config.into_bytes(), layers[0].clone(), layers[1].clone()];
+    let path = asked.line.trim_start_matches("GET ");
+    match path {
+        "/v2/" => answer("200 OK", &[], b"{}"),
+        "/v2/a/manifests/1" => answer("200 OK", &[], manifest.as_bytes()),
+        _ => match blobs.iter().find(|blob| path == format!("/v2/a/blobs/{}", Digest::of(blob))) {
+            Some(blob) => answer("200 OK", &[], blob),
+            None => {
+                answer("404 Not Found", &[], b"{\"errors\":[{\"code\":\"BLOB_UNKNOWN\",\"message\":\"no\"}]}")
+            }
+        },
+    }
+}
+
+fn first_layer() -> (Vec<u8>, String) {
+    let layer = two_layers().remove(0);
+    let line = format!("GET /v2/a/blobs/{}", Digest::of(&layer));
+    (layer, line)
+}
+
+#[test]
+fn a_broken_stream_is_continued_by_range() {
+    let (layer, line) = first_layer();
+    let wanted = line.clone();
+    let fake = Fake::start(move |_, asked| {
+        if asked.line != wanted {
+            return serve(asked);
+        }
+        let range = asked.header("range").trim_start_matches("bytes=").trim_end_matches('-').to_owned();
+        let from: usize = range.parse().unwrap_or(0);
+        let kind = if from == 0 { "200 OK" } else { "206 Partial Content" };
+        let range = format!("bytes {from}-{}/{}", layer.len() - 1, layer.len());
+        let mut whole = answer(kind, &[("Content-Range", &range)], &layer[from..]);
+        // Only 40,000 bytes of content come, then the line is dead.
+        whole.truncate(whole.len() - (layer.len() - from) + (layer.len() - from).min(40_000));
+        whole
+    });
+    let place = Place::new();
+    pull(&place, &format!("{}/a:1", fake.address), None, None).result.unwrap();
+    let ranges: Vec<String> =
+        fake.asked(&line).iter().map(|asked| asked.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["", "bytes=40000-", "bytes=80000-"]);
+}
+
+#[test]
+fn a_blob_longer_than_its_manifest_says_is_cut_off() {
+    let (layer, line) = first_layer();
+    let fake = Fake::start(move |_, asked| match asked.line == line {
+        true => answer("200 OK", &[], &[layer.as_slice(), &[0; 1 << 20]].concat()),
+        false => serve(asked),
+    });
+    let place = Place::new();
+    let error = pull(&place, &format!("{}/a:1", fake.address), None, None).result.unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+}
+
+#[test]
+fn a_stream_that_never_gets_further_fails_in_the_end() {
+    let (layer, line) = first_layer();
+    let fake = Fake::start(move |_, asked| match asked.line == line {
+        true => answer("200 OK", &[], &layer)[..60].to_vec(),
+        false => serve(asked),
+    });
+    let place = Place::new();
+    pull(&place, &format!("{}/a:1", fake.address), None, None).result.unwrap_err();
+}
+
+/// A registry that wants a bearer token from a server on the same address.
+fn with_tokens() -> Fake {
+    Fake::start(|address, asked| {
+        if asked.line.starts_with("GET /token?") {
+            let known = ["", "Basic YW5uOnNlY3JldA=="];
+            return match known.contains(&asked.header("authorization")) {
+                true if asked.line.contains("offline_token=true") => {
+                    answer("200 OK", &[], br#"{"token":"good","refresh_token":"identity"}"#)
+                }
+                true => answer("200 OK", &[], br#"{"token":"good"}"#),
+                false => answer("401 Unauthorized", &[], br#"{"details":"incorrect username or password"}"#),
+            };
+        }
+        if asked.line == "POST /token" {
+            return match asked.body.contains("refresh_token=identity") {
+                true => answer("200 OK", &[], br#"{"access_token":"good"}"#),
+                false => answer("401 Unauthorized", &[], b"{}"),
+            };
+        }
+        if asked.header("authorization") != "Bearer good" {
+            let challenge = format!(r#"Bearer realm="http://{address}/token",service="fake""#);
+            return answer("401 Unauthorized", &[("WWW-Authenticate", &challenge)], b"");
+        }
+        serve(asked)
+    })
+}
+
+#[test]
+fn a_token_is_fetched_with_the_scope_of_the_pull() {
+    let fake = with_tokens();
+    let place = Place::new();
+    pull(&place, &format!("{}/a:1", fake.address), None, None).result.unwrap();
+    let asked = fake.asked("GET /token");
+    assert_eq!(asked.len(), 1, "one token serves the whole pull");
+    assert_eq!(asked[0].line, "GET /token?service=fake&scope=repository%3Aa%3Apull");
+}
+
+#[test]
+fn password_and_identity_token_both_lead_to_a_token() {
+    let fake = with_tokens();
+    let name = format!("{}/a:1", fake.address);
+    let ann =
+        Credentials { username: "ann".to_owned(), password: "secret".to_owned(), ..Credentials::default() };
+    pull(&Place::new(), &name, None, Some(&ann)).result.unwrap();
+    assert!(fake.asked("GET /token")[0].line.ends_with("&account=ann"));
+    let identity = run(async |_| client().login(&fake.address, &ann).await).result.unwrap();
+    assert_eq!(identity.as_deref(), Some("identity"));
+    let token = Credentials { identity_token: identity.unwrap(), ..Credentials::default() };
+    pull(&Place::new(), &name, None, Some(&token)).result.unwrap();
+    assert_eq!(fake.asked("POST /token").len(), 1);
+    let wrong = Credentials { password: "guess".to_owned(), ..ann };
+    let error = pull(&Place::new(), &name, None, Some(&wrong)).error();
+    assert_eq!(error, "unauthorized: incorrect username or password");
+}
+
+#[test]
+fn a_rate_limit_is_passed_on_in_the_registrys_words() {
+    let body =
+        br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#;
+    let fake = Fake::start(move |_, asked| match asked.line.contains("manifests") {
+        true => answer("429 Too Many Requests", &[], body),
+        false => serve(asked),
+    });
+    let error = pull(&Place::new(), &format!("{}/a:1", fake.address), None, None).error();
+    assert_eq!(error, "toomanyrequests: You have reached your pull rate limit.");
+}
+
+#[test]
+fn a_name_is_resolved_and_a_redirect_loses_our_password() {
+    let storage = Fake::start(|_, asked| serve(asked));
+    let elsewhere = storage.address.clone();
+    let fake = Fake::start(move |_, asked| {
+        if asked.header("authorization").is_empty() {
+            return answer("401 Unauthorized", &[("WWW-Authenticate", "Basic realm=x")], b"");
+        }
+        if asked.line.contains("/blobs/") {
+            let place = format!("http://{elsewhere}{}", asked.line.trim_start_matches("GET "));
+            return answer("307 Temporary Redirect", &[("Location", &place)], b"");
+        }
+        serve(asked)
+    });
+    let ann = Credentials { username: "ann".to_owned(), password: "x".to_owned(), ..Credentials::default() };
+    let name = format!("localhost:{}/a:1", fake.address.rsplit(':').next().unwrap());
+    pull(&Place::new(), &name, None, Some(&ann)).result.unwrap();
+    let seen = storage.asked("GET");
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|asked| asked.header("authorization").is_empty()));
+}
