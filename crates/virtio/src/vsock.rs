@@ -37,8 +37,8 @@ pub const TIMED_OUT: u8 = 2;
 
 /// The receive, transmit and event queues, in the order of the specification.
 pub const QUEUES: usize = 3;
-/// Entries of each queue at the most: as many as Linux asks for.
-pub const QUEUE_SIZE: u16 = 256;
+/// Entries of each queue at the most: QEMU's virtio-mmio offers the driver so many, and Linux takes them.
+pub const QUEUE_SIZE: u16 = 1024;
 
 /// Streams at once. A docker client opens a handful, a published port one per connection; each may hold
 /// [`connection::BUFFER`] bytes, so this bounds the device at 256 MiB.

@@ -48,7 +48,7 @@ pub(super) fn build(emulator: &Path, config: &Config) -> Command {
 /// One kernel serves every machine; what only costs under emulation is turned off here.
 fn kernel_arguments() -> String {
     [
-        "console=ttyS0 loglevel=4 panic=-1 reboot=t",
+        "console=ttyS0 loglevel=4 panic=-1 reboot=t acpi=off pci=off",
         "mitigations=off nokaslr",
         "root=/dev/vda rootfstype=erofs ro init=/sbin/init",
         &format!("berth.address={} berth.gateway={}", config::GUEST_ADDRESS, config::GUEST_GATEWAY),

@@ -89,7 +89,7 @@ fn serve(backend: Arc<Backend>, listener: UnixListener) -> Result<(), vhost_user
     }
     daemon.start(&mut Listener::from(listener))?;
     match daemon.wait() {
-        Err(vhost_user_backend::Error::HandleRequest(_)) => Ok(()),
+        Err(vhost_user_backend::Error::HandleRequest(vhost::vhost_user::Error::Disconnected)) => Ok(()),
         ended => ended,
     }
 }

@@ -82,8 +82,10 @@ impl Tree {
             "kernel": kernel,
             "root": { "mkfs": mkfs_version()?, "files": tree.hashes()? },
         });
-        let manifest = format!("{:#}\n", tree.manifest);
-        tree.entries.insert("etc/berth-image.json".to_owned(), Entry::Text(manifest));
+        let mut known_to_guest = tree.manifest.clone();
+        known_to_guest["root"]["inputs_sha256"] = json!(tree.hash());
+        let text = format!("{known_to_guest:#}\n");
+        tree.entries.insert("etc/berth-image.json".to_owned(), Entry::Text(text));
         Ok(tree)
     }
 
