@@ -5,6 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The status byte that says that bytes flow from here on; any other is a refusal.
+pub const CONNECTED: u8 = virtio::vsock::CONNECTED;
+
 /// The first pause between two tries; each is twice as long as the one before, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -39,7 +42,7 @@ pub fn connect_once(socket: &Path, port: u32, deadline: Instant) -> Result<UnixS
         Ok(()) => {}
     }
     match status[0] {
-        virtio::vsock::CONNECTED => {
+        CONNECTED => {
             stream.set_read_timeout(None).map_err(Error::Gone)?;
             Ok(stream)
         }
