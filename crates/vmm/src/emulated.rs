@@ -62,7 +62,10 @@ impl Machine {
                 return Err(Error::ImageMissing(file.clone()));
             }
         }
+        // Asking the emulator for its version takes as long as measuring the counter.
+        let counter = std::thread::spawn(sys::tsc_khz);
         let emulator = program::find()?;
+        let tsc_khz = counter.join().ok().flatten();
         on_phase(Phase::Found);
         data_disk::prepare(&config)?;
         on_phase(Phase::DiskReady);
@@ -71,7 +74,7 @@ impl Machine {
         let on_driver = Arc::clone(&on_phase);
         let device = vsock::Device::listen(&config, move || on_driver(Phase::DriverReady))?;
         let log = fs::File::create(config.emulator_log()).map_err(Error::os("open the emulator's log"))?;
-        let mut command = command_line::build(&emulator, &config);
+        let mut command = command_line::build(&emulator, &config, tsc_khz);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = sys::spawn_bound(&mut command).map_err(Error::os("start the emulator"))?;
         let machine = Self {

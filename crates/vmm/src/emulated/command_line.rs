@@ -5,8 +5,11 @@ use std::process::Command;
 
 use crate::config::{self, Config, HostForward};
 
+/// CONFIG_HZ of our kernel.
+const KERNEL_HZ: u64 = 100;
+
 /// Puts the command together.
-pub(super) fn build(emulator: &Path, config: &Config) -> Command {
+pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> Command {
     let mib = config.memory_mib;
     let path = |path: &Path| escaped(&path.to_string_lossy());
     let mut command = Command::new(emulator);
@@ -26,7 +29,7 @@ pub(super) fn build(emulator: &Path, config: &Config) -> Command {
     add("-global", "virtio-mmio.force-legacy=false".to_owned());
     add("-serial", format!("file:{}", path(&config.serial_log())));
     add("-kernel", config.kernel.to_string_lossy().into_owned());
-    add("-append", kernel_arguments());
+    add("-append", kernel_arguments(tsc_khz));
     // A failed write must reach the guest, which then knows; by default the machine would stop and say nothing.
     let disk = "if=none,format=raw,werror=report,rerror=report";
     add("-drive", format!("{disk},id=root,readonly=on,file={}", path(&config.root)));
@@ -46,10 +49,15 @@ pub(super) fn build(emulator: &Path, config: &Config) -> Command {
 }
 
 /// One kernel serves every machine; what only costs under emulation is turned off here.
-fn kernel_arguments() -> String {
+fn kernel_arguments(tsc_khz: Option<u64>) -> String {
+    // Nothing in this machine can tell the guest how fast its counter runs. The delay loop counts the same ticks per
+    // timer tick (100 a second); told so, no CPU spends time on measuring it.
+    let clock = tsc_khz.map(|khz| format!("tsc_early_khz={khz} tsc=reliable lpj={}", khz * 1000 / KERNEL_HZ));
+    let clock = clock.unwrap_or_default();
     [
         "console=ttyS0 loglevel=4 panic=-1 reboot=t acpi=off pci=off",
         "mitigations=off nokaslr",
+        &clock,
         "root=/dev/vda rootfstype=erofs ro init=/sbin/init",
         &format!("berth.address={} berth.gateway={}", config::GUEST_ADDRESS, config::GUEST_GATEWAY),
         &format!("berth.host={}", config::HOST_ALIAS),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use protocol::frame;
 use protocol::guest::{FromGuest, HostHello, ToGuest};
+use protocol::port::Outcome;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -114,7 +115,7 @@ impl Host {
             match read(&mut stream)? {
                 ToGuest::Hello(_) => bail!("it greets twice"),
                 ToGuest::Clock { unix_nanos } => clock::follow(unix_nanos),
-                published @ ToGuest::Published { .. } => self.lock().tell_engine(&published),
+                ToGuest::Published { generation, outcomes } => self.lock().published(generation, outcomes),
                 ToGuest::PowerOff => drop(self.events.send(Event::PowerOff)),
             }
         }
@@ -148,6 +149,21 @@ impl State {
             tracing::info!("the host doesn't listen: {error:#}");
             self.stream = None;
         }
+    }
+
+    /// Passes outcomes on to the engine. Ports that the host chose are noted in the kept set, so that the next host
+    /// is asked for the same ones.
+    fn published(&mut self, generation: u64, outcomes: Vec<Outcome>) {
+        if let Some(FromGuest::Publish { generation: kept, ports }) = &mut self.publish
+            && *kept == generation
+        {
+            for (wanted, outcome) in ports.iter_mut().zip(&outcomes) {
+                if let Outcome::Bound { port } = outcome {
+                    wanted.host_port = *port;
+                }
+            }
+        }
+        self.tell_engine(&ToGuest::Published { generation, outcomes });
     }
 
     fn tell_engine(&mut self, message: &ToGuest) {
@@ -187,4 +203,53 @@ fn image() -> String {
         Ok(manifest["root"]["inputs_sha256"].as_str().unwrap_or_default().to_owned())
     };
     read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::port::{Transport, Wanted};
+
+    fn hello(host: &mut UnixStream) {
+        let hello = HostHello {
+            // One that this guest doesn't understand ends before anything of the machine is touched.
+            version: protocol::Version { major: protocol::VERSION.major + 1, minor: 0 },
+            unix_nanos: 0,
+            os: protocol::guest::HostOs::Linux,
+            shares: Vec::new(),
+            host_subnets: Vec::new(),
+            daemon_json: String::new(),
+        };
+        write(host, &ToGuest::Hello(hello)).unwrap();
+    }
+
+    #[test]
+    fn a_host_of_another_protocol_is_answered_with_ours_and_left() {
+        let (mut host, ours) = UnixStream::pair().unwrap();
+        let guest = Host::new(std::sync::mpsc::channel().0);
+        let conversation = std::thread::spawn(move || guest.converse(ours));
+        hello(&mut host);
+        let answer: FromGuest = read(&mut host).unwrap();
+        assert!(matches!(answer, FromGuest::Hello { version: protocol::VERSION, .. }), "{answer:?}");
+        assert!(conversation.join().unwrap().unwrap_err().to_string().contains("speaks protocol"));
+    }
+
+    #[test]
+    fn a_new_host_hears_how_things_are_and_is_asked_for_the_ports_that_the_last_one_chose() {
+        let guest = Host::new(std::sync::mpsc::channel().0);
+        guest.engine(true, 2);
+        let wanted = Wanted {
+            transport: Transport::Tcp,
+            host_ip: "0.0.0.0".parse().unwrap(),
+            host_port: 0,
+            target: "172.17.0.2:80".parse().unwrap(),
+        };
+        guest.publish(FromGuest::Publish { generation: 7, ports: vec![wanted] });
+        guest.lock().published(7, vec![Outcome::Bound { port: 49153 }]);
+        let (mut host, ours) = UnixStream::pair().unwrap();
+        guest.attach(ours);
+        assert_eq!(read::<FromGuest>(&mut host).unwrap(), FromGuest::Engine { up: true, starts: 2 });
+        let FromGuest::Publish { ports, .. } = read(&mut host).unwrap() else { panic!("no set") };
+        assert_eq!(ports[0].host_port, 49153);
+    }
 }
