@@ -21,6 +21,9 @@ use crate::{Error, connect, data_disk, sys};
 /// How much of a log a user is shown.
 const LAST_WORDS: u64 = 600;
 
+/// Words on the console of a guest that didn't end in order, the kernel's and our init's.
+const GAVE_UP: &[&str] = &["Kernel panic", "the machine can't go on"];
+
 /// A step of the start that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -122,8 +125,8 @@ impl Machine {
         drop(status);
         let emulator_words = tail(&self.config.emulator_log());
         let console = tail(&self.config.serial_log());
-        let panicked = console.contains("Kernel panic");
-        if ended.success() && !panicked {
+        let gave_up = GAVE_UP.iter().any(|words| console.contains(words));
+        if ended.success() && !gave_up {
             return Ok(());
         }
         if emulator_words.contains("annot allocate memory")
@@ -131,7 +134,7 @@ impl Machine {
         {
             return Err(Error::OutOfMemory { mib: self.config.memory_mib });
         }
-        let last_words = if emulator_words.is_empty() || panicked { console } else { emulator_words };
+        let last_words = if emulator_words.is_empty() || gave_up { console } else { emulator_words };
         Err(Error::Died { status: ended.to_string(), last_words })
     }
 

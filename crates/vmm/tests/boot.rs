@@ -190,6 +190,22 @@ fn the_data_disk_survives_an_emulator_that_is_killed() {
 }
 
 #[test]
+fn a_disk_that_holds_something_else_is_left_alone_and_named() {
+    if !need_machine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("data.img");
+    std::fs::write(&disk, vec![b'x'; 1 << 20]).unwrap();
+    let machine = Machine::start(config(folder.path(), Vec::new()), |_| ()).unwrap();
+    let error = machine.wait().unwrap_err();
+    assert!(error.to_string().contains("holds something that isn't Berth's"), "{error}");
+    let mut start = vec![0; 1 << 20];
+    std::fs::File::open(&disk).unwrap().read_exact(&mut start).unwrap();
+    assert!(start.iter().all(|byte| *byte == b'x'), "the disk was written to");
+}
+
+#[test]
 fn a_missing_image_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = Config { root: folder.path().join("none.erofs"), ..config(folder.path(), Vec::new()) };

@@ -34,6 +34,9 @@ use supervise::Engine;
 /// daemon.json. Without one it starts all the same: a machine started by hand has no host daemon.
 const HOST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the console may take to write a last line; at its speed that is a few milliseconds.
+const CONSOLE_DRAINS: Duration = Duration::from_millis(200);
+
 /// What wakes PID 1.
 pub(crate) enum Event {
     /// A child, own or adopted, ended.
@@ -50,6 +53,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         // The host shows the console's last lines to the user.
         tracing::error!("the machine can't go on: {error:#}");
         rustix::fs::sync();
+        // The console's line discipline writes behind our back.
+        std::thread::sleep(CONSOLE_DRAINS);
         let _ = rustix::system::reboot(rustix::system::RebootCommand::Restart);
     }
     Ok(())
