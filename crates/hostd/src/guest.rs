@@ -10,8 +10,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
-use crate::pipe;
 use crate::settings::Settings;
+use crate::{pipe, subnets};
 
 /// A guest that was greeted.
 pub(crate) struct Guest {
@@ -65,15 +65,20 @@ impl Guest {
 }
 
 async fn exchange(stream: &mut UnixStream, settings: &Settings) -> io::Result<FromGuest> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let hello = HostHello {
         version: protocol::VERSION,
-        unix_nanos: u64::try_from(now.as_nanos()).unwrap_or_default(),
+        unix_nanos: now(),
         os: HostOs::Linux,
         shares: Vec::new(),
-        host_subnets: Vec::new(),
+        host_subnets: subnets::of_host(),
         daemon_json: settings.daemon_json.clone(),
     };
     pipe::write(stream, &ToGuest::Hello(hello)).await?;
     pipe::read(stream).await
+}
+
+/// The host's clock, in nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
 }

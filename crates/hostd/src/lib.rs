@@ -15,6 +15,7 @@ mod ports;
 pub mod settings;
 mod socket;
 mod state;
+mod subnets;
 
 use std::io;
 use std::path::PathBuf;

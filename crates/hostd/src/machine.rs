@@ -15,8 +15,10 @@ use protocol::control::Problem;
 use protocol::guest::{FromGuest, ToGuest};
 use protocol::machine::{Kind, State};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use crate::boot::{Running, boot};
+use crate::guest;
 use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::{Change, Shared};
@@ -31,6 +33,9 @@ const MOST_CRASHES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// For clients to hear the last status before the process ends.
 const FAREWELL: Duration = Duration::from_millis(100);
+
+/// How often the guest hears the host's clock: soon enough after the host woke from sleep.
+const CLOCK: Duration = Duration::from_secs(10);
 
 /// Why a running machine no longer is.
 enum End {
@@ -106,6 +111,8 @@ async fn serve(
     inbox: &mut mpsc::Receiver<Change>,
 ) -> End {
     let mut ports = Ports::new(&settings.vsock_socket());
+    let mut clock = tokio::time::interval(CLOCK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop_wish(inbox, state) => {
@@ -115,6 +122,9 @@ async fn serve(
             problem = running.vmm.ended() => {
                 state.change(|status| status.ports.clear());
                 return End::Crashed(problem);
+            }
+            _ = clock.tick() => {
+                drop(running.guest.say(&ToGuest::Clock { unix_nanos: guest::now() }).await);
             }
             Some(message) = running.guest.messages.recv() => {
                 if let FromGuest::Publish { generation, ports: wanted } = message {
