@@ -116,7 +116,8 @@ fn relay(host: &Host, mut link: impl Read, starts: u32) {
     loop {
         match control::read(&mut link) {
             Ok(FromGuest::Engine { up, .. }) => {
-                if up {
+                // A restart is no phase of the machine's start.
+                if up && starts == 1 {
                     host.phase("engine");
                 }
                 host.engine(up, starts);
