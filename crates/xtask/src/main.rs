@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
 
 mod build;
+mod image;
 mod setup;
 mod step;
 mod test;
@@ -20,6 +21,8 @@ enum Command {
     Setup(setup::Args),
     /// Builds the programs and lays them in target/berth/.
     Build(build::Args),
+    /// Builds the VM's kernel and root image and lays them in target/berth/vm/.
+    Image(image::Args),
     /// Runs format, lints, tidy and every test this machine can run.
     Test(test::Args),
     /// Checks the house rules: layers, sizes, names, where an OS may be named.
@@ -30,6 +33,7 @@ fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Setup(args) => setup::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
     }

@@ -39,6 +39,7 @@ const GROUPS: &[Group] = &[
             "cpio",
             "erofs-utils",
             "e2fsprogs",
+            "ca-certificates",
         ],
     },
     Group { purpose: "run the emulated machine", packages: &["qemu-system-x86"] },

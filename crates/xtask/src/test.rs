@@ -3,7 +3,7 @@
 //! Order: the cheapest check first, so that a wrong space fails in seconds and not in minutes.
 
 use crate::step::{cargo, step};
-use crate::{build, setup, tidy};
+use crate::{build, image, setup, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
@@ -25,5 +25,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         )?;
     }
     build::run(&build::Args::default())?;
+    image::run(&image::Args::default())?;
     step("tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=fail"]))
 }

@@ -2,7 +2,10 @@
 //! any Linux machine.
 
 mod listen;
+mod pid1;
+mod publish;
 mod serve;
+mod sys;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -18,6 +21,9 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("BERTH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if std::process::id() == 1 {
+        return pid1::run();
+    }
     match Command::parse() {
         Command::Serve(args) => serve::run(args),
     }

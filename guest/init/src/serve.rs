@@ -1,18 +1,23 @@
 //! `berth-guest serve`: the engine on this machine, until SIGTERM or SIGINT.
 
-use std::path::PathBuf;
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use berth_engine::{Config, Engine, HostPaths};
+use berth_engine::{Config, Engine, HostOs, HostPaths, Share};
+use protocol::guest::HostHello;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listen::{self, Address};
+use crate::publish::HostPublisher;
+use crate::sys;
 
 /// What `berth-guest serve` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen: unix:///absolute/path; several are fine.
+    /// Where to listen: unix:///absolute/path, or fd://N for an inherited listener; several are fine.
     #[arg(long, default_value = "unix:///run/berth/docker.sock")]
     listen: Vec<Address>,
     /// Persistent state: images, containers, volumes.
@@ -27,18 +32,27 @@ pub(crate) struct Args {
     /// Put in front of interface and table names, so that two engines don't meet.
     #[arg(long, default_value = "berth")]
     name_prefix: String,
+    /// What the host said of itself, when this runs in a VM.
+    #[arg(long, hide = true)]
+    host: Option<PathBuf>,
+    /// An open descriptor that leads to PID 1, when this runs in a VM.
+    #[arg(long, hide = true)]
+    host_link: Option<RawFd>,
 }
 
 /// Serves until told to end. Containers outlive the engine.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    // Descriptors are adopted before anything else opens one.
+    let publisher = args.host_link.map(sys::inherited).transpose().context("adopt the link to PID 1")?;
+    let publisher = publisher.map(|link| Arc::new(HostPublisher::new(UnixStream::from(link))));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start the engine's threads")?;
-    runtime.block_on(serve(args))
+    runtime.block_on(serve(args, publisher))
 }
 
-async fn serve(args: Args) -> anyhow::Result<()> {
+async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("find the engine's own program")?;
     let engine = Engine::open(Config {
         data_root: args.data_root,
@@ -47,27 +61,60 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         network_namespace: None,
         name_prefix: args.name_prefix,
         guard_program: program.with_file_name("berth-guard"),
-        host_paths: HostPaths::Native,
+        host_paths: host_paths(args.host.as_deref())?,
     })?;
     let router = berth_api::routes::router(Arc::new(engine));
     let (end, ended) = tokio::sync::watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
-    for Address::Unix(path) in &args.listen {
-        let listener = listen::unix(path).await?;
+    for address in &args.listen {
         let mut ended = ended.clone();
         let until_end = async move { ended.wait_for(|end| *end).await.map_or((), |_| ()) };
-        servers.spawn(axum::serve(listener, router.clone()).with_graceful_shutdown(until_end).into_future());
-        tracing::info!(socket = %path.display(), "listening");
+        let router = router.clone();
+        match address {
+            Address::Unix(path) => {
+                let listener = listen::unix(path).await?;
+                let server = axum::serve(listener, router).with_graceful_shutdown(until_end);
+                servers.spawn(server.into_future());
+                tracing::info!(socket = %path.display(), "listening");
+            }
+            Address::Inherited(number) => {
+                let listener = listen::Inherited::new(sys::inherited(*number)?)?;
+                let server = axum::serve(listener, router).with_graceful_shutdown(until_end);
+                servers.spawn(server.into_future());
+            }
+        }
+    }
+    if let Some(publisher) = &publisher {
+        publisher.engine_is_up().context("tell PID 1")?;
     }
     asked_to_end().await?;
     end.send_replace(true);
     while let Some(server) = servers.join_next().await {
         server?.context("serve the API")?;
     }
-    for Address::Unix(path) in &args.listen {
-        drop(std::fs::remove_file(path));
+    for address in &args.listen {
+        if let Address::Unix(path) = address {
+            drop(std::fs::remove_file(path));
+        }
     }
     Ok(())
+}
+
+/// How the host's paths look from here: natively as they are, in a VM as the host's first word says.
+fn host_paths(hello: Option<&Path>) -> anyhow::Result<HostPaths> {
+    let Some(file) = hello else { return Ok(HostPaths::Native) };
+    let text = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let hello: HostHello = serde_json::from_slice(&text).context("read what the host said")?;
+    let os = match hello.os {
+        protocol::guest::HostOs::Linux => HostOs::Linux,
+        protocol::guest::HostOs::Macos => HostOs::Macos,
+        protocol::guest::HostOs::Windows => HostOs::Windows,
+    };
+    let place = |share: protocol::guest::Share| Share {
+        mounted_at: Path::new("/run/berth/shares").join(&share.tag),
+        host: share.host,
+    };
+    Ok(HostPaths::Shared { os, shares: hello.shares.into_iter().map(place).collect() })
 }
 
 /// Waits for SIGTERM or SIGINT.

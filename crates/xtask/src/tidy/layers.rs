@@ -11,7 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("virtio", &[]),
     ("usernet", &[]),
     ("sharefs", &[]),
-    ("vmm", &["hv", "virtio", "usernet", "sharefs"]),
+    // The vmm process powers its guest off in order when the host daemon is gone: it speaks to PID 1 itself.
+    ("vmm", &["hv", "virtio", "usernet", "sharefs", "protocol"]),
     ("hostd", &["vmm", "protocol"]),
     ("berth", &["hostd", "protocol", "compose"]),
     ("compose", &[]),

@@ -1,0 +1,84 @@
+//! The conversation with the guest's PID 1 ([`protocol::guest`]).
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protocol::control::{Problem, ProblemCode};
+use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
+use protocol::vsock::CONTROL;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::mpsc;
+
+use crate::settings::Settings;
+use crate::{pipe, subnets};
+
+/// A guest that was greeted.
+pub(crate) struct Guest {
+    writer: OwnedWriteHalf,
+    /// What it says; ends with the guest.
+    pub(crate) messages: mpsc::Receiver<FromGuest>,
+}
+
+impl Guest {
+    /// Connects as soon as PID 1 listens and greets it.
+    pub(crate) async fn greet(settings: &Settings) -> Result<Self, Problem> {
+        let mut stream = pipe::dial(&settings.vsock_socket(), CONTROL).await;
+        let answer = exchange(&mut stream, settings).await.map_err(|error| Problem {
+            code: ProblemCode::MachineDied,
+            message: format!("the guest doesn't answer: {error}"),
+        })?;
+        match answer {
+            FromGuest::Hello { version, .. } if protocol::VERSION.understands(version) => {}
+            FromGuest::Hello { version, .. } => {
+                return Err(Problem {
+                    code: ProblemCode::Version,
+                    message: format!(
+                        "the VM image speaks protocol {version}, this daemon {}: build the image again",
+                        protocol::VERSION
+                    ),
+                });
+            }
+            other => {
+                return Err(Problem {
+                    code: ProblemCode::Version,
+                    message: format!("the guest's first message isn't a hello: {other:?}"),
+                });
+            }
+        }
+        let (mut reader, writer) = stream.into_split();
+        let (sender, messages) = mpsc::channel(16);
+        tokio::spawn(async move {
+            while let Ok(message) = pipe::read(&mut reader).await {
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { writer, messages })
+    }
+
+    /// Tells it something.
+    pub(crate) async fn say(&mut self, message: &ToGuest) -> io::Result<()> {
+        pipe::write(&mut self.writer, message).await
+    }
+}
+
+async fn exchange(stream: &mut UnixStream, settings: &Settings) -> io::Result<FromGuest> {
+    let hello = HostHello {
+        version: protocol::VERSION,
+        unix_nanos: now(),
+        os: HostOs::Linux,
+        shares: Vec::new(),
+        host_subnets: subnets::of_host(),
+        daemon_json: settings.daemon_json.clone(),
+    };
+    pipe::write(stream, &ToGuest::Hello(hello)).await?;
+    pipe::read(stream).await
+}
+
+/// The host's clock, in nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
+}

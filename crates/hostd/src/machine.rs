@@ -1,0 +1,158 @@
+//! The machine's task: starts it when asked, carries out what the guest says, starts it again when it crashed,
+//! stops it in order.
+//!
+//! ```text
+//!             Start                API answers                 Stop
+//!  Stopped ──────────► Starting ───────────────► Running ───────────────► Stopping ──► Stopped, the daemon ends
+//!                       ▲   │ problem               │ crash
+//!  Failed ◄─────────────┼───┘                       │
+//!     └────── Start ────┘◄──────────────────────────┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use protocol::control::Problem;
+use protocol::guest::{FromGuest, ToGuest};
+use protocol::machine::{Kind, State};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use crate::boot::{Running, boot};
+use crate::guest;
+use crate::ports::Ports;
+use crate::settings::Settings;
+use crate::state::{Change, Shared};
+
+/// The guest's 10 s to power off, and the way there.
+const POWER_OFF: Duration = Duration::from_secs(15);
+/// A machine that ran for so long was sound: its crash is the first.
+const SOUND: Duration = Duration::from_secs(60);
+/// Crashes in a row after which it is left for the user to look at.
+const MOST_CRASHES: u32 = 3;
+/// Before the next start.
+const PAUSE: Duration = Duration::from_millis(500);
+/// For clients to hear the last status before the process ends.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// How often the guest hears the host's clock: soon enough after the host woke from sleep.
+const CLOCK: Duration = Duration::from_secs(10);
+
+/// Why a running machine no longer is.
+enum End {
+    Stopped,
+    Crashed(Problem),
+}
+
+/// Serves wishes until one of them is to stop.
+pub(crate) async fn run(settings: Settings, state: Shared, mut inbox: mpsc::Receiver<Change>) {
+    while let Some(change) = inbox.recv().await {
+        let stopped = match change {
+            Change::Stop => true,
+            Change::Start(kind) => {
+                // One kind of machine exists: whatever is asked for is this one.
+                tracing::info!(?kind, "start");
+                keep_running(&settings, &state, &mut inbox).await
+            }
+        };
+        if stopped {
+            break;
+        }
+    }
+    state.change(|status| status.state = State::Stopped);
+    tokio::time::sleep(FAREWELL).await;
+}
+
+/// Keeps a machine running; true when it was asked to stop, false when it can't go on.
+async fn keep_running(settings: &Settings, state: &Shared, inbox: &mut mpsc::Receiver<Change>) -> bool {
+    let mut crashes = 0;
+    loop {
+        state.begin(State::Starting);
+        state.change(|status| status.machine = Some(Kind::Emulated));
+        let booted = tokio::select! {
+            booted = boot(settings, state) => booted,
+            () = stop_wish(inbox, state) => return true,
+        };
+        let running = match booted {
+            Ok(running) => running,
+            Err(problem) => {
+                state.fail(problem);
+                return false;
+            }
+        };
+        state.change(|status| status.state = State::Running);
+        let since = Instant::now();
+        match serve(running, settings, state, inbox).await {
+            End::Stopped => return true,
+            End::Crashed(problem) => {
+                crashes = if since.elapsed() > SOUND { 1 } else { crashes + 1 };
+                tracing::error!(crashes, "{}", problem.message);
+                if crashes >= MOST_CRASHES {
+                    state.fail(problem);
+                    return false;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits for the wish to stop; wishes to start are granted already.
+async fn stop_wish(inbox: &mut mpsc::Receiver<Change>, state: &Shared) {
+    while let Some(Change::Start(_)) = inbox.recv().await {
+        state.change(|_| ());
+    }
+}
+
+/// Carries out what the guest says until the machine ends or is to stop.
+async fn serve(
+    mut running: Running,
+    settings: &Settings,
+    state: &Shared,
+    inbox: &mut mpsc::Receiver<Change>,
+) -> End {
+    let mut ports = Ports::new(&settings.vsock_socket());
+    let mut clock = tokio::time::interval(CLOCK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop_wish(inbox, state) => {
+                stop(running, state).await;
+                return End::Stopped;
+            }
+            problem = running.vmm.ended() => {
+                state.change(|status| status.ports.clear());
+                return End::Crashed(problem);
+            }
+            _ = clock.tick() => {
+                drop(running.guest.say(&ToGuest::Clock { unix_nanos: guest::now() }).await);
+            }
+            Some(message) = running.guest.messages.recv() => {
+                if let FromGuest::Publish { generation, ports: wanted } = message {
+                    let outcomes = ports.reconcile(&wanted).await;
+                    state.change(|status| status.ports = ports.shown());
+                    let answer = ToGuest::Published { generation, outcomes };
+                    if let Err(error) = running.guest.say(&answer).await {
+                        tracing::warn!(%error, "the guest doesn't hear of its ports");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Powers off in order; the machine is killed when that takes too long.
+async fn stop(mut running: Running, state: &Shared) {
+    state.begin(State::Stopping);
+    let power_off = async {
+        if let Err(error) = running.guest.say(&ToGuest::PowerOff).await {
+            tracing::warn!(%error, "the guest can't be asked to power off");
+        }
+        if !running.vmm.end_within(POWER_OFF).await {
+            tracing::warn!("the machine was killed: it didn't power off in time");
+        }
+        Ok(())
+    };
+    let deadline = POWER_OFF + Duration::from_secs(1);
+    let phase = state.phase(Instant::now(), "power off", "containers and the data disk", deadline, power_off);
+    drop(phase.await);
+}

@@ -1,0 +1,123 @@
+//! The emulator's arguments and the kernel's.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::config::{self, Config, HostForward};
+
+/// CONFIG_HZ of our kernel.
+const KERNEL_HZ: u64 = 100;
+
+/// Puts the command together.
+pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> Command {
+    let mib = config.memory_mib;
+    let path = |path: &Path| escaped(&path.to_string_lossy());
+    let mut command = Command::new(emulator);
+    let mut add = |flag: &str, value: String| {
+        command.arg(flag).arg(value);
+    };
+    // With ACPI the machine hangs while it calibrates its clock under TCG; without it there is no power-off, so
+    // the guest reboots and `-no-reboot` makes that the end.
+    add("-machine", "microvm,acpi=off,x-option-roms=off,memory-backend=memory".to_owned());
+    add("-accel", "tcg,thread=multi".to_owned());
+    add("-cpu", "max".to_owned());
+    add("-smp", config.cpus.to_string());
+    add("-m", format!("{mib}M"));
+    // Shared, since our vsock device reads and writes it from another process.
+    add("-object", format!("memory-backend-memfd,id=memory,size={mib}M,share=on"));
+    add("-display", "none".to_owned());
+    add("-global", "virtio-mmio.force-legacy=false".to_owned());
+    add("-serial", format!("file:{}", path(&config.serial_log())));
+    add("-kernel", config.kernel.to_string_lossy().into_owned());
+    add("-append", kernel_arguments(tsc_khz));
+    // A failed write must reach the guest, which then knows; by default the machine would stop and say nothing.
+    let disk = "if=none,format=raw,werror=report,rerror=report";
+    add("-drive", format!("{disk},id=root,readonly=on,file={}", path(&config.root)));
+    add("-device", "virtio-blk-device,drive=root".to_owned());
+    add(
+        "-drive",
+        format!("{disk},id=data,discard=unmap,detect-zeroes=unmap,file={}", path(&config.data_disk)),
+    );
+    add("-device", "virtio-blk-device,drive=data,serial=berth-data".to_owned());
+    add("-device", "virtio-rng-device".to_owned());
+    add("-chardev", format!("socket,id=vsock,path={}", path(&config.device_socket())));
+    add("-device", "vhost-user-vsock-device,chardev=vsock".to_owned());
+    add("-netdev", network(config));
+    add("-device", "virtio-net-device,netdev=network".to_owned());
+    command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
+    command
+}
+
+/// One kernel serves every machine; what only costs under emulation is turned off here.
+fn kernel_arguments(tsc_khz: Option<u64>) -> String {
+    // Nothing in this machine can tell the guest how fast its counter runs. The delay loop counts the same ticks per
+    // timer tick (100 a second); told so, no CPU spends time on measuring it.
+    let clock = tsc_khz.map(|khz| format!("tsc_early_khz={khz} tsc=reliable lpj={}", khz * 1000 / KERNEL_HZ));
+    let clock = clock.unwrap_or_default();
+    [
+        "console=ttyS0 loglevel=4 panic=-1 reboot=t acpi=off pci=off",
+        "mitigations=off nokaslr",
+        &clock,
+        "root=/dev/vda rootfstype=erofs ro init=/sbin/init",
+        &format!("berth.address={} berth.gateway={}", config::GUEST_ADDRESS, config::GUEST_GATEWAY),
+        &format!("berth.host={}", config::HOST_ALIAS),
+    ]
+    .join(" ")
+}
+
+/// QEMU's user network, shut: no packet leaves the guest but to the named forwards.
+fn network(config: &Config) -> String {
+    let mut options = format!("user,id=network,restrict=on,ipv6=off,net={}", config::GUEST_NETWORK);
+    for forward in &config.forwards {
+        options.push_str(&format!(",guestfwd=tcp:{}-cmd:{}", forward.guest, relay(config, forward)));
+    }
+    options
+}
+
+/// The command that QEMU starts per connection. (Its other form, a socket, is one connection for all.)
+fn relay(config: &Config, forward: &HostForward) -> String {
+    let target = format!("127.0.0.1:{}", forward.host_port);
+    let words = config.relay.iter().chain(std::iter::once(&target));
+    escaped(&words.map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+}
+
+/// A word for the shell-like splitting of a command.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A value inside a QEMU option, where a comma ends it unless it is doubled.
+fn escaped(value: &str) -> String {
+    value.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_commas_and_quotes_stay_one_value() {
+        assert_eq!(escaped("/a,b"), "/a,,b");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn the_network_is_restricted_and_forwards_are_named() {
+        let config = Config {
+            kernel: "k".into(),
+            root: "r".into(),
+            data_disk: "d".into(),
+            data_disk_bytes: 0,
+            run_dir: "/run/x".into(),
+            memory_mib: 512,
+            cpus: 2,
+            forwards: vec![HostForward { guest: "10.0.2.100:5000".parse().unwrap(), host_port: 5001 }],
+            relay: vec!["/bin/berth".to_owned(), "relay".to_owned()],
+        };
+        assert_eq!(
+            network(&config),
+            "user,id=network,restrict=on,ipv6=off,net=10.0.2.0/24,\
+             guestfwd=tcp:10.0.2.100:5000-cmd:'/bin/berth' 'relay' '127.0.0.1:5001'"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! What a machine needs of the host: an emulator that can't outlive its vmm, the speed of the CPU's counter.
+
+#[cfg(target_os = "linux")]
+mod linux;
+mod tsc;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{kill_group, spawn_bound};
+pub(crate) use tsc::tsc_khz;

@@ -1,0 +1,235 @@
+//! The emulated machine for real: it boots the VM image that `cargo xtask image` lays.
+
+#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use protocol::frame;
+use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
+use protocol::port::{Forward, Forwarded, Transport};
+use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use vmm::Error;
+use vmm::config::{Config, HOST_ALIAS, HostForward};
+use vmm::emulated::Machine;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether emulator and image are there; prints what isn't.
+fn need_machine() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|folder| folder.join("qemu-system-x86_64").is_file()) {
+        eprintln!("skipped: QEMU isn't installed (`cargo xtask setup`)");
+        return false;
+    }
+    let there = image("vmlinux").is_file() && image("root.erofs").is_file();
+    if !there {
+        eprintln!("skipped: the VM image isn't built (`cargo xtask image`)");
+    }
+    there
+}
+
+fn image(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/berth/vm")).join(name)
+}
+
+fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
+    let examples = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples");
+    Config {
+        kernel: image("vmlinux"),
+        root: image("root.erofs"),
+        data_disk: folder.join("data.img"),
+        data_disk_bytes: 8 << 30,
+        run_dir: folder.join("run"),
+        memory_mib: 512,
+        cpus: 2,
+        forwards,
+        relay: vec![examples.join("boot").to_str().unwrap().to_owned(), "relay".to_owned()],
+    }
+}
+
+fn write(stream: &mut UnixStream, message: &impl Serialize) {
+    stream.write_all(&frame::encode(message).unwrap()).unwrap();
+}
+
+fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> T {
+    let mut prefix = [0; frame::PREFIX];
+    stream.read_exact(&mut prefix).unwrap();
+    let mut body = vec![0; frame::body_length(prefix).unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    frame::decode(&body).unwrap()
+}
+
+/// Greets the guest as the host daemon does.
+fn greet(machine: &Machine) -> UnixStream {
+    let mut control = machine.connect(CONTROL, Instant::now() + PATIENCE).unwrap();
+    control.set_read_timeout(Some(PATIENCE)).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let hello = HostHello {
+        version: protocol::VERSION,
+        unix_nanos: u64::try_from(now.as_nanos()).unwrap(),
+        os: HostOs::Linux,
+        shares: Vec::new(),
+        host_subnets: Vec::new(),
+        daemon_json: String::new(),
+    };
+    write(&mut control, &ToGuest::Hello(hello));
+    let FromGuest::Hello { version, image } = read(&mut control) else { panic!("no hello") };
+    assert_eq!(version, protocol::VERSION);
+    assert_eq!(image.len(), 64, "the guest doesn't know its image: {image}");
+    control
+}
+
+/// `GET /_ping` over the Docker API's port.
+fn ping(machine: &Machine) -> String {
+    let mut api = machine.connect(DOCKER_API, Instant::now() + PATIENCE).unwrap();
+    api.set_read_timeout(Some(PATIENCE)).unwrap();
+    api.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    api.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A published connection to `target`, and the guest's answer.
+fn forward(machine: &Machine, target: SocketAddr) -> (UnixStream, Forwarded) {
+    let mut stream = machine.connect(FORWARD, Instant::now() + PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let peer = "127.0.0.1:1".parse().unwrap();
+    write(&mut stream, &Forward { transport: Transport::Tcp, target, peer });
+    let answer = read(&mut stream);
+    (stream, answer)
+}
+
+/// Listens on the host's loopback and sends back what it gets, until the peer ends; returns its port.
+fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        while let Ok((client, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut &client, &mut &client);
+                let _ = client.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn the_api_answers_a_megabyte_goes_round_and_the_guest_ends_in_order() {
+    if !need_machine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let named = HostForward { guest: format!("{HOST_ALIAS}:5000").parse().unwrap(), host_port: echo() };
+    let unnamed = echo();
+    let began = Instant::now();
+    let phases = move |phase| eprintln!("{:>5} ms {phase:?}", began.elapsed().as_millis());
+    let machine = Machine::start(config(folder.path(), vec![named]), phases).unwrap();
+    let mut control = greet(&machine);
+    eprintln!("{:>5} ms the guest greets", began.elapsed().as_millis());
+    let answer = ping(&machine);
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    eprintln!("{:>5} ms launch to /_ping, first boot (formats the disk)", began.elapsed().as_millis());
+
+    // Through vsock, PID 1, the guest's network and the one named forward to the host, and back.
+    let (mut stream, answer) = forward(&machine, named.guest.into());
+    assert_eq!(answer, Forwarded::Connected);
+    let sent: Vec<u8> = (0..=250).cycle().take(1 << 20).collect();
+    let began = Instant::now();
+    let mut writer = stream.try_clone().unwrap();
+    let to_send = sent.clone();
+    let sender = std::thread::spawn(move || {
+        writer.write_all(&to_send).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut arrived = Vec::new();
+    stream.read_to_end(&mut arrived).unwrap();
+    sender.join().unwrap();
+    assert!(arrived == sent, "{} of {} bytes came back", arrived.len(), sent.len());
+    eprintln!("{:>5} ms 1 MiB there and back", began.elapsed().as_millis());
+
+    // Neither by the emulator's own alias of the host nor by the named address is another port reachable.
+    for address in ["10.0.2.2".parse().unwrap(), HOST_ALIAS] {
+        let (_, answer) = forward(&machine, SocketAddr::from((address, unnamed)));
+        assert_eq!(answer, Forwarded::Refused, "{address}:{unnamed} answers");
+    }
+
+    let began = Instant::now();
+    write(&mut control, &ToGuest::PowerOff);
+    machine.wait().unwrap();
+    eprintln!("{:>5} ms to power off", began.elapsed().as_millis());
+}
+
+#[test]
+fn the_data_disk_survives_an_emulator_that_is_killed() {
+    if !need_machine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine::start(config(folder.path(), Vec::new()), |_| ()).unwrap();
+    let _control = greet(&machine);
+    assert!(ping(&machine).contains("200 OK"));
+    machine.kill();
+    assert!(matches!(machine.wait(), Err(Error::Died { .. })));
+    drop(machine);
+    let identity = ext4_identity(&folder.path().join("data.img"));
+
+    let began = Instant::now();
+    let machine = Machine::start(config(folder.path(), Vec::new()), |_| ()).unwrap();
+    let _control = greet(&machine);
+    assert!(ping(&machine).contains("200 OK"));
+    eprintln!("{:>5} ms launch to /_ping, later boot (replays the journal)", began.elapsed().as_millis());
+    machine.power_off(Duration::from_secs(14)).unwrap();
+    assert_eq!(ext4_identity(&folder.path().join("data.img")), identity, "the disk was formatted again");
+}
+
+#[test]
+fn a_disk_that_holds_something_else_is_left_alone_and_named() {
+    if !need_machine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("data.img");
+    std::fs::write(&disk, vec![b'x'; 1 << 20]).unwrap();
+    let machine = Machine::start(config(folder.path(), Vec::new()), |_| ()).unwrap();
+    let error = machine.wait().unwrap_err();
+    assert!(error.to_string().contains("holds something that isn't Berth's"), "{error}");
+    let mut start = vec![0; 1 << 20];
+    std::fs::File::open(&disk).unwrap().read_exact(&mut start).unwrap();
+    assert!(start.iter().all(|byte| *byte == b'x'), "the disk was written to");
+}
+
+#[test]
+fn a_missing_image_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Config { root: folder.path().join("none.erofs"), ..config(folder.path(), Vec::new()) };
+    let missing = Config { kernel: std::env::current_exe().unwrap(), ..missing };
+    let Err(error) = Machine::start(missing, |_| ()) else { panic!("it started") };
+    assert!(matches!(&error, Error::ImageMissing(path) if path.ends_with("none.erofs")), "{error}");
+}
+
+#[test]
+fn memory_that_the_host_lacks_is_a_clear_error() {
+    if !need_machine() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let huge = Config { memory_mib: 1 << 27, ..config(folder.path(), Vec::new()) };
+    let machine = Machine::start(huge, |_| ()).unwrap();
+    let error = machine.wait().unwrap_err();
+    assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+}
+
+/// The UUID that a file system keeps for life, and the magic number before it.
+fn ext4_identity(disk: &Path) -> Vec<u8> {
+    let mut superblock = vec![0; 2048];
+    std::fs::File::open(disk).unwrap().read_exact(&mut superblock).unwrap();
+    assert_eq!(superblock[1024 + 0x38..1024 + 0x3a], [0x53, 0xef], "the disk isn't formatted");
+    superblock[1024 + 0x68..1024 + 0x78].to_vec()
+}
