@@ -1,6 +1,9 @@
-//! What can go wrong, by kind. `api` maps a kind to a status in one place.
+//! What can go wrong, by kind. `api` maps a kind to a status in one place. Texts are Docker's own where Docker
+//! has one: clients and their tests compare them.
 
 use std::path::PathBuf;
+
+use crate::host_paths::NotShared;
 
 /// What sort of failure an [`Error`] is, after moby's errdefs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,24 +26,171 @@ pub enum Kind {
     System,
 }
 
-/// A failed engine call. The text is Docker's own where Docker has one.
+/// A failed engine call.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are what the sentence names")]
 pub enum Error {
-    /// A folder of the engine can't be made.
+    #[error("No such container: {0}")]
+    NoSuchContainer(String),
+    #[error("multiple IDs found with provided prefix: {0}")]
+    AmbiguousId(String),
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    #[error(
+        "image with reference {image} was found but its platform does not match the specified platform: wanted {platform}"
+    )]
+    WrongPlatform { image: String, platform: String },
+    #[error("No such exec instance: {0}")]
+    NoSuchExec(String),
+    #[error("get {0}: no such volume")]
+    NoSuchVolume(String),
+    #[error("error looking up volume plugin {0}: plugin \"{0}\" not found")]
+    NoSuchDriver(String),
+    #[error("network {0} not found")]
+    NoSuchNetwork(String),
+    #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    InvalidName(String),
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". \
+         You have to remove (or rename) that container to be able to reuse that name."
+    )]
+    NameInUse { name: String, id: String },
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    #[error("cannot kill container: {name}: container {id} is not running")]
+    KillNotRunning { name: String, id: String },
+    #[error("container {0} is already paused")]
+    AlreadyPaused(String),
+    #[error("Container {0} is not paused")]
+    NotPaused(String),
+    #[error("cannot exec in a paused container, unpause the container before exec: {0}")]
+    ExecPaused(String),
+    #[error("cannot start a paused container, try unpause instead")]
+    StartPaused,
+    #[error("container is marked for removal and cannot be started")]
+    StartRemoving,
+    #[error("container already started")]
+    AlreadyStarted,
+    #[error("container already stopped")]
+    AlreadyStopped,
+    #[error("removal of container {0} is already in progress")]
+    RemovalInProgress(String),
+    #[error(
+        "cannot remove container \"{name}\": container is {state}: stop the container before removing or force remove"
+    )]
+    RemoveRunning { name: String, state: &'static str },
+    #[error("You cannot attach to a {0} container, {1}")]
+    CannotAttach(&'static str, &'static str),
+    #[error("exec command {0} is already running")]
+    ExecRunning(String),
+    #[error("exec process is not running")]
+    ExecEnded,
+    #[error("volume is in use - [{0}]")]
+    VolumeInUse(String),
+    #[error(
+        "conflict: unable to delete {image} ({how}) - image is being used by {state} container {container}"
+    )]
+    ImageInUse { image: String, how: &'static str, state: &'static str, container: String },
+    /// A field or a query that makes no sense; the text names it and says what would.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A field that this engine can't honour; it is refused rather than ignored.
+    #[error("{field} is not supported by this engine yet: leave it out")]
+    Unsupported { field: &'static str },
+    #[error(transparent)]
+    NotShared(#[from] NotShared),
+    #[error("invalid mount config for type \"bind\": bind source path does not exist: {0}")]
+    BindSourceMissing(String),
+    /// The program can't be started: what Docker's client reports with exit code 126 or 127.
+    #[error("failed to create task for container: failed to start the program: {message}")]
+    ProgramRefused { message: String, code: i64 },
+    #[error("driver failed programming external connectivity on endpoint {name}: {reason}")]
+    PortRefused { name: String, reason: String },
+    #[error("the container's guard {phase}")]
+    Guard { phase: &'static str, source: std::io::Error },
+    #[error("the container's guard ended before it answered")]
+    GuardEnded,
+    #[error("the container's guard sent something that makes no sense")]
+    GuardNonsense { source: berth_guard::FrameError },
+    #[error("the container's guard said nothing for {} s", .0.as_secs())]
+    GuardSilent(std::time::Duration),
+    #[error("configured logging driver does not support reading")]
+    LogUnreadable,
+    #[error("cannot join network namespace of a non running container: {0}")]
+    JoinNotRunning(String),
+    #[error("tried to kill container {0}, but did not receive an exit event")]
+    WontDie(String),
+    #[error("the container's description is incomplete")]
+    Spec(#[from] oci_spec::OciSpecError),
+    #[error(transparent)]
+    Runtime(#[from] berth_runtime::Error),
+    #[error("the log of the container can't be read")]
+    Log { source: std::io::Error },
+    #[error(transparent)]
+    Image(#[from] berth_images::Error),
     #[error("can't make the folder {folder}")]
-    Folder {
-        /// Which.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
+    #[error("can't read {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("can't write {path}")]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("can't remove {path}")]
+    Remove { path: PathBuf, source: std::io::Error },
+    #[error("{path} is corrupt")]
+    Corrupt { path: PathBuf, source: serde_json::Error },
+    #[error("can't encode {path}")]
+    Encode { path: PathBuf, source: serde_json::Error },
+    #[error("{path} has format {found} and this engine knows {known}: it was written by a newer one")]
+    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error("a task of the engine ended early")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("no random numbers from the system")]
+    Random,
 }
 
 impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Folder { .. } => Kind::System,
+            Self::NoSuchContainer(_)
+            | Self::NoSuchImage(_)
+            | Self::NoSuchExec(_)
+            | Self::WrongPlatform { .. }
+            | Self::NoSuchVolume(_)
+            | Self::NoSuchDriver(_)
+            | Self::NoSuchNetwork(_) => Kind::NotFound,
+            Self::AlreadyStarted | Self::AlreadyStopped => Kind::NotModified,
+            Self::NameInUse { .. }
+            | Self::NotRunning(_)
+            | Self::KillNotRunning { .. }
+            | Self::AlreadyPaused(_)
+            | Self::ExecPaused(_)
+            | Self::StartPaused
+            | Self::StartRemoving
+            | Self::RemovalInProgress(_)
+            | Self::RemoveRunning { .. }
+            | Self::CannotAttach(..)
+            | Self::ExecRunning(_)
+            | Self::ExecEnded
+            | Self::VolumeInUse(_)
+            | Self::JoinNotRunning(_)
+            | Self::ImageInUse { .. } => Kind::Conflict,
+            Self::AmbiguousId(_)
+            | Self::InvalidName(_)
+            | Self::InvalidRequest(_)
+            | Self::NotShared(_)
+            | Self::BindSourceMissing(_)
+            | Self::ProgramRefused { .. } => Kind::InvalidParameter,
+            Self::Unsupported { .. } | Self::LogUnreadable => Kind::NotImplemented,
+            Self::Image(error) => match error.kind() {
+                berth_images::Kind::InvalidParameter => Kind::InvalidParameter,
+                berth_images::Kind::NotFound => Kind::NotFound,
+                berth_images::Kind::Conflict => Kind::Conflict,
+                berth_images::Kind::Unauthorized
+                | berth_images::Kind::Unavailable
+                | berth_images::Kind::System => Kind::System,
+            },
+            _ => Kind::System,
         }
     }
 }

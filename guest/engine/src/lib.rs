@@ -4,35 +4,156 @@
 //! and nothing of it is global to the process, so two engines can run on one machine at once. It knows nothing
 //! of HTTP: `api` turns requests into calls of its methods and its [`Error`]s into statuses.
 
+pub mod attach;
+mod bundle;
+mod check;
 mod config;
+pub mod container;
+mod create;
+mod durable;
+pub mod endpoint;
 mod error;
+pub mod events;
+pub mod exec;
+mod exit;
+mod filters;
+mod follow;
+mod guard_link;
+mod hierarchy;
 mod host_paths;
+mod identity;
+pub mod images;
+mod info;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+pub mod output;
+mod pause;
+mod registry;
+mod remove;
+mod rename;
+mod restart;
+mod restore;
+mod sandbox;
+mod signal;
+mod spec;
+mod start;
+mod stop;
+mod volume;
+pub mod volumes;
+mod wait;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 
 pub use config::Config;
+pub use create::{Create, Created};
 pub use error::{Error, Kind};
+pub use filters::Filters;
 pub use host_paths::{HostOs, HostPaths, Share};
+pub use info::Info;
+pub use inspect::Details;
+pub use list::List;
+pub use logs::{LogLine, LogOptions, Logs};
+pub use volume::VolumeWish;
+pub use wait::{Condition, Waiting};
+
+use crate::container::Container;
+use crate::events::Events;
+use crate::exec::Execs;
+use crate::registry::Registry;
+use crate::volumes::Volumes;
 
 /// One container engine.
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    /// The same after a restart.
+    id: String,
+    images: berth_images::Store,
+    registries: berth_images::registry::Client,
+    containers: Registry,
+    execs: Execs,
+    volumes: Volumes,
+    events: Events,
+    cgroups: CgroupRoot,
+    /// cgroup v2 controllers that hold here.
+    controllers: Vec<String>,
 }
 
 impl Engine {
-    /// Opens the engine on its folders, making them when they aren't there.
+    /// Opens the engine on its folders, making them when they aren't there, and takes back the containers that
+    /// outlived the last engine.
     ///
     /// # Errors
-    /// When a folder can't be made.
-    pub fn open(config: Config) -> Result<Self, Error> {
+    /// When a folder, the image store or the cgroup can't be used.
+    pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
         for folder in [&config.data_root, &config.exec_root] {
             std::fs::create_dir_all(folder)
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         }
-        Ok(Self { config })
+        let (cgroups, controllers) = hierarchy::open(&config)?;
+        let engine = Arc::new(Self {
+            id: engine_id(&config)?,
+            images: berth_images::Store::open(&config.data_root.join("images"))?,
+            registries: images::registries(),
+            volumes: Volumes::open(config.data_root.join("volumes"))?,
+            containers: Registry::default(),
+            execs: Execs::default(),
+            events: Events::default(),
+            cgroups,
+            controllers,
+            config,
+        });
+        engine.read_containers()?;
+        engine.restore().await;
+        Ok(engine)
     }
 
     /// What the engine was opened with.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// What happens.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// A container's folders in the data root and in the exec root.
+    fn folders_of(&self, id: &str) -> (PathBuf, PathBuf) {
+        let folder = |root: &PathBuf| root.join("containers").join(id);
+        (folder(&self.config.data_root), folder(&self.config.exec_root))
+    }
+
+    /// A container's cgroup.
+    fn cgroup_of(&self, container: &Container) -> Cgroup {
+        self.cgroups.at(&self.cgroup_path(container))
+    }
+
+    /// Its path below the hierarchy's mount.
+    fn cgroup_path(&self, container: &Container) -> String {
+        let parent = container.with(|record| record.host_config.resources.cgroup_parent.clone());
+        let parent = if parent.is_empty() { &self.config.cgroup_parent } else { &parent };
+        format!("/{}/{}", parent.trim_matches('/'), container.id)
+    }
+
+    /// Tells everybody what happened to a container.
+    fn tell(&self, container: &Container, action: &str) {
+        self.events.tell("container", action, &container.id, container.attributes());
+    }
+}
+
+/// The engine's own id, made at its first start.
+fn engine_id(config: &Config) -> Result<String, Error> {
+    let path = config.data_root.join("engine-id.json");
+    if path.exists() {
+        return durable::read_json(&path);
+    }
+    let id = identity::fresh()?;
+    durable::write_json(&path, &id)?;
+    Ok(id)
 }

@@ -1,0 +1,133 @@
+//! What a guard finds in its folder: the bundle with the OCI specification, and how to keep the container.
+
+use std::path::PathBuf;
+
+use berth_guard::launch::LogFile;
+use berth_guard::{Launch, LogDriver, StdinMode};
+
+use crate::container::Container;
+use crate::container::mounts::MountKind;
+use crate::spec::{self, Bind, Joined, Surroundings};
+use crate::{Engine, Error, durable, guard_link};
+
+/// Bytes of a log file before it rotates, for the `local` driver, as in Docker.
+const LOCAL_MAX_SIZE: u64 = 20 << 20;
+/// Files that the `local` driver keeps, as in Docker.
+const LOCAL_MAX_FILE: u32 = 5;
+
+impl Engine {
+    /// Writes the bundle of a container whose root is mounted; returns how to launch its guard.
+    pub(crate) async fn write_bundle(
+        &self,
+        container: &Container,
+        root: PathBuf,
+        joined: Joined,
+    ) -> Result<Launch, Error> {
+        let record = container.record();
+        let (folder, bundle) = (container.folder.clone(), container.exec_folder.clone());
+        let binds = self.binds(&record)?;
+        let init_program = self.config.guard_program.with_file_name("berth-runtime");
+        let (cgroup_mount, cgroup_path) = (self.cgroups.mount.clone(), self.cgroup_path(container));
+        let guard_cgroup = format!("{}-guards", self.config.cgroup_parent.trim_end_matches('/'));
+        let log = self.log_driver(container)?;
+        tokio::task::spawn_blocking(move || {
+            let surroundings =
+                Surroundings { root: &root, folder: &folder, joined, binds, init_program: &init_program };
+            let spec = spec::of(&record, &surroundings)?;
+            durable::write_volatile(&bundle.join("config.json"), &spec)?;
+            let config = &record.config;
+            let [rows, columns] = record.host_config.console_size;
+            Ok(Launch {
+                id: record.id.clone(),
+                bundle,
+                cgroup_mount: Some(cgroup_mount),
+                cgroup_path,
+                guard_cgroup: Some(guard_cgroup),
+                terminal: config.tty,
+                size: (rows > 0 && columns > 0).then(|| guard_link::size([rows, columns])),
+                stdin: match (config.open_stdin, config.stdin_once) {
+                    (false, _) => StdinMode::None,
+                    (true, false) => StdinMode::Open,
+                    (true, true) => StdinMode::Once,
+                },
+                log,
+            })
+        })
+        .await?
+    }
+
+    /// A container's binds and volumes, resolved to paths of this machine.
+    fn binds(&self, record: &crate::container::record::Record) -> Result<Vec<Bind>, Error> {
+        let mut binds = Vec::new();
+        for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
+            let source = match mount.kind {
+                MountKind::Volume => self.volumes.data(&mount.name),
+                _ => self.config.host_paths.resolve(&mount.source)?,
+            };
+            let propagation =
+                if mount.propagation.is_empty() { "rprivate".to_owned() } else { mount.propagation.clone() };
+            binds.push(Bind {
+                source,
+                destination: mount.destination.clone(),
+                writable: mount.writable,
+                propagation,
+                recursive: true,
+            });
+        }
+        Ok(binds)
+    }
+
+    /// Where a container's output is kept.
+    pub(crate) fn log_driver(&self, container: &Container) -> Result<LogDriver, Error> {
+        let log = container.with(|record| record.host_config.log_config.clone());
+        let option = |key: &str| log.config.get(key).map(String::as_str);
+        let max_size = option("max-size").map(size).transpose()?;
+        let max_file = option("max-file").map(count).transpose()?;
+        Ok(match log.driver.as_str() {
+            "none" => LogDriver::None,
+            "local" => LogDriver::Local(LogFile {
+                path: container.folder.join("container.log"),
+                max_size: Some(max_size.unwrap_or(LOCAL_MAX_SIZE)),
+                max_file: max_file.unwrap_or(LOCAL_MAX_FILE),
+            }),
+            _ => LogDriver::JsonFile(LogFile {
+                path: container.folder.join(format!("{}-json.log", container.id)),
+                max_size,
+                max_file: max_file.unwrap_or(1),
+            }),
+        })
+    }
+}
+
+/// `10m`: bytes with Docker's suffixes.
+pub(crate) fn size(text: &str) -> Result<u64, Error> {
+    let invalid = || Error::InvalidRequest(format!("invalid size: '{text}'"));
+    let lower = text.trim().to_ascii_lowercase();
+    let plain = lower.strip_suffix('b').unwrap_or(&lower);
+    let (digits, shift) = match plain.chars().last() {
+        Some('k') => (&plain[..plain.len() - 1], 10),
+        Some('m') => (&plain[..plain.len() - 1], 20),
+        Some('g') => (&plain[..plain.len() - 1], 30),
+        _ => (plain, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| invalid())?;
+    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).ok_or_else(invalid)
+}
+
+/// `max-file`: at least one.
+pub(crate) fn count(text: &str) -> Result<u32, Error> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| Error::InvalidRequest(format!("max-file cannot be less than 1: '{text}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_dockers_suffixes() {
+        assert_eq!(size("10m").unwrap(), 10 << 20);
+        assert_eq!(size("5kb").unwrap(), 5 << 10);
+        assert!(size("0").is_err() && size("big").is_err() && size("99999999999999999g").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! What creation refuses: wishes that make no sense, and wishes that this engine can't honour. Nothing is
+//! silently ignored.
+
+use crate::Error;
+use crate::container::config::Config;
+use crate::container::host_config::HostConfig;
+use crate::container::resources::Resources;
+use crate::host_paths::HostPaths;
+use crate::signal::Signal;
+use crate::spec;
+
+/// Checks a container's description.
+pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
+    let invalid = |text: String| Err(Error::InvalidRequest(text));
+    let no_command = [&config.entrypoint, &config.cmd].into_iter().flatten().all(|words| words.0.is_empty());
+    if no_command {
+        return invalid("no command specified".to_owned());
+    }
+    if config.env.iter().any(|entry| entry.starts_with('=') || entry.is_empty()) {
+        return invalid(format!("invalid environment variable: {}", config.env.join(" ")));
+    }
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        ));
+    }
+    if let Some(signal) = &config.stop_signal {
+        Signal::parse(signal)?;
+    }
+    if config.hostname.len() > 63 || config.hostname.contains(['/', ' ']) {
+        return invalid(format!("invalid hostname format: {}", config.hostname));
+    }
+    restart_policy(host)?;
+    log_config(host)?;
+    spec::check_resources(&host.resources)?;
+    spec::check_security(host)?;
+    spec::check_ulimits(&host.resources.ulimits)?;
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return invalid(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        ));
+    }
+    if host.shm_size < 0 {
+        return invalid("SHM size can not be less than 0".to_owned());
+    }
+    unsupported(host)?;
+    crate::container::mounts::check(host, paths)
+}
+
+fn restart_policy(host: &HostConfig) -> Result<(), Error> {
+    let policy = &host.restart_policy;
+    let refuse = |text: String| Err(Error::InvalidRequest(text));
+    match policy.name.as_str() {
+        "no" | "always" | "unless-stopped" if policy.maximum_retry_count > 0 => refuse(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'".to_owned(),
+        ),
+        "on-failure" if policy.maximum_retry_count < 0 => {
+            refuse("invalid restart policy: maximum retry count cannot be negative".to_owned())
+        }
+        "" | "no" | "always" | "unless-stopped" | "on-failure" => {
+            if host.auto_remove && !matches!(policy.name.as_str(), "" | "no") {
+                return refuse("can't create 'AutoRemove' container with restart policy".to_owned());
+            }
+            Ok(())
+        }
+        other => refuse(format!(
+            "invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or \
+             'unless-stopped'"
+        )),
+    }
+}
+
+fn log_config(host: &HostConfig) -> Result<(), Error> {
+    let log = &host.log_config;
+    let known: &[&str] = match log.driver.as_str() {
+        "json-file" => &["max-size", "max-file"],
+        "local" => &["max-size", "max-file", "compress"],
+        "none" => &[],
+        other => {
+            return Err(Error::InvalidRequest(format!(
+                "logger: no log driver named '{other}' is registered"
+            )));
+        }
+    };
+    match log.config.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => {
+            Err(Error::InvalidRequest(format!("unknown log opt '{key}' for {} log driver", log.driver)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn unsupported(host: &HostConfig) -> Result<(), Error> {
+    let refuse = |field| Err(Error::Unsupported { field });
+    match () {
+        () if host.links.as_ref().is_some_and(|links| !links.is_empty()) => refuse("Links"),
+        () if !matches!(host.userns_mode.as_str(), "" | "host") => refuse("UsernsMode"),
+        () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => refuse("StorageOpt"),
+        () if !matches!(host.isolation.as_str(), "" | "default") => refuse("Isolation (Windows only)"),
+        () if !host.cgroup.is_empty() => refuse("Cgroup"),
+        () if !matches!(host.volume_driver.as_str(), "" | "local") => refuse("VolumeDriver"),
+        () if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") => refuse("CgroupnsMode"),
+        () if !matches!(host.uts_mode.as_str(), "" | "host") => refuse("UTSMode"),
+        () if !matches!(host.runtime.as_str(), "" | "berth" | "runc") => {
+            Err(Error::InvalidRequest(format!("unknown or invalid runtime name: {}", host.runtime)))
+        }
+        () => Ok(()),
+    }
+}
+
+/// Which wished limits don't hold on this machine, in Docker's words.
+pub(crate) fn warnings(host: &HostConfig, controllers: &[String]) -> Vec<String> {
+    let Resources { memory, memory_reservation, nano_cpus, cpu_quota, cpu_shares, .. } = host.resources;
+    let pids = host.resources.pids_limit.is_some_and(|limit| limit > 0);
+    let cpuset = !host.resources.cpuset_cpus.is_empty() || !host.resources.cpuset_mems.is_empty();
+    let wished = [
+        (
+            "memory",
+            memory > 0,
+            "memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
+        ),
+        (
+            "memory",
+            memory_reservation > 0,
+            "memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.",
+        ),
+        ("pids", pids, "pids limit capabilities or the cgroup is not mounted. PIDs limit discarded."),
+        ("cpu", nano_cpus > 0 || cpu_quota > 0, "CPU CFS scheduler. Period or quota discarded."),
+        ("cpu", cpu_shares > 0, "CPU shares or the cgroup is not mounted. Shares discarded."),
+        ("cpuset", cpuset, "cpuset or the cgroup is not mounted. Cpuset discarded."),
+        (
+            "io",
+            host.resources.blkio_weight > 0,
+            "Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        ),
+    ];
+    let missing = |name: &str| !controllers.iter().any(|controller| controller == name);
+    wished
+        .into_iter()
+        .filter(|(name, asked, _)| *asked && missing(name))
+        .map(|(_, _, what)| format!("Your kernel does not support {what}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_without_its_controller_is_a_warning() {
+        let resources = Resources { memory: 64 << 20, ..Resources::default() };
+        let host = HostConfig { resources, ..HostConfig::default() };
+        assert_eq!(warnings(&host, &[]).len(), 1);
+        assert!(warnings(&host, &["memory".to_owned()]).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_log_option_is_refused_by_name() {
+        let mut host = HostConfig::default();
+        "json-file".clone_into(&mut host.log_config.driver);
+        host.log_config.config.insert("colour".to_owned(), "red".to_owned());
+        assert!(log_config(&host).unwrap_err().to_string().contains("colour"));
+    }
+}

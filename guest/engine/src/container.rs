@@ -1,0 +1,184 @@
+//! One container in the engine's memory: its record, what it is doing, and who listens to it.
+
+pub mod config;
+pub mod host_config;
+pub mod mounts;
+pub(crate) mod names;
+pub mod record;
+pub mod resources;
+pub mod state;
+pub(crate) mod user;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::container::record::Record;
+use crate::container::state::State;
+use crate::exec::Exec;
+use crate::guard_link::GuardLink;
+use crate::output::Fanout;
+
+/// A moment in a container's life, for those who wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// How often its process ended since the engine knows it.
+    pub(crate) exits: u64,
+    /// Whether a process lives now.
+    pub(crate) running: bool,
+    /// How the last run ended.
+    pub(crate) exit_code: i64,
+    /// Whether it is gone.
+    pub(crate) removed: bool,
+}
+
+/// One container.
+#[derive(Debug)]
+pub struct Container {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its folder in the data root: the record, the log, files that are mounted into it.
+    pub(crate) folder: PathBuf,
+    /// Its folder in the exec root: the bundle, the guard's socket.
+    pub(crate) exec_folder: PathBuf,
+    /// Held by a verb that changes what the container is doing: one at a time.
+    pub(crate) verb: tokio::sync::Mutex<()>,
+    /// Who listens to its output.
+    pub(crate) output: Fanout,
+    record: Mutex<Record>,
+    guard: Mutex<Option<Arc<GuardLink>>>,
+    execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
+    moment: watch::Sender<Moment>,
+    writes: watch::Sender<()>,
+}
+
+impl Container {
+    /// A container with this record, in these folders.
+    pub(crate) fn new(record: Record, folder: PathBuf, exec_folder: PathBuf) -> Arc<Self> {
+        let (running, exit_code) = (record.state.status.has_process(), record.state.exit_code);
+        Arc::new(Self {
+            id: record.id.clone(),
+            created: record.created,
+            folder,
+            exec_folder,
+            verb: tokio::sync::Mutex::default(),
+            output: Fanout::default(),
+            record: Mutex::new(record),
+            guard: Mutex::default(),
+            execs: Mutex::default(),
+            moment: watch::Sender::new(Moment { running, exit_code, ..Moment::default() }),
+            writes: watch::Sender::default(),
+        })
+    }
+
+    /// A copy of its record.
+    pub fn record(&self) -> Record {
+        self.lock().clone()
+    }
+
+    /// A look at its record without a copy.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> String {
+        self.lock().name.clone()
+    }
+
+    /// What it is doing.
+    pub(crate) fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// Changes the record, writes it down and tells those who wait. Blocks on the disk.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
+        let mut record = self.lock();
+        change(&mut record);
+        let written = record.write(&self.folder);
+        self.announce(&record);
+        written
+    }
+
+    /// Writes down what the record will be after `change`, without telling anybody yet.
+    pub(crate) fn write_ahead(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
+        let mut record = self.record();
+        change(&mut record);
+        record.write(&self.folder)
+    }
+
+    /// Changes the record and tells those who wait: of what is written down already, or need not be.
+    pub(crate) fn apply(&self, change: impl FnOnce(&mut Record)) {
+        let mut record = self.lock();
+        change(&mut record);
+        self.announce(&record);
+    }
+
+    fn announce(&self, record: &Record) {
+        let state = &record.state;
+        self.moment.send_modify(|moment| {
+            moment.running = state.status.has_process();
+            moment.exit_code = state.exit_code;
+        });
+    }
+
+    /// Counts an exit, for those who wait for the next one.
+    pub(crate) fn exited(&self) {
+        self.moment.send_modify(|moment| moment.exits += 1);
+    }
+
+    /// Tells those who wait that it is gone.
+    pub(crate) fn removed(&self) {
+        self.moment.send_modify(|moment| moment.removed = true);
+    }
+
+    /// Its moments from now on.
+    pub(crate) fn moments(&self) -> watch::Receiver<Moment> {
+        self.moment.subscribe()
+    }
+
+    /// Notes that it wrote something.
+    pub(crate) fn wrote(&self) {
+        self.writes.send_replace(());
+    }
+
+    /// Changes whenever it wrote something.
+    pub(crate) fn writes(&self) -> watch::Receiver<()> {
+        self.writes.subscribe()
+    }
+
+    /// The link to its guard, while it has one.
+    pub(crate) fn guard(&self) -> Result<Arc<GuardLink>, Error> {
+        let guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.clone().ok_or_else(|| Error::NotRunning(self.id.clone()))
+    }
+
+    /// Sets or takes the link to its guard.
+    pub(crate) fn set_guard(&self, link: Option<Arc<GuardLink>>) {
+        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    /// Its execs by the guard's number for them.
+    pub(crate) fn execs(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Exec>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What events tell of it: image, name and labels.
+    pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
+        let record = self.lock();
+        let mut attributes = record.config.labels.clone();
+        attributes.insert("image".to_owned(), record.config.image.clone());
+        attributes.insert("name".to_owned(), record.name.clone());
+        attributes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,269 @@
+//! What is mounted in a container beside its root: `-v`, `--mount`, `--tmpfs` and the image's volumes, resolved
+//! once at creation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::container::host_config::{HostConfig, MountSpec};
+use crate::container::record::Record;
+use crate::host_paths::HostPaths;
+use crate::volumes::Volumes;
+
+/// One resolved mount, as `docker inspect` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MountPoint {
+    /// What it is.
+    #[serde(rename = "Type")]
+    pub kind: MountKind,
+    /// The volume's name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The path on the user's machine, as given; of a volume, its folder here.
+    pub source: String,
+    /// Where it appears.
+    pub destination: String,
+    /// The volume's driver.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver: String,
+    /// The options as given.
+    pub mode: String,
+    /// Whether it can be written.
+    #[serde(rename = "RW")]
+    pub writable: bool,
+    /// `rprivate`, `rslave`, …
+    pub propagation: String,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    /// A file or folder of the user's machine.
+    Bind,
+    /// A volume of this engine.
+    Volume,
+    /// Memory.
+    Tmpfs,
+}
+
+/// A wish for a mount, parsed.
+struct Wish {
+    kind: MountKind,
+    source: String,
+    destination: String,
+    mode: String,
+    writable: bool,
+    propagation: String,
+    labels: BTreeMap<String, String>,
+    /// A missing source is made (`-v`) or refused (`--mount`).
+    make_source: bool,
+}
+
+/// Checks a container's mounts without making anything.
+pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
+    let wishes = wishes(host, paths)?;
+    let mut seen = BTreeSet::new();
+    for wish in &wishes {
+        if !seen.insert(wish.destination.as_str()) {
+            return Err(Error::InvalidRequest(format!("Duplicate mount point: {}", wish.destination)));
+        }
+        if wish.kind == MountKind::Bind {
+            let here = paths.resolve(&wish.source)?;
+            if !wish.make_source && !here.exists() {
+                return Err(Error::BindSourceMissing(wish.source.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Resolves a container's mounts, making volumes and missing bind sources on the way. Later kinds win over
+/// earlier ones at the same place: the image's volumes, then `--volumes-from`, then what the user asked for.
+pub(crate) fn resolve(
+    record: &Record,
+    volumes_from: Vec<MountPoint>,
+    paths: &HostPaths,
+    volumes: &Volumes,
+) -> Result<Vec<MountPoint>, Error> {
+    let host = &record.host_config;
+    let mut resolved: BTreeMap<String, MountPoint> = BTreeMap::new();
+    for mount in volumes_from {
+        resolved.insert(mount.destination.clone(), mount);
+    }
+    for wish in wishes(host, paths)? {
+        let mount = realize(wish, paths, volumes)?;
+        resolved.insert(mount.destination.clone(), mount);
+    }
+    let covered_by_tmpfs = |path: &str| {
+        let tmpfs = host.tmpfs.iter().flatten().any(|(target, _)| target == path);
+        tmpfs || host.mounts.iter().flatten().any(|spec| spec.kind == "tmpfs" && spec.target == path)
+    };
+    for path in record.config.volumes.iter().flatten().map(|(path, _)| clean(path)) {
+        if !resolved.contains_key(&path) && !covered_by_tmpfs(&path) {
+            let wish = Wish::volume(String::new(), path.clone());
+            resolved.insert(path, realize(wish, paths, volumes)?);
+        }
+    }
+    Ok(resolved.into_values().collect())
+}
+
+impl Wish {
+    fn volume(name: String, destination: String) -> Self {
+        Self {
+            kind: MountKind::Volume,
+            source: name,
+            destination,
+            mode: "z".to_owned(),
+            writable: true,
+            propagation: String::new(),
+            labels: BTreeMap::new(),
+            make_source: true,
+        }
+    }
+}
+
+fn wishes(host: &HostConfig, paths: &HostPaths) -> Result<Vec<Wish>, Error> {
+    let binds = host.binds.iter().flatten().map(|text| parse_bind(text, paths));
+    let mounts = host.mounts.iter().flatten().filter(|spec| spec.kind != "tmpfs").map(parse_mount);
+    binds.chain(mounts).collect()
+}
+
+/// `source:destination[:options]`; the source is a path of the user's machine or a volume's name.
+fn parse_bind(text: &str, paths: &HostPaths) -> Result<Wish, Error> {
+    let invalid = || Error::InvalidRequest(format!("invalid volume specification: '{text}'"));
+    // A Windows source has a colon of its own, after the drive's letter.
+    let skipped = if paths.is_absolute(text) && !text.starts_with('/') { 2 } else { 0 };
+    let (source, rest) = match text[skipped..].split_once(':') {
+        Some((source, rest)) => (format!("{}{source}", &text[..skipped]), rest),
+        None => (String::new(), text),
+    };
+    let (destination, mode) = rest.split_once(':').unwrap_or((rest, ""));
+    if !destination.starts_with('/') || clean(destination) == "/" {
+        return Err(invalid());
+    }
+    let is_bind = paths.is_absolute(&source);
+    let mut wish = Wish { mode: mode.to_owned(), ..Wish::volume(source, clean(destination)) };
+    if is_bind {
+        wish.kind = MountKind::Bind;
+        "rprivate".clone_into(&mut wish.propagation);
+    }
+    for option in mode.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => wish.writable = false,
+            "rw" | "z" | "Z" | "nocopy" | "consistent" | "cached" | "delegated" => {}
+            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" if is_bind => {
+                option.clone_into(&mut wish.propagation);
+            }
+            other => return Err(Error::InvalidRequest(format!("invalid mode: {other}"))),
+        }
+    }
+    Ok(wish)
+}
+
+/// `--mount`.
+fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
+    let invalid =
+        |why: &str| Error::InvalidRequest(format!("invalid mount config for type \"{}\": {why}", spec.kind));
+    if !spec.target.starts_with('/') {
+        return Err(invalid("invalid mount path: must be absolute"));
+    }
+    let mut wish = Wish::volume(spec.source.clone(), clean(&spec.target));
+    wish.mode = "z".to_owned();
+    wish.writable = !spec.read_only;
+    match spec.kind.as_str() {
+        "volume" => {
+            let options = spec.volume_options.clone().unwrap_or_default();
+            if !options.subpath.is_empty() {
+                return Err(Error::Unsupported { field: "VolumeOptions.Subpath" });
+            }
+            wish.labels = options.labels;
+        }
+        "bind" => {
+            if spec.source.is_empty() {
+                return Err(invalid("field Source must not be empty"));
+            }
+            let options = spec.bind_options.clone().unwrap_or_default();
+            wish.kind = MountKind::Bind;
+            wish.mode = String::new();
+            wish.make_source = options.create_mountpoint;
+            wish.propagation =
+                if options.propagation.is_empty() { "rprivate".to_owned() } else { options.propagation };
+        }
+        other => return Err(Error::InvalidRequest(format!("mount type unknown: \"{other}\""))),
+    }
+    Ok(wish)
+}
+
+fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoint, Error> {
+    let Wish { kind, source, destination, mode, writable, propagation, labels, make_source } = wish;
+    let mut mount = MountPoint {
+        kind,
+        name: String::new(),
+        source,
+        destination,
+        driver: String::new(),
+        mode,
+        writable,
+        propagation,
+    };
+    if kind == MountKind::Volume {
+        let volume = volumes.ensure(&mount.source, labels)?;
+        mount.source = volumes.data(&volume.name).to_string_lossy().into_owned();
+        mount.name = volume.name;
+        "local".clone_into(&mut mount.driver);
+        return Ok(mount);
+    }
+    let here = paths.resolve(&mount.source)?;
+    if make_source && !here.exists() {
+        std::fs::create_dir_all(&here).map_err(|source| Error::Folder { folder: here, source })?;
+    }
+    Ok(mount)
+}
+
+/// A destination without `.`, `//` and trailing `/`; `..` climbs to at most `/`.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_paths::{HostOs, Share};
+
+    fn windows() -> HostPaths {
+        let share = Share { host: r"C:\Users\x".to_owned(), mounted_at: "/shares/0".into() };
+        HostPaths::Shared { os: HostOs::Windows, shares: vec![share] }
+    }
+
+    #[test]
+    fn a_windows_source_keeps_its_colon() {
+        let wish = parse_bind(r"C:\Users\x\app:/src:ro", &windows()).unwrap();
+        assert_eq!((wish.source.as_str(), wish.destination.as_str()), (r"C:\Users\x\app", "/src"));
+        assert!(!wish.writable && wish.kind == MountKind::Bind);
+    }
+
+    #[test]
+    fn a_word_is_a_volume_and_a_lone_path_an_anonymous_one() {
+        let named = parse_bind("data:/var/lib", &HostPaths::Native).unwrap();
+        assert_eq!((named.kind, named.source.as_str()), (MountKind::Volume, "data"));
+        assert_eq!(parse_bind("/cache", &HostPaths::Native).unwrap().source, "");
+    }
+
+    #[test]
+    fn a_destination_that_is_the_root_is_refused() {
+        assert!(parse_bind("/x:/", &HostPaths::Native).is_err());
+        assert!(parse_bind("/x:/a/..", &HostPaths::Native).is_err());
+        assert!(parse_bind("/x:y", &HostPaths::Native).is_err());
+    }
+}

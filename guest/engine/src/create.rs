@@ -1,0 +1,242 @@
+//! `docker create`: everything is checked and prepared, nothing runs yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use berth_images::Platform;
+
+use crate::container::Container;
+use crate::container::config::{Config, Words};
+use crate::container::host_config::HostConfig;
+use crate::container::mounts::{self, MountPoint};
+use crate::container::record::Record;
+use crate::endpoint::EndpointSettings;
+use crate::{Engine, Error, check, identity, images, spec};
+
+/// What is to be created.
+#[derive(Debug, Default)]
+pub struct Create {
+    /// The wished name; generated when empty.
+    pub name: String,
+    /// The wished platform, `os/arch`; the image's when empty.
+    pub platform: String,
+    /// What it runs.
+    pub config: Config,
+    /// How it meets this machine.
+    pub host_config: HostConfig,
+    /// Its networks by name, beside the one of `NetworkMode`.
+    pub networks: BTreeMap<String, EndpointSettings>,
+}
+
+/// What was created.
+#[derive(Debug)]
+pub struct Created {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// What doesn't hold although it was asked for.
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Creates a container.
+    ///
+    /// # Errors
+    /// When the image isn't there, the name is taken, or a wish makes no sense or can't be honoured. Nothing is
+    /// left then.
+    pub async fn create(&self, create: Create) -> Result<Created, Error> {
+        let Create { name, platform, mut config, mut host_config, networks } = create;
+        let image = images::find(self, &config.image).await?;
+        let wanted: Option<Platform> =
+            Some(&platform).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()?;
+        if wanted.is_some_and(|wanted| wanted.distance(&image.config.platform()).is_none()) {
+            return Err(Error::WrongPlatform { image: config.image, platform });
+        }
+        merge(&mut config, &images::run_config(&image));
+        settle(&mut host_config);
+        check::container(&config, &host_config, &self.config.host_paths)?;
+        let warnings = check::warnings(&host_config, &self.controllers);
+
+        let id = identity::fresh()?;
+        if config.hostname.is_empty() && host_config.uts_mode.is_empty() {
+            config.hostname = if host_config.network_mode == "host" {
+                crate::info::host_name()
+            } else {
+                id[..12].to_owned()
+            };
+        }
+        let name = self.containers.reserve_name(&name, &id)?;
+        let mut record = Record::new(id.clone(), name.clone(), image.id.to_string(), config, host_config);
+        record.networks = self.wanted_networks(&record, networks);
+        match self.prepare(record, &image).await {
+            Ok(container) => {
+                self.containers.insert(container.clone());
+                self.tell(&container, "create");
+                Ok(Created { id, warnings })
+            }
+            Err(error) => {
+                self.containers.release_name(&name);
+                self.forget_files(&id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the folders, the writable layer and the volumes, and writes the record last: a container without
+    /// one was never created.
+    async fn prepare(
+        &self,
+        mut record: Record,
+        image: &berth_images::Image,
+    ) -> Result<Arc<Container>, Error> {
+        let (folder, exec_folder) = self.folders_of(&record.id);
+        let volumes_from = self.volumes_from(&record)?;
+        record.mounts = mounts::resolve(&record, volumes_from, &self.config.host_paths, &self.volumes)?;
+        for mount in &record.mounts {
+            self.volumes.hold(mount, &record.id);
+        }
+        let store = self.images.clone();
+        let image = image.id.clone();
+        let container = Container::new(record, folder.clone(), exec_folder);
+        let prepared = container.clone();
+        tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)
+                .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
+            store.prepare(&prepared.id, Some(&image))?;
+            prepared.change(|_| {})
+        })
+        .await??;
+        Ok(container)
+    }
+
+    /// The mounts of the containers that `--volumes-from` names.
+    fn volumes_from(&self, record: &Record) -> Result<Vec<MountPoint>, Error> {
+        let mut taken = Vec::new();
+        for wish in record.host_config.volumes_from.iter().flatten() {
+            let (name, mode) = wish.split_once(':').unwrap_or((wish, "rw"));
+            if !matches!(mode, "rw" | "ro" | "z" | "Z") {
+                return Err(Error::InvalidRequest(format!("invalid mode for volumes-from: {mode}")));
+            }
+            let other = self.containers.find(name)?;
+            taken.extend(other.record().mounts.into_iter().map(|mut mount| {
+                mount.writable &= mode != "ro";
+                mount
+            }));
+        }
+        Ok(taken)
+    }
+
+    /// Removes what a failed creation left.
+    pub(crate) fn forget_files(&self, id: &str) {
+        let (folder, _) = self.folders_of(id);
+        self.volumes.release_all(id);
+        drop(self.images.remove_snapshot(id));
+        drop(std::fs::remove_dir_all(folder));
+    }
+}
+
+/// Adds what the image wishes and the user left open.
+fn merge(config: &mut Config, image: &Config) {
+    if config.user.is_empty() {
+        config.user.clone_from(&image.user);
+    }
+    if config.working_dir.is_empty() {
+        config.working_dir.clone_from(&image.working_dir);
+    }
+    let none = |words: &Option<Words>| words.as_ref().is_none_or(|words| words.0.is_empty());
+    if none(&config.entrypoint) {
+        // `--entrypoint ""` arrives as one empty word: it clears the image's.
+        if none(&config.cmd) {
+            config.cmd.clone_from(&image.cmd);
+        }
+        if config.entrypoint.is_none() {
+            config.entrypoint.clone_from(&image.entrypoint);
+        }
+    } else if config.entrypoint == Some(Words(vec![String::new()])) {
+        config.entrypoint = None;
+    }
+    let mut env = image.env.clone();
+    for entry in &config.env {
+        spec::set_variable(&mut env, entry);
+    }
+    config.env = env;
+    for (name, value) in &image.labels {
+        config.labels.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    for (ours, theirs) in
+        [(&mut config.exposed_ports, &image.exposed_ports), (&mut config.volumes, &image.volumes)]
+    {
+        if let Some(theirs) = theirs {
+            ours.get_or_insert_default().extend(theirs.clone());
+        }
+    }
+    if config.stop_signal.is_none() {
+        config.stop_signal.clone_from(&image.stop_signal);
+    }
+    if config.healthcheck.is_none() {
+        config.healthcheck.clone_from(&image.healthcheck);
+    }
+    if config.shell.is_none() {
+        config.shell.clone_from(&image.shell);
+    }
+    config.on_build.clone_from(&image.on_build);
+}
+
+/// Writes down what Docker decides when the user doesn't.
+fn settle(host: &mut HostConfig) {
+    let or = |value: &mut String, default: &str| {
+        if value.is_empty() {
+            default.clone_into(value);
+        }
+    };
+    if host.network_mode.is_empty() || host.network_mode == "default" {
+        "bridge".clone_into(&mut host.network_mode);
+    }
+    or(&mut host.ipc_mode, "private");
+    or(&mut host.cgroupns_mode, "private");
+    or(&mut host.runtime, "berth");
+    or(&mut host.log_config.driver, "json-file");
+    or(&mut host.restart_policy.name, "no");
+    if host.shm_size == 0 {
+        host.shm_size = 64 << 20;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Option<Words> {
+        Some(Words(words.iter().map(|&word| word.to_owned()).collect()))
+    }
+
+    fn image() -> Config {
+        Config {
+            entrypoint: words(&["/start"]),
+            cmd: words(&["serve"]),
+            env: vec!["A=1".to_owned()],
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn a_command_replaces_the_images_and_keeps_its_entrypoint() {
+        let mut config = Config { cmd: words(&["test"]), env: vec!["A=2".to_owned()], ..Config::default() };
+        merge(&mut config, &image());
+        assert_eq!((config.entrypoint, config.cmd), (words(&["/start"]), words(&["test"])));
+        assert_eq!(config.env, ["A=2"]);
+    }
+
+    #[test]
+    fn an_entrypoint_drops_the_images_command() {
+        let mut config = Config { entrypoint: words(&["sh"]), ..Config::default() };
+        merge(&mut config, &image());
+        assert_eq!((config.entrypoint, config.cmd), (words(&["sh"]), None));
+    }
+
+    #[test]
+    fn an_empty_entrypoint_clears_the_images() {
+        let mut config = Config { entrypoint: words(&[""]), cmd: words(&["sh"]), ..Config::default() };
+        merge(&mut config, &image());
+        assert_eq!((config.entrypoint, config.cmd), (None, words(&["sh"])));
+    }
+}

@@ -1,0 +1,79 @@
+//! `--filter key=value`, as lists and events take them: values of one key are alternatives, keys add up.
+
+use std::collections::BTreeMap;
+
+/// Parsed filters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filters(BTreeMap<String, Vec<String>>);
+
+impl Filters {
+    /// Filters from key and values.
+    pub fn new(filters: BTreeMap<String, Vec<String>>) -> Self {
+        Self(filters)
+    }
+
+    /// The values of `key`; none when it isn't filtered by.
+    pub fn values(&self, key: &str) -> Option<&[String]> {
+        self.0.get(key).filter(|values| !values.is_empty()).map(Vec::as_slice)
+    }
+
+    /// Whether `key` isn't filtered by, or one of its values is accepted by `matches`.
+    pub fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
+        self.values(key).is_none_or(|values| values.iter().any(|value| matches(value)))
+    }
+
+    /// Whether every `label` value (`name` or `name=value`) is among `labels`.
+    pub fn labels_match(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |wanted: &String| match wanted.split_once('=') {
+            Some((name, value)) => labels.get(name).is_some_and(|found| found == value),
+            None => labels.contains_key(wanted),
+        };
+        self.values("label").is_none_or(|wanted| wanted.iter().all(has))
+    }
+
+    /// The first key that isn't among `known`.
+    pub fn unknown(&self, known: &[&str]) -> Option<&str> {
+        self.0.keys().map(String::as_str).find(|key| !known.contains(key))
+    }
+
+    /// A yes-or-no filter: none when absent.
+    ///
+    /// # Errors
+    /// The value, when it is neither yes nor no.
+    pub fn flag(&self, key: &str) -> Result<Option<bool>, String> {
+        let Some(value) = self.values(key).and_then(|values| values.first()) else {
+            return Ok(None);
+        };
+        match value.as_str() {
+            "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(Some(true)),
+            "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(Some(false)),
+            other => Err(other.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(key: &str, values: &[&str]) -> Filters {
+        Filters::new(BTreeMap::from([(
+            key.to_owned(),
+            values.iter().map(|&value| value.to_owned()).collect(),
+        )]))
+    }
+
+    #[test]
+    fn labels_add_up_and_values_are_optional() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        assert!(filters("label", &["a=1", "b"]).labels_match(&labels));
+        assert!(!filters("label", &["a=1", "c"]).labels_match(&labels));
+    }
+
+    #[test]
+    fn values_of_one_key_are_alternatives() {
+        assert!(filters("status", &["exited", "running"]).any("status", |value| value == "running"));
+        assert!(!filters("status", &["exited"]).any("status", |value| value == "running"));
+        assert!(filters("status", &["exited"]).any("name", |_| false));
+    }
+}

@@ -1,0 +1,49 @@
+//! The cgroup v2 hierarchy that containers live in.
+//!
+//! Where the machine has one at the usual place, that; elsewhere (a machine still on version 1) one of our own
+//! mount: without controllers it limits nothing, but it still knows, freezes and kills a container's processes.
+
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+
+use berth_runtime::cgroup::CgroupRoot;
+use rustix::mount::{MountFlags, mount};
+
+use crate::{Config, Error};
+
+/// Where systems mount it.
+const USUAL: &str = "/sys/fs/cgroup";
+/// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
+const CGROUP2: i64 = 0x6367_7270;
+
+/// The hierarchy, and the controllers that hold in the engine's part of it.
+pub(crate) fn open(config: &Config) -> Result<(CgroupRoot, Vec<String>), Error> {
+    let root = CgroupRoot { mount: find(config)? };
+    let parent = root.make(&config.cgroup_parent, None)?;
+    let controllers = std::fs::read_to_string(parent.path().join("cgroup.controllers"));
+    let controllers = controllers.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    Ok((root, controllers))
+}
+
+fn find(config: &Config) -> Result<PathBuf, Error> {
+    if is_cgroup2(Path::new(USUAL)) {
+        return Ok(USUAL.into());
+    }
+    let own = config.exec_root.join("cgroup");
+    if !is_cgroup2(&own) {
+        std::fs::create_dir_all(&own).map_err(|source| Error::Folder { folder: own.clone(), source })?;
+        mount(
+            "none",
+            &own,
+            "cgroup2",
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+            None::<&CStr>,
+        )
+        .map_err(|errno| Error::Folder { folder: own.clone(), source: errno.into() })?;
+    }
+    Ok(own)
+}
+
+fn is_cgroup2(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == CGROUP2)
+}

@@ -1,0 +1,69 @@
+//! `docker inspect`: everything that is known of a container.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use berth_guard::LogDriver;
+
+use crate::container::host_config::PortBinding;
+use crate::container::record::Record;
+use crate::{Engine, Error};
+
+/// Everything that is known of a container.
+#[derive(Debug)]
+pub struct Details {
+    /// Its record.
+    pub record: Record,
+    /// Its folder, with the files that are mounted into it.
+    pub folder: PathBuf,
+    /// Its log's newest file.
+    pub log_path: Option<PathBuf>,
+    /// Its living execs.
+    pub exec_ids: Vec<String>,
+    /// Its ports by `80/tcp`, with where they are open.
+    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    /// The path of its network namespace; empty when it has none of its own.
+    pub sandbox: String,
+    /// The folders of its layers, in Docker's names.
+    pub layers: BTreeMap<String, String>,
+}
+
+impl Engine {
+    /// Everything that is known of a container.
+    ///
+    /// # Errors
+    /// When there is no such container.
+    pub fn inspect(&self, name: &str) -> Result<Details, Error> {
+        let container = self.containers.find(name)?;
+        let record = container.record();
+        let log_path = match self.log_driver(&container)? {
+            LogDriver::None => None,
+            LogDriver::JsonFile(file) | LogDriver::Local(file) => Some(file.path),
+        };
+        Ok(Details {
+            folder: container.folder.clone(),
+            log_path,
+            exec_ids: self.execs.of(&container.id),
+            ports: self.open_ports(&record),
+            sandbox: self.sandbox_path(&record),
+            layers: BTreeMap::new(),
+            record,
+        })
+    }
+
+    /// Bytes in a container's writable layer, and in its whole root. Walks the disk.
+    ///
+    /// # Errors
+    /// When there is no such container or the disk can't be read.
+    pub async fn sizes(&self, name: &str) -> Result<(u64, u64), Error> {
+        let container = self.containers.find(name)?;
+        let images = self.images.clone();
+        let image = container.with(|record| record.image.clone());
+        tokio::task::spawn_blocking(move || {
+            let writable = images.snapshot_size(&container.id)?;
+            let layers = images.image(&image).map_or(0, |image| image.size());
+            Ok((writable, writable + layers))
+        })
+        .await?
+    }
+}

@@ -1,0 +1,47 @@
+//! `docker kill`: one signal to a container's process.
+
+use crate::container::Container;
+use crate::signal::Signal;
+use crate::stop::AFTER_KILL;
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Sends `signal` (SIGKILL when none) to a container's process; waits for its end when that was SIGKILL, as
+    /// Docker does.
+    ///
+    /// # Errors
+    /// When it doesn't run or there is no such signal.
+    pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<(), Error> {
+        let signal = signal.filter(|name| !name.is_empty()).map_or(Ok(Signal::KILL), Signal::parse)?;
+        let container = self.containers.find(name)?;
+        if !container.state().status.has_process() {
+            return Err(Error::KillNotRunning { name: name.to_owned(), id: container.id.clone() });
+        }
+        if signal == Signal::KILL {
+            // The user wants it dead: its restart policy must not disagree.
+            container.change(|record| record.state.stopped_by_user = true)?;
+        }
+        let mut moments = container.moments();
+        self.send_signal(&container, signal).await?;
+        if signal == Signal::KILL {
+            let dead = tokio::time::timeout(AFTER_KILL, moments.wait_for(|moment| !moment.running));
+            if !matches!(dead.await, Ok(Ok(_))) {
+                return Err(Error::WontDie(container.id.clone()));
+            }
+        }
+        let mut attributes = container.attributes();
+        attributes.insert("signal".to_owned(), signal.number().to_string());
+        self.events.tell("container", "kill", &container.id, attributes);
+        Ok(())
+    }
+
+    /// Sends a signal through the guard. A frozen container takes nothing but SIGKILL, for which it is thawed.
+    pub(crate) async fn send_signal(&self, container: &Container, signal: Signal) -> Result<(), Error> {
+        let guard = container.guard()?;
+        guard.signal(signal).await?;
+        if signal == Signal::KILL && container.state().status == crate::container::state::Status::Paused {
+            self.thaw(container).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! `docker ps`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::container::Container;
+use crate::container::record::Record;
+use crate::container::state::Status;
+use crate::filters::Filters;
+use crate::{Engine, Error};
+
+/// Filters that a list of containers knows.
+const KNOWN: &[&str] = &[
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+];
+
+/// Which containers.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Those that don't run too.
+    pub all: bool,
+    /// The newest so many, running or not; 0 is without limit.
+    pub limit: usize,
+    /// Only these.
+    pub filters: Filters,
+}
+
+impl Engine {
+    /// The records of the wanted containers, newest first.
+    ///
+    /// # Errors
+    /// When a filter isn't known or makes no sense.
+    pub fn list(&self, list: &List) -> Result<Vec<Record>, Error> {
+        let List { all, limit, filters } = list;
+        if let Some(key) = filters.unknown(KNOWN) {
+            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
+        }
+        for status in filters.values("status").unwrap_or_default() {
+            status_named(status)?;
+        }
+        let moment = |key: &str| -> Result<Option<Timestamp>, Error> {
+            let name = filters.values(key).and_then(|names| names.first());
+            name.map(|name| self.containers.find(name).map(|container| container.created)).transpose()
+        };
+        let (before, since) = (moment("before")?, moment("since")?);
+        let everything = *all
+            || *limit > 0
+            || ["status", "exited"].iter().any(|key| filters.values(key).is_some())
+            || before.is_some()
+            || since.is_some();
+        let wanted = |container: &Arc<Container>| {
+            before.is_none_or(|moment| container.created < moment)
+                && since.is_none_or(|moment| container.created > moment)
+        };
+        let records = self.containers.all().into_iter().filter(wanted).map(|container| container.record());
+        let records = records.filter(|record| {
+            (everything || record.state.status.has_process() || record.state.status == Status::Restarting)
+                && self.matches(record, filters)
+        });
+        Ok(records.take(if *limit > 0 { *limit } else { usize::MAX }).collect())
+    }
+
+    /// Whether a container passes every filter.
+    pub(crate) fn matches(&self, record: &Record, filters: &Filters) -> bool {
+        let networks = |wanted: &str| {
+            let found = record.networks.iter();
+            found
+                .into_iter()
+                .any(|(name, endpoint)| name == wanted || endpoint.network_id.starts_with(wanted))
+        };
+        filters.any("id", |wanted| record.id.starts_with(wanted))
+            && filters.any("name", |wanted| name_matches(&record.name, wanted))
+            && filters.any("status", |wanted| record.state.status.name() == wanted)
+            && filters.any("exited", |wanted| {
+                record.state.status == Status::Exited && wanted.parse() == Ok(record.state.exit_code)
+            })
+            && filters.any("volume", |wanted| {
+                record.mounts.iter().any(|mount| mount.name == wanted || mount.destination == wanted)
+            })
+            && filters.any("network", networks)
+            && filters.any("expose", |wanted| exposes(record, wanted))
+            && filters.any("publish", |wanted| publishes(record, wanted))
+            && filters.any("ancestor", |wanted| self.descends(record, wanted))
+            && filters.any("health", |wanted| wanted == "none")
+            && filters.any("is-task", |wanted| matches!(wanted, "0" | "false"))
+            && filters.labels_match(&record.config.labels)
+    }
+
+    /// Whether the container's image is `wanted` or was made from it.
+    fn descends(&self, record: &Record, wanted: &str) -> bool {
+        self.images.image(wanted).is_ok_and(|image| image.id.to_string() == record.image)
+    }
+}
+
+fn status_named(name: &str) -> Result<(), Error> {
+    let all = [
+        Status::Created,
+        Status::Running,
+        Status::Paused,
+        Status::Restarting,
+        Status::Removing,
+        Status::Exited,
+        Status::Dead,
+    ];
+    if all.iter().any(|status| status.name() == name) {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!("invalid filter 'status={name}'")))
+}
+
+/// Docker's name filter is a regular expression; the forms in use are a substring, `^begin` and `^whole$`, with
+/// or without the slash.
+fn name_matches(name: &str, wanted: &str) -> bool {
+    let (from_start, wanted) = wanted.strip_prefix('^').map_or((false, wanted), |rest| (true, rest));
+    let (to_end, wanted) = wanted.strip_suffix('$').map_or((false, wanted), |rest| (true, rest));
+    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
+    match (from_start, to_end) {
+        (true, true) => name == wanted,
+        (true, false) => name.starts_with(wanted),
+        (false, true) => name.ends_with(wanted),
+        (false, false) => name.contains(wanted),
+    }
+}
+
+/// Whether `wanted` (`80`, `80/tcp` or `80-90`) meets `port` (`80/tcp`).
+fn port_matches(port: &str, wanted: &str) -> bool {
+    let split = |text: &str| {
+        let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?, protocol.to_owned()))
+    };
+    match (split(port), split(wanted)) {
+        (Some((port, _, protocol)), Some((first, last, wanted))) => {
+            (first..=last).contains(&port) && protocol == wanted
+        }
+        _ => false,
+    }
+}
+
+fn exposes(record: &Record, wanted: &str) -> bool {
+    record.config.exposed_ports.iter().flatten().any(|(port, _)| port_matches(port, wanted))
+}
+
+fn publishes(record: &Record, wanted: &str) -> bool {
+    record.host_config.port_bindings.keys().any(|port| port_matches(port, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_filter_is_a_substring_unless_anchored() {
+        assert!(name_matches("my_web_1", "web"));
+        assert!(name_matches("web", "^/web$"));
+        assert!(!name_matches("web2", "^web$"));
+    }
+
+    #[test]
+    fn a_port_filter_takes_ranges() {
+        assert!(port_matches("80/tcp", "80") && port_matches("85/tcp", "80-90/tcp"));
+        assert!(!port_matches("80/udp", "80"));
+    }
+}

@@ -1,0 +1,87 @@
+//! `docker rm`: a container, its writable layer, its log and, if asked, its anonymous volumes.
+
+use std::sync::Arc;
+
+use crate::container::Container;
+use crate::container::mounts::MountKind;
+use crate::container::state::Status;
+use crate::signal::Signal;
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Removes a container; a running one only with `force`. `volumes` removes its anonymous volumes too.
+    ///
+    /// # Errors
+    /// When it runs and `force` isn't set, or the disk refuses.
+    pub async fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<(), Error> {
+        let container = self.containers.find(name)?;
+        let _verb = container.verb.lock().await;
+        let state = container.state().status;
+        if state.has_process() {
+            if !force {
+                return Err(Error::RemoveRunning { name: container.name(), state: state.name() });
+            }
+            self.end(&container, Some("KILL"), Some(0)).await?;
+        }
+        self.remove_stopped(&container, volumes).await
+    }
+
+    /// Removes a container that has no process. The verb lock is held.
+    pub(crate) async fn remove_stopped(
+        &self,
+        container: &Arc<Container>,
+        volumes: bool,
+    ) -> Result<(), Error> {
+        if container.moments().borrow().removed {
+            return Err(Error::NoSuchContainer(container.id.clone()));
+        }
+        // Written first: after a crash a container that was being removed is removed at the next start.
+        container.change(|record| record.state.status = Status::Removing)?;
+        let record = container.record();
+        let snapshots = self.images.clone();
+        let (id, folder, exec_folder) =
+            (container.id.clone(), container.folder.clone(), container.exec_folder.clone());
+        tokio::task::spawn_blocking(move || {
+            snapshots.remove_snapshot(&id)?;
+            for folder in [exec_folder, folder] {
+                remove_folder(&folder)?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await??;
+        self.containers.forget(container);
+        self.execs.forget(&container.id);
+        let anonymous = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        for mount in anonymous {
+            self.volumes.release(&mount.name, &container.id, volumes)?;
+        }
+        self.tell(container, "destroy");
+        container.output.end();
+        container.removed();
+        Ok(())
+    }
+
+    /// Kills and removes without asking, for `--rm` and for what a failed start leaves.
+    pub(crate) async fn remove_automatically(&self, container: &Arc<Container>) {
+        if container.state().status.has_process() {
+            drop(self.send_signal(container, Signal::KILL).await);
+        }
+        if let Err(error) = self.remove_stopped(container, true).await {
+            tracing::warn!(
+                container = container.id,
+                error = &error as &dyn std::error::Error,
+                "can't remove it"
+            );
+        }
+    }
+}
+
+/// Removes a folder that may not be there.
+pub(crate) fn remove_folder(folder: &std::path::Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Remove { path: folder.into(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,197 @@
+//! Limits: from Docker's numbers to the runtime specification's. The runtime turns them into cgroup v2's.
+
+use oci_spec::runtime::{
+    LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
+    LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+};
+
+use super::mounts;
+use crate::Error;
+use crate::container::record::Record;
+use crate::container::resources::Resources;
+
+/// Microseconds of a CPU period when `NanoCpus` says how much of it.
+const PERIOD: u64 = 100_000;
+
+/// Devices that every container may use, by major and minor number; no minor number is all of them.
+const DEVICES: &[(i64, Option<i64>)] = &[
+    (1, Some(3)),    // null
+    (1, Some(5)),    // zero
+    (1, Some(7)),    // full
+    (1, Some(8)),    // random
+    (1, Some(9)),    // urandom
+    (5, Some(0)),    // tty
+    (5, Some(1)),    // console
+    (5, Some(2)),    // ptmx
+    (136, None),     // pts
+    (10, Some(200)), // tun
+];
+
+/// The limits of `record`, and the devices that it may use.
+pub(super) fn of(record: &Record) -> Result<LinuxResources, Error> {
+    let mut limits = from(&record.host_config.resources)?;
+    if !record.host_config.privileged {
+        limits.set_devices(Some(devices(&record.host_config.resources)?));
+    }
+    Ok(limits)
+}
+
+/// Nothing but the usual devices and those that the user asked for. Making nodes is harmless: using them isn't.
+fn devices(resources: &Resources) -> Result<Vec<LinuxDeviceCgroup>, Error> {
+    let rule = LinuxDeviceCgroupBuilder::default;
+    let mut rules = vec![rule().allow(false).access("rwm").build()?];
+    for kind in [LinuxDeviceType::C, LinuxDeviceType::B] {
+        rules.push(rule().allow(true).typ(kind).access("m").build()?);
+    }
+    for (major, minor) in DEVICES {
+        let rule = rule().allow(true).typ(LinuxDeviceType::C).major(*major).access("rwm");
+        rules.push(if let Some(minor) = minor { rule.minor(*minor).build()? } else { rule.build()? });
+    }
+    for wanted in &resources.devices {
+        let device = mounts::device(&wanted.path_on_host, &wanted.path_in_container)?;
+        let access = if wanted.cgroup_permissions.is_empty() { "rwm" } else { &wanted.cgroup_permissions };
+        let rule = rule().allow(true).typ(device.typ()).major(device.major()).minor(device.minor());
+        rules.push(rule.access(access).build()?);
+    }
+    Ok(rules)
+}
+
+/// The limits that `resources` asks for; what it leaves unset stays the kernel's.
+pub(crate) fn from(resources: &Resources) -> Result<LinuxResources, Error> {
+    let positive = |value: i64| u64::try_from(value).ok().filter(|&value| value > 0);
+    let mut cpu = LinuxCpuBuilder::default();
+    if let Some(shares) = positive(resources.cpu_shares) {
+        cpu = cpu.shares(shares);
+    }
+    if resources.nano_cpus > 0 {
+        cpu = cpu.period(PERIOD).quota(resources.nano_cpus / 10_000);
+    } else {
+        if let Some(period) = positive(resources.cpu_period) {
+            cpu = cpu.period(period);
+        }
+        if resources.cpu_quota != 0 {
+            cpu = cpu.quota(resources.cpu_quota);
+        }
+    }
+    if !resources.cpuset_cpus.is_empty() {
+        cpu = cpu.cpus(resources.cpuset_cpus.clone());
+    }
+    if !resources.cpuset_mems.is_empty() {
+        cpu = cpu.mems(resources.cpuset_mems.clone());
+    }
+    let mut memory = LinuxMemoryBuilder::default();
+    if resources.memory > 0 {
+        // Docker's rule: swap as much as memory unless said otherwise; both counted together.
+        let swap = if resources.memory_swap == 0 {
+            resources.memory.saturating_mul(2)
+        } else {
+            resources.memory_swap
+        };
+        memory = memory.limit(resources.memory).swap(swap);
+    }
+    if resources.memory_reservation > 0 {
+        memory = memory.reservation(resources.memory_reservation);
+    }
+    let mut builder = LinuxResourcesBuilder::default().cpu(cpu.build()?).memory(memory.build()?);
+    if let Some(limit) = resources.pids_limit.filter(|&limit| limit != 0) {
+        builder = builder.pids(LinuxPidsBuilder::default().limit(limit).build()?);
+    }
+    if resources.blkio_weight > 0 {
+        builder = builder.block_io(LinuxBlockIoBuilder::default().weight(resources.blkio_weight).build()?);
+    }
+    Ok(builder.build()?)
+}
+
+/// Refuses numbers that make no sense, in Docker's words.
+pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
+    const SMALLEST: i64 = 6 << 20;
+    let refuse = |text: &str| Err(Error::InvalidRequest(text.to_owned()));
+    if resources.memory != 0 && resources.memory < SMALLEST {
+        return refuse("Minimum memory limit allowed is 6MB");
+    }
+    if resources.memory_swap > 0 && resources.memory == 0 {
+        return refuse("You should always set the Memory limit when using Memoryswap limit, see usage");
+    }
+    if resources.memory > 0 && resources.memory_swap > 0 && resources.memory_swap < resources.memory {
+        return refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
+    }
+    if resources.memory_reservation > 0
+        && resources.memory > 0
+        && resources.memory < resources.memory_reservation
+    {
+        return refuse("Minimum memory limit can not be less than memory reservation limit, see usage");
+    }
+    if resources.nano_cpus != 0 && (resources.cpu_period > 0 || resources.cpu_quota > 0) {
+        return refuse("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
+    }
+    if resources.nano_cpus < 0 || resources.cpu_shares < 0 {
+        return refuse("CPU limits cannot be negative");
+    }
+    if resources.cpu_period != 0 && !(1_000..=1_000_000).contains(&resources.cpu_period) {
+        return refuse(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        );
+    }
+    if resources.cpu_quota > 0 && resources.cpu_quota < 1_000 {
+        return refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)");
+    }
+    if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
+        return refuse("Range of blkio weight is from 10 to 1000");
+    }
+    unsupported(resources)
+}
+
+/// Refuses limits that this engine can't hold.
+fn unsupported(resources: &Resources) -> Result<(), Error> {
+    let set = |devices: &Option<Vec<_>>| devices.as_ref().is_some_and(|devices: &Vec<_>| !devices.is_empty());
+    let throttled = [
+        &resources.blkio_device_read_bps,
+        &resources.blkio_device_write_bps,
+        &resources.blkio_device_read_iops,
+        &resources.blkio_device_write_iops,
+    ];
+    let field = match () {
+        () if throttled.into_iter().any(set) => "a block I/O rate by device",
+        () if resources.blkio_weight_device.as_ref().is_some_and(|devices| !devices.is_empty()) => {
+            "BlkioWeightDevice"
+        }
+        () if resources.cpu_realtime_period != 0 || resources.cpu_realtime_runtime != 0 => {
+            "real-time CPU scheduling (cgroup v2 has none)"
+        }
+        () if resources.memory_swappiness.is_some_and(|value| value >= 0) => {
+            "MemorySwappiness (cgroup v2 has none)"
+        }
+        () if resources.oom_kill_disable == Some(true) => "OomKillDisable (cgroup v2 has none)",
+        () if resources.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) => {
+            "DeviceRequests"
+        }
+        () if resources.device_cgroup_rules.as_ref().is_some_and(|rules| !rules.is_empty()) => {
+            "DeviceCgroupRules"
+        }
+        () => return Ok(()),
+    };
+    Err(Error::Unsupported { field })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_cpu_is_half_a_period() {
+        let limits = from(&Resources { nano_cpus: 500_000_000, ..Resources::default() }).unwrap();
+        let cpu = limits.cpu().as_ref().unwrap();
+        assert_eq!((cpu.quota(), cpu.period()), (Some(50_000), Some(100_000)));
+    }
+
+    #[test]
+    fn a_memory_limit_doubles_for_swap_unless_said() {
+        let limits = from(&Resources { memory: 64 << 20, ..Resources::default() }).unwrap();
+        assert_eq!(limits.memory().as_ref().unwrap().swap(), Some(128 << 20));
+    }
+
+    #[test]
+    fn a_limit_below_six_megabytes_is_refused() {
+        assert!(check(&Resources { memory: 4 << 20, ..Resources::default() }).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! What is mounted in a container: the kernel's file systems, our three files, and what the user asked for.
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
+
+use super::{Bind, Surroundings, process};
+use crate::Error;
+use crate::container::record::Record;
+
+/// /dev/shm when nobody says otherwise.
+const SHM: i64 = 64 << 20;
+
+/// Every mount, parents before children.
+pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec<Mount>, Error> {
+    let host = &record.host_config;
+    let shm_size = if host.shm_size > 0 { host.shm_size } else { SHM };
+    let sys = if host.privileged { "rw" } else { "ro" };
+    let mut mounts = vec![
+        kernel("/proc", "proc", "nosuid,noexec,nodev")?,
+        kernel("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k")?,
+        kernel("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5")?,
+        kernel("/sys", "sysfs", &format!("nosuid,noexec,nodev,{sys}"))?,
+        kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{sys}"))?,
+        kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
+        kernel("/dev/shm", "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={shm_size}"))?,
+    ];
+    for (path, options) in host.tmpfs.iter().flatten() {
+        mounts.push(kernel(path, "tmpfs", &format!("noexec,nosuid,nodev,{options}"))?);
+    }
+    for (path, options) in tmpfs_mounts(record) {
+        mounts.push(kernel(&path, "tmpfs", &options)?);
+    }
+    for file in ["resolv.conf", "hostname", "hosts"] {
+        let source = surroundings.folder.join(file);
+        if source.exists() {
+            let destination = format!("/etc/{file}");
+            let writable = !host.readonly_rootfs;
+            mounts.push(bind(&Bind {
+                source,
+                destination,
+                writable,
+                propagation: "rprivate".to_owned(),
+                recursive: true,
+            })?);
+        }
+    }
+    if host.init == Some(true) {
+        mounts.push(bind(&Bind {
+            source: surroundings.init_program.into(),
+            destination: process::INIT.to_owned(),
+            writable: false,
+            propagation: "rprivate".to_owned(),
+            recursive: false,
+        })?);
+    }
+    // What the user asks for comes last, so that it can cover ours; a parent before what is mounted in it.
+    let mut binds: Vec<_> = surroundings.binds.iter().collect();
+    binds.sort_by_key(|bind| bind.destination.matches('/').count());
+    for wanted in binds {
+        mounts.retain(|mount| mount.destination() != std::path::Path::new(&wanted.destination));
+        mounts.push(bind(wanted)?);
+    }
+    Ok(mounts)
+}
+
+/// `--mount type=tmpfs`.
+fn tmpfs_mounts(record: &Record) -> Vec<(String, String)> {
+    let specs = record.host_config.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
+    specs
+        .map(|spec| {
+            let mut options = "noexec,nosuid,nodev".to_owned();
+            if let Some(wish) = &spec.tmpfs_options {
+                if wish.size_bytes > 0 {
+                    options.push_str(&format!(",size={}", wish.size_bytes));
+                }
+                if wish.mode > 0 {
+                    options.push_str(&format!(",mode={:o}", wish.mode));
+                }
+            }
+            if spec.read_only {
+                options.push_str(",ro");
+            }
+            (spec.target.clone(), options)
+        })
+        .collect()
+}
+
+fn kernel(destination: &str, kind: &str, options: &str) -> Result<Mount, Error> {
+    let options: Vec<String> =
+        options.split(',').filter(|option| !option.is_empty()).map(str::to_owned).collect();
+    Ok(MountBuilder::default().destination(destination).typ(kind).source(kind).options(options).build()?)
+}
+
+fn bind(bind: &Bind) -> Result<Mount, Error> {
+    let how = if bind.recursive { "rbind" } else { "bind" };
+    let writable = if bind.writable { "rw" } else { "ro" };
+    let options = vec![how.to_owned(), writable.to_owned(), bind.propagation.clone()];
+    let mount = MountBuilder::default().destination(&bind.destination).typ("bind").source(&bind.source);
+    Ok(mount.options(options).build()?)
+}
+
+/// The root's propagation follows the most sharing bind.
+pub(super) fn root_propagation(surroundings: &Surroundings<'_>) -> String {
+    let any = |word: &str| surroundings.binds.iter().any(|bind| bind.propagation.ends_with(word));
+    let propagation = if any("shared") {
+        "shared"
+    } else if any("slave") {
+        "rslave"
+    } else {
+        "rprivate"
+    };
+    propagation.to_owned()
+}
+
+/// Devices of the host that the user asked for.
+pub(super) fn devices(record: &Record) -> Result<Vec<LinuxDevice>, Error> {
+    record
+        .host_config
+        .resources
+        .devices
+        .iter()
+        .map(|wanted| device(&wanted.path_on_host, &wanted.path_in_container))
+        .collect()
+}
+
+/// A device node of the host under its name inside.
+pub(super) fn device(on_host: &str, inside: &str) -> Result<LinuxDevice, Error> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let refuse = |why: &str| {
+        Error::InvalidRequest(format!(
+            "error gathering device information while adding custom device \"{on_host}\": {why}"
+        ))
+    };
+    let found = std::fs::metadata(on_host).map_err(|_| refuse("no such file or directory"))?;
+    let kind = found.file_type();
+    let typ = match () {
+        () if kind.is_char_device() => LinuxDeviceType::C,
+        () if kind.is_block_device() => LinuxDeviceType::B,
+        () => return Err(refuse("not a device node")),
+    };
+    let number = found.rdev();
+    Ok(LinuxDeviceBuilder::default()
+        .path(if inside.is_empty() { on_host } else { inside })
+        .typ(typ)
+        .major(i64::from(rustix::fs::major(number)))
+        .minor(i64::from(rustix::fs::minor(number)))
+        .file_mode(found.mode() & 0o7777)
+        .uid(found.uid())
+        .gid(found.gid())
+        .build()?)
+}

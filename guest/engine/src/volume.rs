@@ -1,0 +1,119 @@
+//! `docker volume`: create, list, inspect, remove, prune.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::filters::Filters;
+use crate::volumes::{ANONYMOUS, Volume};
+use crate::{Engine, Error};
+
+/// Filters that a list of volumes knows.
+const KNOWN: &[&str] = &["dangling", "driver", "label", "name"];
+
+/// What a new volume should be.
+#[derive(Debug, Default)]
+pub struct VolumeWish {
+    /// Its name; an anonymous one when empty.
+    pub name: String,
+    /// `local`, or empty.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Engine {
+    /// Makes a volume, or finds the one of this name.
+    ///
+    /// # Errors
+    /// When the name isn't allowed, or the driver or an option isn't there.
+    pub fn volume_create(&self, wish: VolumeWish) -> Result<Volume, Error> {
+        if !matches!(wish.driver.as_str(), "" | "local") {
+            return Err(Error::NoSuchDriver(wish.driver));
+        }
+        if !wish.options.is_empty() {
+            return Err(Error::Unsupported { field: "DriverOpts" });
+        }
+        let volume = self.volumes.ensure(&wish.name, wish.labels)?;
+        self.tell_volume("create", &volume.name);
+        Ok(volume)
+    }
+
+    /// The volumes that pass the filters, by name.
+    ///
+    /// # Errors
+    /// When a filter isn't known or makes no sense.
+    pub fn volumes(&self, filters: &Filters) -> Result<Vec<Volume>, Error> {
+        if let Some(key) = filters.unknown(KNOWN) {
+            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
+        }
+        let dangling = filters
+            .flag("dangling")
+            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
+        let wanted = |(volume, used): &(Volume, bool)| {
+            dangling.is_none_or(|dangling| dangling != *used)
+                && filters.any("name", |name| volume.name.contains(name))
+                && filters.any("driver", |driver| driver == "local")
+                && filters.labels_match(&volume.labels)
+        };
+        Ok(self.volumes.all().into_iter().filter(wanted).map(|(volume, _)| volume).collect())
+    }
+
+    /// One volume.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn volume(&self, name: &str) -> Result<Volume, Error> {
+        self.volumes.find(name)
+    }
+
+    /// Where a volume's data is.
+    pub fn volume_data(&self, volume: &Volume) -> PathBuf {
+        self.volumes.data(&volume.name)
+    }
+
+    /// Removes a volume that no container uses. With `force`, a missing one is fine.
+    ///
+    /// # Errors
+    /// When it is used, or isn't there.
+    pub fn volume_remove(&self, name: &str, force: bool) -> Result<(), Error> {
+        match self.volumes.remove(name) {
+            Err(Error::NoSuchVolume(_)) if force => Ok(()),
+            removed => {
+                removed?;
+                self.tell_volume("destroy", name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes every unused volume that passes the filters: anonymous ones only, unless `all=1`. Returns their names
+    /// and the bytes that they took.
+    ///
+    /// # Errors
+    /// When a filter makes no sense, or the disk refuses.
+    pub fn volume_prune(&self, filters: &Filters) -> Result<(Vec<String>, u64), Error> {
+        let all = filters
+            .flag("all")
+            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'all=[{value}]'")))?
+            .unwrap_or(false);
+        let (mut removed, mut size) = (Vec::new(), 0);
+        for (volume, used) in self.volumes.all() {
+            let wanted = !used
+                && (all || volume.labels.contains_key(ANONYMOUS))
+                && filters.labels_match(&volume.labels);
+            if wanted {
+                let bytes = self.volumes.size(&volume.name);
+                self.volume_remove(&volume.name, true)?;
+                size += bytes;
+                removed.push(volume.name);
+            }
+        }
+        Ok((removed, size))
+    }
+
+    fn tell_volume(&self, action: &str, name: &str) {
+        self.events.tell("volume", action, name, BTreeMap::from([("driver".to_owned(), "local".to_owned())]));
+    }
+}

@@ -1,0 +1,194 @@
+//! Volumes: folders of this engine that outlive containers.
+//!
+//! One folder each, its record beside the data. Who uses a volume is known from the containers' records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::container::mounts::MountPoint;
+use crate::{Error, durable, identity};
+
+/// The label of a volume that nobody named.
+pub(crate) const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+/// A volume as it lies on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Every volume of an engine.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    root: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    volumes: BTreeMap<String, Volume>,
+    /// Containers by volume.
+    users: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Volumes {
+    /// Reads what lies in `root`. A folder without a readable record costs that volume its labels, not its data.
+    pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
+        fs::create_dir_all(&root).map_err(|source| Error::Folder { folder: root.clone(), source })?;
+        let mut inner = Inner::default();
+        let entries = fs::read_dir(&root).map_err(|source| Error::Read { path: root.clone(), source })?;
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let volume = durable::read_json(&entry.path().join("volume.json")).unwrap_or_else(|error| {
+                tracing::warn!(volume = name, error = &error as &dyn std::error::Error, "its record is lost");
+                fresh(&name)
+            });
+            inner.volumes.insert(name, volume);
+        }
+        Ok(Self { root, inner: Mutex::new(inner) })
+    }
+
+    /// The volume `name`, made if it isn't there; an empty name makes an anonymous one.
+    pub(crate) fn ensure(&self, name: &str, labels: BTreeMap<String, String>) -> Result<Volume, Error> {
+        let anonymous = name.is_empty();
+        let name = if anonymous { identity::fresh()? } else { name.to_owned() };
+        check_name(&name)?;
+        if let Some(volume) = self.lock().volumes.get(&name) {
+            return Ok(volume.clone());
+        }
+        let mut volume = Volume { labels, ..fresh(&name) };
+        if anonymous {
+            volume.labels.insert(ANONYMOUS.to_owned(), String::new());
+        }
+        let folder = self.folder(&name);
+        let data = folder.join("_data");
+        fs::create_dir_all(&data).map_err(|source| Error::Folder { folder: data, source })?;
+        durable::write_json(&folder.join("volume.json"), &volume)?;
+        self.lock().volumes.insert(name, volume.clone());
+        Ok(volume)
+    }
+
+    /// The volume's data here.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.folder(name).join("_data")
+    }
+
+    /// Notes that `container` uses a volume.
+    pub(crate) fn hold(&self, mount: &MountPoint, container: &str) {
+        if !mount.name.is_empty() {
+            self.lock().users.entry(mount.name.clone()).or_default().insert(container.to_owned());
+        }
+    }
+
+    /// Notes that `container` uses it no more; removes it when it is anonymous, unused and `remove` is set.
+    pub(crate) fn release(&self, name: &str, container: &str, remove: bool) -> Result<(), Error> {
+        let unused = {
+            let mut inner = self.lock();
+            let users = inner.users.entry(name.to_owned()).or_default();
+            users.remove(container);
+            users.is_empty()
+        };
+        let anonymous =
+            self.lock().volumes.get(name).is_some_and(|volume| volume.labels.contains_key(ANONYMOUS));
+        if remove && unused && anonymous { self.remove(name) } else { Ok(()) }
+    }
+
+    /// Notes that `container`, whose creation failed, uses nothing.
+    pub(crate) fn release_all(&self, container: &str) {
+        let held: Vec<String> = {
+            let inner = self.lock();
+            let held = inner.users.iter().filter(|(_, users)| users.contains(container));
+            held.map(|(name, _)| name.clone()).collect()
+        };
+        for name in held {
+            drop(self.release(&name, container, true));
+        }
+    }
+
+    /// Removes a volume that nobody uses.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        let mut inner = self.lock();
+        if !inner.volumes.contains_key(name) {
+            return Err(Error::NoSuchVolume(name.to_owned()));
+        }
+        if let Some(user) = inner.users.get(name).and_then(|users| users.first()) {
+            return Err(Error::VolumeInUse(user.clone()));
+        }
+        let folder = self.folder(name);
+        fs::remove_dir_all(&folder).map_err(|source| Error::Remove { path: folder, source })?;
+        inner.volumes.remove(name);
+        Ok(())
+    }
+
+    /// One volume.
+    pub(crate) fn find(&self, name: &str) -> Result<Volume, Error> {
+        self.lock().volumes.get(name).cloned().ok_or_else(|| Error::NoSuchVolume(name.to_owned()))
+    }
+
+    /// Every volume, and whether somebody uses it.
+    pub(crate) fn all(&self) -> Vec<(Volume, bool)> {
+        let inner = self.lock();
+        let used = |name: &String| inner.users.get(name).is_some_and(|users| !users.is_empty());
+        inner.volumes.iter().map(|(name, volume)| (volume.clone(), used(name))).collect()
+    }
+
+    /// Bytes that a volume's files take on disk. What can't be read doesn't count.
+    pub(crate) fn size(&self, name: &str) -> u64 {
+        let (mut folders, mut size) = (vec![self.data(name)], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(found) = entry.metadata() else { continue };
+                // Blocks of 512 bytes, whatever the file system's own are (stat(2)).
+                size += found.blocks() * 512;
+                if found.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        size
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fresh(name: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        created: Timestamp::now(),
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+    }
+}
+
+/// Docker's rule for a volume's name; it is also what keeps a name inside our folder.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() <= 255
+        && crate::container::names::is_allowed(name)
+        && Path::new(name).components().count() == 1
+    {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest(format!(
+        "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+    )))
+}
