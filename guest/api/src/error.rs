@@ -17,6 +17,11 @@ impl Failure {
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
+
+    /// A request for something that this engine doesn't do.
+    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }
+    }
 }
 
 impl From<berth_engine::Error> for Failure {
@@ -53,8 +58,13 @@ fn status(kind: Kind) -> StatusCode {
     }
 }
 
+/// The answer to a body that breaks off or is too long.
+pub(crate) fn unreadable(error: axum::Error) -> Failure {
+    Failure::bad_request(format!("can't read the request's body: {error}"))
+}
+
 /// An error and its causes in one line, as Docker chains them: `what: why: why`.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

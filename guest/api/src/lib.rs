@@ -1,9 +1,21 @@
 //! The Docker Engine API over HTTP: decode, call one engine verb, encode; nothing else.
 //!
 //! [`routes::router`] is the whole API on one page. Request, query and response types are in `wire`, one file
-//! per resource; only [`error`] knows which status an engine error has.
+//! per resource; only `error` knows which status an engine error has.
 
+mod body;
+mod container;
+mod detach_keys;
 mod error;
+mod events;
+mod exec;
+mod hijack;
+mod image;
+mod multiplex;
 mod ping;
+mod progress;
 pub mod routes;
+mod system;
 mod version;
+mod volume;
+mod wire;

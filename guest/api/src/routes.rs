@@ -1,18 +1,27 @@
-//! The route table: which request calls what.
+//! The route table: which request calls what. A resource's routes stand at the top of its module.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
 use berth_engine::Engine;
 
-use crate::{error, ping, version};
+use crate::{body, container, error, exec, image, system, version, volume};
+
+/// What every handler gets.
+pub(crate) type Shared = Arc<Engine>;
 
 /// The whole API. Paths stand without their version: [`version::strip`] takes it off first.
 pub fn router(engine: Arc<Engine>) -> Router {
     let routes = Router::new()
-        .route("/_ping", get(ping::ping).head(ping::ping))
+        .merge(system::routes())
+        .merge(container::routes())
+        .merge(exec::routes())
+        .merge(image::routes())
+        .merge(volume::routes())
         .fallback(error::page_not_found)
+        .method_not_allowed_fallback(error::page_not_found)
+        .layer(DefaultBodyLimit::max(body::LONGEST))
         .with_state(engine);
     version::strip(routes)
 }

@@ -1,0 +1,135 @@
+//! The routes of containers.
+
+mod attach;
+mod create;
+mod list;
+mod logs;
+mod wait;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use berth_engine::Error;
+
+use crate::error::Failure;
+use crate::routes::Shared;
+use crate::wire::container::{Inspect, InspectQuery, VerbQuery};
+
+pub(crate) use attach::{Wanted, converse};
+
+/// Every route of a container.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/containers/create", post(create::create))
+        .route("/containers/json", get(list::list))
+        .route("/containers/{name}/json", get(inspect))
+        .route("/containers/{name}/start", post(start))
+        .route("/containers/{name}/stop", post(stop))
+        .route("/containers/{name}/restart", post(restart))
+        .route("/containers/{name}/kill", post(kill))
+        .route("/containers/{name}/pause", post(pause))
+        .route("/containers/{name}/unpause", post(unpause))
+        .route("/containers/{name}/rename", post(rename))
+        .route("/containers/{name}/resize", post(resize))
+        .route("/containers/{name}/wait", post(wait::wait))
+        .route("/containers/{name}/attach", post(attach::attach))
+        .route("/containers/{name}/logs", get(logs::logs))
+        .route("/containers/{name}", delete(remove))
+}
+
+type Verb = Query<VerbQuery>;
+type Name = Path<String>;
+
+async fn inspect(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Query<InspectQuery>,
+) -> Result<Json<Inspect>, Failure> {
+    let sizes = if query.size { Some(engine.sizes(&name).await?) } else { None };
+    Ok(Json(Inspect::new(engine.inspect(&name)?, sizes)))
+}
+
+async fn start(State(engine): State<Shared>, Path(name): Name) -> Result<StatusCode, Failure> {
+    done(engine.start(&name).await)
+}
+
+async fn stop(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    done(engine.stop(&name, query.signal.as_deref(), query.timeout).await)
+}
+
+async fn restart(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    done(engine.restart(&name, query.signal.as_deref(), query.timeout).await)
+}
+
+async fn kill(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    done(engine.kill(&name, query.signal.as_deref()).await)
+}
+
+async fn pause(State(engine): State<Shared>, Path(name): Name) -> Result<StatusCode, Failure> {
+    done(engine.pause(&name).await)
+}
+
+async fn unpause(State(engine): State<Shared>, Path(name): Name) -> Result<StatusCode, Failure> {
+    done(engine.unpause(&name).await)
+}
+
+async fn rename(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    done(engine.rename(&name, &query.name).await)
+}
+
+async fn resize(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<Response, Failure> {
+    let (rows, columns) = size(&query)?;
+    engine.resize(&name, rows, columns).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn remove(
+    State(engine): State<Shared>,
+    Path(name): Name,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    if query.link {
+        return Err(Failure::bad_request("links between containers are not supported by this engine yet"));
+    }
+    done(engine.remove(&name, query.force, query.v).await)
+}
+
+/// Docker's `?h=…&w=…`.
+pub(crate) fn size(query: &VerbQuery) -> Result<(u16, u16), Failure> {
+    let number = |value: Option<i64>, name: &str| {
+        let value = value.unwrap_or_default();
+        u16::try_from(value).map_err(|_| Failure::bad_request(format!("invalid terminal {name}: {value}")))
+    };
+    Ok((number(query.h, "height")?, number(query.w, "width")?))
+}
+
+/// 204, or 304 when there was nothing to do.
+fn done(outcome: Result<(), Error>) -> Result<StatusCode, Failure> {
+    match outcome {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(Error::AlreadyStarted | Error::AlreadyStopped) => Ok(StatusCode::NOT_MODIFIED),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,64 @@
+//! `GET /containers/{id}/logs`.
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use berth_engine::{LogLine, LogOptions};
+use futures_util::stream;
+use jiff::Timestamp;
+
+use crate::error::Failure;
+use crate::routes::Shared;
+use crate::wire::container::StreamQuery;
+use crate::wire::query::moment;
+use crate::{hijack, multiplex};
+
+pub(super) async fn logs(
+    State(engine): State<Shared>,
+    Path(name): Path<String>,
+    Query(query): Query<StreamQuery>,
+) -> Result<Response, Failure> {
+    if !query.stdout && !query.stderr {
+        return Err(Failure::bad_request("Bad parameters: you must choose at least one stream"));
+    }
+    let nanoseconds = |text: Option<&str>| -> Result<Option<u64>, Failure> {
+        let at = moment(text)?;
+        Ok(at.map(|at| u64::try_from(at.as_nanosecond()).unwrap_or_default()))
+    };
+    let tail = match query.tail.as_deref() {
+        None | Some("" | "all") => None,
+        // Docker takes what isn't a number for everything.
+        Some(text) => text.parse::<u64>().ok(),
+    };
+    let logs = engine
+        .logs(
+            &name,
+            LogOptions {
+                follow: query.follow,
+                stdout: query.stdout,
+                stderr: query.stderr,
+                since: nanoseconds(query.since.as_deref())?,
+                until: nanoseconds(query.until.as_deref())?,
+                tail,
+            },
+        )
+        .await?;
+    let (timestamps, terminal) = (query.timestamps, logs.terminal);
+    let lines = stream::unfold(logs.lines, move |mut lines| async move {
+        let line = lines.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(framed(&line, timestamps, terminal)), lines))
+    });
+    let kind = [(CONTENT_TYPE, hijack::media_type(terminal))];
+    Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+fn framed(line: &LogLine, timestamps: bool, terminal: bool) -> Vec<u8> {
+    if !timestamps {
+        return multiplex::frame(line.stream, &line.bytes, terminal);
+    }
+    let at = Timestamp::from_nanosecond(i128::from(line.time)).unwrap_or(Timestamp::UNIX_EPOCH);
+    let mut bytes = format!("{at:.9} ").into_bytes();
+    bytes.extend_from_slice(&line.bytes);
+    multiplex::frame(line.stream, &bytes, terminal)
+}

@@ -1,0 +1,85 @@
+//! The routes of images. An image's name has slashes, so what follows it is split off here.
+
+mod auth;
+mod load;
+mod pull;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+
+use crate::error::{self, Failure};
+use crate::routes::Shared;
+use crate::wire::image::{Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery};
+use crate::wire::query;
+
+/// Every route of an image.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/images/json", get(list))
+        .route("/images/create", post(pull::create))
+        .route("/images/load", post(load::load))
+        .route("/images/get", get(load::save))
+        .route("/images/search", get(search))
+        .route("/images/{*rest}", get(about).post(act).delete(remove))
+}
+
+async fn list(
+    State(engine): State<Shared>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<Summary>>, Failure> {
+    let filters = query::filters(query.filters.as_deref())?;
+    let users = engine.image_users();
+    let images = engine.images(&filters)?;
+    let count = |id: &str| users.get(id).copied().unwrap_or_default();
+    Ok(Json(images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect()))
+}
+
+/// `GET /images/{name}/json|history|get`.
+async fn about(State(engine): State<Shared>, Path(rest): Path<String>) -> Result<Response, Failure> {
+    match rest.rsplit_once('/') {
+        Some((name, "json")) => Ok(Json(Inspect::new(&engine.image(name)?)).into_response()),
+        Some((name, "history")) => {
+            let history = engine.image(name)?.history();
+            Ok(Json(history.into_iter().map(HistoryItem::from).collect::<Vec<_>>()).into_response())
+        }
+        Some((name, "get")) => Ok(load::archive(engine, vec![name.to_owned()])),
+        _ => Ok(error::page_not_found().await.into_response()),
+    }
+}
+
+/// `POST /images/{name}/tag|push`.
+async fn act(
+    State(engine): State<Shared>,
+    Path(rest): Path<String>,
+    Query(query): Query<TagQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    match rest.rsplit_once('/') {
+        Some((name, "tag")) => {
+            engine.tag(name, &query.repo, &query.tag)?;
+            Ok(StatusCode::CREATED.into_response())
+        }
+        Some((name, "push")) => pull::push(engine, name, &query.tag, &headers).await,
+        _ => Ok(error::page_not_found().await.into_response()),
+    }
+}
+
+async fn remove(
+    State(engine): State<Shared>,
+    Path(name): Path<String>,
+    Query(query): Query<RemoveQuery>,
+) -> Result<Json<Vec<Deleted>>, Failure> {
+    let work = move || engine.remove_image(&name, query.force, query.noprune);
+    let removed = tokio::task::spawn_blocking(work).await.map_err(berth_engine::Error::from)??;
+    Ok(Json(removed.into_iter().map(Deleted::from).collect()))
+}
+
+/// Searching is a service of Docker Hub's, not of registries.
+async fn search() -> Response {
+    let message = "searching Docker Hub is not supported by this engine: name the image and pull it";
+    (StatusCode::NOT_IMPLEMENTED, Json(json!({ "message": message }))).into_response()
+}

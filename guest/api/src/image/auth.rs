@@ -1,0 +1,77 @@
+//! `X-Registry-Auth`: who the client is to a registry, as base64 of JSON.
+
+use axum::http::HeaderMap;
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use berth_engine::images::Credentials;
+use serde::Deserialize;
+
+use crate::error::Failure;
+
+/// With or without padding: clients do either.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct AuthConfig {
+    username: String,
+    password: String,
+    auth: String,
+    identitytoken: String,
+    registrytoken: String,
+}
+
+/// The client's credentials; none when it sent none. The text of an error never repeats them.
+pub(super) fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    let Some(value) = headers.get("x-registry-auth").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let invalid =
+        || Failure::bad_request("invalid X-Registry-Auth header: expected base64url of a JSON object");
+    let json = BASE64.decode(value.as_bytes()).map_err(|_| invalid())?;
+    let config: AuthConfig = serde_json::from_slice(&json).map_err(|_| invalid())?;
+    let (mut username, mut password) = (config.username, config.password);
+    if username.is_empty() && !config.auth.is_empty() {
+        let pair = base64::engine::general_purpose::STANDARD.decode(&config.auth).map_err(|_| invalid())?;
+        let pair = String::from_utf8(pair).map_err(|_| invalid())?;
+        let (name, secret) = pair.split_once(':').ok_or_else(invalid)?;
+        (username, password) = (name.to_owned(), secret.to_owned());
+    }
+    let credentials = Credentials {
+        username,
+        password,
+        identity_token: config.identitytoken,
+        registry_token: config.registrytoken,
+    };
+    let empty = [&credentials.username, &credentials.identity_token, &credentials.registry_token]
+        .iter()
+        .all(|text| text.is_empty());
+    Ok((!empty).then_some(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(json: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-registry-auth", BASE64.encode(json).parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn an_empty_object_is_nobody() {
+        assert!(credentials(&header("{}")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_user_is_found_and_never_shown() {
+        let found = credentials(&header(r#"{"username":"ann","password":"secret"}"#)).unwrap().unwrap();
+        assert_eq!(found.username, "ann");
+        assert!(!format!("{found:?}").contains("secret"));
+    }
+}

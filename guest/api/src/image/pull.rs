@@ -1,0 +1,57 @@
+//! `POST /images/create` (pull) and `POST /images/{name}/push`.
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::json;
+
+use super::auth;
+use crate::error::Failure;
+use crate::progress;
+use crate::routes::Shared;
+use crate::wire::image::CreateQuery;
+
+pub(super) async fn create(
+    State(engine): State<Shared>,
+    Query(query): Query<CreateQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    if !query.from_src.is_empty() {
+        return Err(Failure::not_implemented("importing an image is not supported by this engine yet"));
+    }
+    if query.from_image.is_empty() {
+        return Err(Failure::bad_request("invalid reference format"));
+    }
+    let credentials = auth::credentials(&headers)?;
+    let separator = if query.tag.contains(':') { "@" } else { ":" };
+    let name = match query.tag.as_str() {
+        "" => query.from_image,
+        tag => format!("{}{separator}{tag}", query.from_image),
+    };
+    progress::answer(move |lines| async move {
+        let report = |step| drop(lines.send(progress::line(&step)));
+        let platform = Some(query.platform.as_str()).filter(|platform| !platform.is_empty());
+        engine.pull(&name, platform, credentials.as_ref(), &report).await?;
+        Ok(())
+    })
+    .await
+}
+
+pub(super) async fn push(
+    engine: Shared,
+    name: &str,
+    tag: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let credentials = auth::credentials(headers)?;
+    let name = if tag.is_empty() { name.to_owned() } else { format!("{name}:{tag}") };
+    progress::answer(move |lines| async move {
+        let report = |step| drop(lines.send(progress::line(&step)));
+        let pushed = engine.push(&name, credentials.as_ref(), &report).await?;
+        let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        let aux = json!({ "Tag": tag, "Digest": pushed.digest.to_string(), "Size": pushed.size });
+        drop(lines.send(json!({ "progressDetail": {}, "aux": aux })));
+        Ok(())
+    })
+    .await
+}

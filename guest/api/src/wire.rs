@@ -1,0 +1,9 @@
+//! Request, query and response types of the API, one file per resource.
+
+pub(crate) mod container;
+pub(crate) mod event;
+pub(crate) mod exec;
+pub(crate) mod image;
+pub(crate) mod query;
+pub(crate) mod system;
+pub(crate) mod volume;

@@ -1,0 +1,203 @@
+//! Images on the wire (API 1.51, `ImageSummary`, `ImageInspect`).
+
+use std::collections::BTreeMap;
+
+use berth_engine::images::{HistoryItem as Step, Image, Removed};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::container::NEVER;
+use super::query::flag;
+
+/// `GET /images/json`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ListQuery {
+    pub(crate) filters: Option<String>,
+}
+
+/// `POST /images/create`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct CreateQuery {
+    pub(crate) from_image: String,
+    pub(crate) from_src: String,
+    pub(crate) tag: String,
+    pub(crate) platform: String,
+}
+
+/// `POST /images/load`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LoadQuery {
+    #[serde(deserialize_with = "flag")]
+    pub(crate) quiet: bool,
+}
+
+/// `GET /images/get?names=a&names=b`.
+#[derive(Debug, Default)]
+pub(crate) struct SaveQuery {
+    pub(crate) names: Vec<String>,
+}
+
+impl SaveQuery {
+    /// Every `names`, which a map can't hold.
+    pub(crate) fn parse(query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Self { names: pairs.filter(|(key, _)| key == "names").map(|(_, name)| name.into_owned()).collect() }
+    }
+}
+
+/// `POST /images/{name}/tag|push`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TagQuery {
+    pub(crate) repo: String,
+    pub(crate) tag: String,
+}
+
+/// `DELETE /images/{name}`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RemoveQuery {
+    #[serde(deserialize_with = "flag")]
+    pub(crate) force: bool,
+    #[serde(deserialize_with = "flag")]
+    pub(crate) noprune: bool,
+}
+
+/// One line of `docker images`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Summary {
+    id: String,
+    parent_id: String,
+    repo_tags: Vec<String>,
+    repo_digests: Vec<String>,
+    created: i64,
+    size: u64,
+    shared_size: i64,
+    labels: Option<BTreeMap<String, String>>,
+    containers: i64,
+}
+
+impl Summary {
+    /// The summary of an image that `containers` use.
+    pub(crate) fn new(image: &Image, containers: i64) -> Self {
+        let labels = berth_engine::images::labels(image);
+        Self {
+            id: image.id.to_string(),
+            parent_id: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
+            repo_tags: names(&image.names),
+            repo_digests: names(&image.digests),
+            created: berth_engine::images::created(image).map_or(0, |moment| moment.as_second()),
+            size: image.size(),
+            shared_size: -1,
+            labels: Some(labels).filter(|labels| !labels.is_empty()),
+            containers,
+        }
+    }
+}
+
+fn names(references: &[berth_engine::images::Reference]) -> Vec<String> {
+    references.iter().map(ToString::to_string).collect()
+}
+
+/// `GET /images/{name}/json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Inspect {
+    id: String,
+    repo_tags: Vec<String>,
+    repo_digests: Vec<String>,
+    parent: String,
+    comment: String,
+    created: String,
+    docker_version: String,
+    author: String,
+    config: Value,
+    architecture: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    variant: String,
+    os: String,
+    size: u64,
+    graph_driver: Value,
+    #[serde(rename = "RootFS")]
+    root_fs: Value,
+    metadata: Value,
+}
+
+impl Inspect {
+    /// The details of an image. Its configuration is passed on as it lies in the image, unknown fields too.
+    pub(crate) fn new(image: &Image) -> Self {
+        let raw: Value = serde_json::from_slice(&image.config_json).unwrap_or_default();
+        let text = |key: &str| raw.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let layers: Vec<String> = image.layers.iter().map(|layer| layer.diff_id.to_string()).collect();
+        let tagged = i64::try_from(image.tagged_at).ok().filter(|&at| at > 0);
+        let tagged = tagged.and_then(|at| jiff::Timestamp::from_second(at).ok());
+        Self {
+            id: image.id.to_string(),
+            repo_tags: names(&image.names),
+            repo_digests: names(&image.digests),
+            parent: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
+            comment: text("comment"),
+            created: text("created"),
+            docker_version: text("docker_version"),
+            author: text("author"),
+            config: raw.get("config").cloned().unwrap_or_default(),
+            architecture: text("architecture"),
+            variant: text("variant"),
+            os: text("os"),
+            size: image.size(),
+            graph_driver: json!({ "Data": null, "Name": "overlay2" }),
+            root_fs: json!({ "Type": "layers", "Layers": layers }),
+            metadata: json!({
+                "LastTagTime": tagged.map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
+            }),
+        }
+    }
+}
+
+/// One step of an image's making.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct HistoryItem {
+    comment: String,
+    created: i64,
+    created_by: String,
+    id: String,
+    size: u64,
+    tags: Option<Vec<String>>,
+}
+
+impl From<Step> for HistoryItem {
+    fn from(step: Step) -> Self {
+        let created = step.created.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        Self {
+            comment: step.comment,
+            created: created.map_or(0, |moment| moment.as_second()),
+            created_by: step.created_by,
+            id: step.id.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
+            size: step.size,
+            tags: Some(names(&step.names)).filter(|names| !names.is_empty()),
+        }
+    }
+}
+
+/// One line of what a removal did.
+#[derive(Debug, Serialize)]
+pub(crate) enum Deleted {
+    /// A name.
+    Untagged(String),
+    /// An image or a layer.
+    Deleted(String),
+}
+
+impl From<Removed> for Deleted {
+    fn from(removed: Removed) -> Self {
+        match removed {
+            Removed::Untagged(name) => Self::Untagged(name.to_string()),
+            Removed::Deleted(digest) => Self::Deleted(digest.to_string()),
+        }
+    }
+}
