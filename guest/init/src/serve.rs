@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use berth_engine::{Config, Engine, HostOs, HostPaths, Share};
@@ -13,6 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::listen::{self, Address};
 use crate::publish::HostPublisher;
 use crate::sys;
+
+/// Seconds that a container may take to stop when its machine powers off.
+const STOP_TIMEOUT: i64 = 7;
+/// How long open requests may take once the engine ends.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What `berth-guest serve` takes.
 #[derive(clap::Args)]
@@ -40,7 +46,7 @@ pub(crate) struct Args {
     host_link: Option<RawFd>,
 }
 
-/// Serves until told to end. Containers outlive the engine.
+/// Serves until told to end. Containers outlive the engine, but not the machine: in a VM it is the machine that ends.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     // Descriptors are adopted before anything else opens one.
     let publisher = args.host_link.map(sys::inherited).transpose().context("adopt the link to PID 1")?;
@@ -62,8 +68,9 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         name_prefix: args.name_prefix,
         guard_program: program.with_file_name("berth-guard"),
         host_paths: host_paths(args.host.as_deref())?,
-    })?;
-    let router = berth_api::routes::router(Arc::new(engine));
+    })
+    .await?;
+    let router = berth_api::routes::router(engine.clone());
     let (end, ended) = tokio::sync::watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     for address in &args.listen {
@@ -88,9 +95,14 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         publisher.engine_is_up().context("tell PID 1")?;
     }
     asked_to_end().await?;
+    if args.host.is_some() {
+        engine.stop_all(STOP_TIMEOUT).await;
+    }
     end.send_replace(true);
-    while let Some(server) = servers.join_next().await {
-        server?.context("serve the API")?;
+    // Streams that follow something have no end of their own.
+    let goodbye = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
+        servers.abort_all();
     }
     for address in &args.listen {
         if let Address::Unix(path) = address {
