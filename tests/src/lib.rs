@@ -1,7 +1,9 @@
-//! Black-box tests: real clients (the `docker` command, bollard, plain HTTP) against a real engine.
+//! Black-box tests: real clients (the `docker` command, plain HTTP) against a real engine.
 //!
 //! A test asks for an [`engine::Engine`] and talks to it through its socket alone; nothing here knows the
-//! engine's insides.
+//! engine's insides. Where something is waited for, a condition is asked for until a deadline.
 
+pub mod condition;
 pub mod engine;
 pub mod guard;
+pub mod image;

@@ -1,0 +1,198 @@
+//! Containers through the unmodified `docker` client: what a user types and sees.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use e2e::condition::eventually;
+use e2e::engine::{Engine, said};
+
+const RUN: &[&str] = &["run", "--rm", "--network", "none"];
+
+/// `docker run --rm --network none` with more arguments.
+fn run(more: &[&'static str]) -> Vec<&'static str> {
+    [RUN, more].concat()
+}
+
+#[test]
+fn run_prints_what_the_program_prints_and_ends_as_it_ends() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let said = engine.docker(&run(&["busybox", "sh", "-c", "echo out; echo err >&2; exit 3"]));
+    assert_eq!((said.out.as_str(), said.err.as_str(), said.code), ("out", "err", 3));
+}
+
+#[test]
+fn run_with_rm_leaves_nothing() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&run(&["busybox", "true"]));
+    eventually("no container is left", || engine.ok(&["ps", "-aq"]).is_empty().then_some(()));
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let ours = engine.exec_root().join("containers");
+    assert!(!mounts.contains(&*ours.to_string_lossy()), "{mounts}");
+    assert_eq!(std::fs::read_dir(ours).unwrap().count(), 0);
+}
+
+#[test]
+fn a_container_is_alone_in_its_namespaces() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script = "echo $$ $(hostname) $(ls /proc | grep -c '^[0-9]') $(ls /sys/class/net)";
+    let out = engine.ok(&run(&["--hostname", "box", "busybox", "sh", "-c", script]));
+    let words: Vec<&str> = out.split_whitespace().collect();
+    assert_eq!(words[..2], ["1", "box"], "{out}");
+    assert!(words[2].parse::<u32>().unwrap() < 10, "it sees other processes: {out}");
+    assert_eq!(words[3..], ["lo"], "{out}");
+}
+
+#[test]
+fn stdin_reaches_the_program_and_ends() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let mut client = engine.client(&run(&["-i", "busybox", "cat"]));
+    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"over there\n").unwrap();
+    assert_eq!(said(&child.wait_with_output().unwrap()).out, "over there");
+}
+
+#[test]
+fn a_program_that_cannot_start_has_dockers_exit_code_and_leaves_nothing() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let missing = engine.docker(&run(&["busybox", "nope"]));
+    assert_eq!(missing.code, 127, "{missing:?}");
+    assert!(missing.err.contains(r#"exec: "nope": executable file not found in $PATH"#), "{missing:?}");
+    assert_eq!(engine.docker(&run(&["busybox", "/etc"])).code, 126);
+    assert_eq!(engine.docker(&["run", "--rm", "--cap-add", "FLY", "busybox"]).code, 125);
+    assert_eq!(engine.ok(&["ps", "-aq"]), "");
+}
+
+#[test]
+fn logs_keep_what_was_printed_and_follow_what_is_printed() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script = "for i in 1 2 3; do echo line $i; done; while [ ! -e /go ]; do sleep 0.05; done; echo last";
+    engine.ok(&["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", script]);
+    eventually("three lines", || (engine.ok(&["logs", "talker"]) == "line 1\nline 2\nline 3").then_some(()));
+    assert_eq!(engine.ok(&["logs", "--tail", "1", "talker"]), "line 3");
+    let following = engine.client(&["logs", "-f", "talker"]).stdout(Stdio::piped()).spawn().unwrap();
+    engine.ok(&["exec", "talker", "touch", "/go"]);
+    assert_eq!(said(&following.wait_with_output().unwrap()).out, "line 1\nline 2\nline 3\nlast");
+}
+
+#[test]
+fn exec_runs_beside_the_program_and_returns_its_code() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "host", "--network", "none", "busybox", "sleep", "1000"]);
+    let said =
+        engine.docker(&["exec", "-e", "A=b", "-w", "/tmp", "host", "sh", "-c", "echo $A $PWD; exit 5"]);
+    assert_eq!((said.out.as_str(), said.code), ("b /tmp", 5));
+    assert_eq!(engine.docker(&["exec", "host", "nope"]).code, 127);
+    assert_eq!(engine.ok(&["exec", "-u", "web", "host", "id", "-un"]), "web");
+    engine.ok(&["kill", "host"]);
+    assert_eq!(engine.inspect("host", ".State.ExitCode"), "137");
+}
+
+#[test]
+fn stop_asks_first_and_kills_after_its_time() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let polite = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    engine.ok(&["run", "-d", "--name", "polite", "--network", "none", "busybox", "sh", "-c", polite]);
+    eventually("it is ready", || engine.ok(&["logs", "polite"]).contains("ready").then_some(()));
+    engine.ok(&["stop", "polite"]);
+    assert_eq!(engine.inspect("polite", ".State.ExitCode"), "7");
+    engine.ok(&["run", "-d", "--name", "deaf", "--network", "none", "busybox", "sleep", "1000"]);
+    engine.ok(&["stop", "-t", "0", "deaf"]);
+    assert_eq!(engine.inspect("deaf", ".State.ExitCode"), "137");
+}
+
+#[test]
+fn a_taken_name_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let id = engine.ok(&["create", "--name", "one", "busybox"]);
+    let said = engine.docker(&["create", "--name", "one", "busybox"]);
+    let words = format!(r#"Conflict. The container name "/one" is already in use by container "{id}"."#);
+    assert!(said.err.contains(&words), "{said:?}");
+    engine.ok(&["rename", "one", "two"]);
+    engine.ok(&["create", "--name", "one", "busybox"]);
+    assert_eq!(engine.ok(&["ps", "-a", "--format", "{{.Names}}", "--filter", "name=two"]), "two");
+}
+
+#[test]
+fn a_failing_container_is_started_again_as_often_as_allowed() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "failing",
+        "--restart",
+        "on-failure:2",
+        "--network",
+        "none",
+        "busybox",
+        "false",
+    ]);
+    eventually("it gave up", || (engine.inspect("failing", ".State.Status") == "exited").then_some(()));
+    assert_eq!(engine.inspect("failing", ".RestartCount"), "2");
+}
+
+#[test]
+fn a_volume_and_a_bind_outlive_the_container() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let bind = format!("{}:/host", folder.path().display());
+    let write = "echo kept > /data/file; echo seen > /host/file";
+    engine.ok(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-v",
+        "data:/data",
+        "-v",
+        &bind,
+        "busybox",
+        "sh",
+        "-c",
+        write,
+    ]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "seen\n");
+    let read = ["run", "--rm", "--network", "none", "-v", "data:/data:ro", "busybox", "sh", "-c"];
+    assert_eq!(
+        engine.ok(&[&read[..], &["cat /data/file; touch /data/x 2>/dev/null || echo refused"]].concat()),
+        "kept\nrefused"
+    );
+}
+
+#[test]
+fn pause_freezes_and_unpause_thaws() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "frozen", "--network", "none", "busybox", "sleep", "1000"]);
+    engine.ok(&["pause", "frozen"]);
+    assert_eq!(engine.inspect("frozen", ".State.Status"), "paused");
+    assert!(engine.docker(&["exec", "frozen", "true"]).err.contains("paused"));
+    engine.ok(&["unpause", "frozen"]);
+    engine.ok(&["exec", "frozen", "true"]);
+}
+
+#[test]
+fn containers_their_output_and_exit_codes_outlive_the_engine() {
+    let Some(mut engine) = Engine::with_busybox() else { return };
+    let script = "i=0; while [ ! -e /go ]; do i=$((i+1)); echo $i; sleep 0.01; done; exit 9";
+    engine.ok(&["run", "-d", "--name", "counter", "--network", "none", "busybox", "sh", "-c", script]);
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "short",
+        "--network",
+        "none",
+        "busybox",
+        "sh",
+        "-c",
+        "sleep 0.3; exit 4",
+    ]);
+    engine.crash();
+    assert_eq!(engine.inspect("counter", ".State.Status"), "running");
+    engine.ok(&["exec", "counter", "touch", "/go"]);
+    assert_eq!(engine.ok(&["wait", "counter"]), "9");
+    let log = engine.ok(&["logs", "counter"]);
+    let lines: Vec<usize> = log.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(lines, (1..=lines.len()).collect::<Vec<_>>(), "a line is lost or told twice");
+    assert_eq!(engine.ok(&["wait", "short"]), "4");
+}
