@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Guest programs, each a binary of the package of the same name.
-const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"];
+const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard"];
 
 /// Builds and lays the programs; prints where each is.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
