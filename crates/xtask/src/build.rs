@@ -4,9 +4,10 @@
 //! flag reaches neither build scripts nor procedural macros.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::step::{cargo, programs_dir, step, workspace_root};
 
@@ -64,13 +65,19 @@ fn cargo_target_dir() -> anyhow::Result<PathBuf> {
     Ok(metadata.target_directory.into())
 }
 
-/// Copies `programs` from Cargo's folder to `target/berth/`, replacing a running one by rename.
-fn lay(from: &std::path::Path, programs: &[&str]) -> anyhow::Result<()> {
+/// Lays `programs` from Cargo's folder in `target/berth/`, stripped of debug information; a running one is replaced
+/// by rename.
+fn lay(from: &Path, programs: &[&str]) -> anyhow::Result<()> {
     let folder = programs_dir();
     fs::create_dir_all(&folder)?;
     for name in programs {
         let fresh = folder.join(format!(".{name}.new"));
-        fs::copy(from.join(name), &fresh).with_context(|| format!("copy {name}"))?;
+        // Names of functions stay, for backtraces; line tables would be nine tenths of the VM's image.
+        let strip =
+            Command::new("strip").arg("--strip-debug").arg("-o").arg(&fresh).arg(from.join(name)).status();
+        if !strip.with_context(|| format!("strip {name}"))?.success() {
+            bail!("can't strip {name}");
+        }
         fs::rename(&fresh, folder.join(name))?;
         println!("    target/berth/{name}");
     }
