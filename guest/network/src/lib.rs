@@ -1,6 +1,30 @@
 //! Container networks: bridges, veth pairs, address pools, nftables rules, names and published ports.
 //!
-//! Everything here is synchronous. A socket that must live in another network namespace is opened by a
-//! short-lived thread that enters it and hands the descriptor back; no other thread ever changes namespace.
+//! [`Networks`] is the whole of it: it keeps one record per network, builds bridges and rules, gives each container
+//! a namespace (a *sandbox*), joins it to networks and states which ports should be open to a
+//! [`publish::PortPublisher`]. Everything here is synchronous. A socket that must live in another network namespace
+//! is opened by a short-lived thread that enters it and hands the descriptor back; no other thread ever changes
+//! namespace.
 
+mod endpoint;
+mod error;
+mod firewall;
+mod namespace;
+pub mod native;
+mod network;
+mod networks;
+mod nft;
+mod pool;
+mod port;
 pub mod publish;
+mod record;
+mod route;
+mod subnet;
+mod sys;
+
+pub use endpoint::{Endpoint, EndpointWish, Mac};
+pub use error::{Error, Kind, Result};
+pub use network::{Driver, Ipam, IpamWish, Network, NetworkWish};
+pub use networks::{Alive, Networks, Options};
+pub use port::{PortWish, PublishedPort};
+pub use subnet::Subnet;

@@ -1,0 +1,123 @@
+//! A container's place in one network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What is asked of a container's place in a network; what isn't given is chosen.
+#[derive(Debug, Clone, Default)]
+pub struct EndpointWish {
+    /// A fixed IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// A fixed IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// A fixed hardware address.
+    pub mac: Option<Mac>,
+    /// Further names that resolve to the container in this network.
+    pub aliases: Vec<String>,
+    /// The names it always has: the container's own, its short id, its host name.
+    pub names: Vec<String>,
+}
+
+/// A container's place in a network. An engine keeps it and hands it back to
+/// [`restore`](crate::Networks::restore) after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network's id.
+    pub network_id: String,
+    /// The network's name.
+    pub network_name: String,
+    /// 64 hexadecimal digits.
+    pub endpoint_id: String,
+    /// The interface inside the container; empty in the networks `host` and `none`.
+    pub interface: String,
+    /// Its hardware address; `None` in the networks `host` and `none`.
+    pub mac: Option<Mac>,
+    /// Its IPv4 address and prefix length.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// Its IPv6 address and prefix length.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// The network's IPv4 gateway, unless the network is internal.
+    pub gateway: Option<Ipv4Addr>,
+    /// The network's IPv6 gateway, unless the network is internal.
+    pub gateway6: Option<Ipv6Addr>,
+    /// All names that resolve to it in this network.
+    #[serde(default)]
+    pub names: Vec<String>,
+}
+
+impl Endpoint {
+    /// Its addresses, IPv4 first.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let ipv4 = self.ipv4.map(|(address, length)| (IpAddr::V4(address), length));
+        let ipv6 = self.ipv6.map(|(address, length)| (IpAddr::V6(address), length));
+        ipv4.into_iter().chain(ipv6)
+    }
+}
+
+/// A hardware address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac(pub [u8; 6]);
+
+/// The text is no hardware address.
+#[derive(Debug, thiserror::Error)]
+#[error("invalid MAC address: {0}")]
+pub struct NotAMac(String);
+
+impl Mac {
+    /// The address that Docker derives from an IPv4 address, so that neighbours' caches stay right when an address
+    /// is given out again.
+    pub fn of(address: Ipv4Addr) -> Self {
+        let [a, b, c, d] = address.octets();
+        Self([0x02, 0x42, a, b, c, d])
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+impl FromStr for Mac {
+    type Err = NotAMac;
+
+    fn from_str(text: &str) -> Result<Self, NotAMac> {
+        let wrong = || NotAMac(text.to_owned());
+        let parts: Option<Vec<u8>> =
+            text.split([':', '-']).map(|part| u8::from_str_radix(part, 16).ok()).collect();
+        let octets = parts.and_then(|parts| <[u8; 6]>::try_from(parts).ok()).ok_or_else(wrong)?;
+        Ok(Self(octets))
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = NotAMac;
+
+    fn try_from(text: String) -> Result<Self, NotAMac> {
+        text.parse()
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> Self {
+        mac.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hardware_address_comes_from_the_address() {
+        let mac = Mac::of(Ipv4Addr::new(172, 17, 0, 2));
+        assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
+        assert_eq!("02:42:ac:11:00:02".parse::<Mac>().unwrap(), mac);
+        assert!("02:42:ac:11:00".parse::<Mac>().is_err());
+    }
+}

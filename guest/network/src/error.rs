@@ -1,0 +1,236 @@
+//! What can go wrong, in Docker's words where Docker has some.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::subnet::Subnet;
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No network has this name or id.
+    #[error("network {0} not found")]
+    NoSuchNetwork(String),
+    /// The id's beginning names several.
+    #[error("network {name} is ambiguous ({matches} matches found on ID prefix)")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// How many networks it names.
+        matches: usize,
+    },
+    /// The name is taken.
+    #[error("network with name {0} already exists")]
+    NetworkExists(String),
+    /// Containers are in it.
+    #[error("error while removing network: network {name} id {id} has active endpoints")]
+    InUse {
+        /// The network's name.
+        name: String,
+        /// Its id.
+        id: String,
+    },
+    /// Every engine has it.
+    #[error("{0} is a pre-defined network and cannot be removed")]
+    Predefined(String),
+    /// The name belongs to a network that every engine has.
+    #[error("operation is not permitted on predefined {0} network")]
+    ReservedName(String),
+    /// The name has other characters than Docker allows.
+    #[error("invalid network name: {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    InvalidName(String),
+    /// There is one of each already.
+    #[error("only one instance of \"{0}\" network is allowed")]
+    OnlyOne(&'static str),
+    /// No driver has this name.
+    #[error("could not find plugin {0} in v1 plugin registry: plugin not found")]
+    NoSuchDriver(String),
+    /// The text is no subnet.
+    #[error("invalid subnet {0}: invalid CIDR block notation")]
+    InvalidSubnet(String),
+    /// The text is no address.
+    #[error("invalid address: {0}")]
+    InvalidAddress(String),
+    /// A driver option has a value that it can't have.
+    #[error("invalid value {value:?} for the option {option}")]
+    InvalidOption {
+        /// The option.
+        option: String,
+        /// Its value.
+        value: String,
+    },
+    /// The address isn't in the subnet that it was given for.
+    #[error("no matching subnet for {what} {address}")]
+    NoMatchingSubnet {
+        /// `gateway`, `range` or `aux-address`.
+        what: &'static str,
+        /// The address.
+        address: String,
+    },
+    /// Another network has these addresses.
+    #[error("invalid pool request: Pool overlaps with other one on this address space")]
+    PoolOverlaps {
+        /// What was asked for.
+        asked: Subnet,
+        /// What has it.
+        taken: Subnet,
+    },
+    /// Every pool is in use.
+    #[error("all predefined address pools have been fully subnetted")]
+    PoolsExhausted,
+    /// Every address of the network is in use.
+    #[error("no available IPv4 addresses on this network's address pools: {name} ({id})")]
+    AddressesExhausted {
+        /// The network's name.
+        name: String,
+        /// Its id.
+        id: String,
+    },
+    /// The address that was asked for is in use.
+    #[error("Address already in use")]
+    AddressInUse,
+    /// The address that was asked for is in none of the network's subnets.
+    #[error("no configured subnet or ip-range contain the IP address {0}")]
+    NotInSubnet(std::net::IpAddr),
+    /// The default network gives addresses out itself.
+    #[error("user specified IP address is supported on user defined networks only")]
+    FixedAddressOnDefault,
+    /// The network's subnet was chosen by the engine, and may change.
+    #[error(
+        "user specified IP address is supported only when connecting to networks with user configured subnets"
+    )]
+    FixedAddressOnChosen,
+    /// The container is in the network already.
+    #[error("endpoint with name {container} already exists in network {network}")]
+    AlreadyJoined {
+        /// The container.
+        container: String,
+        /// The network's name.
+        network: String,
+    },
+    /// The container isn't in the network.
+    #[error("container {container} is not connected to network {network}")]
+    NotJoined {
+        /// The container.
+        container: String,
+        /// The network's name.
+        network: String,
+    },
+    /// Another container of this engine has the port.
+    #[error("Bind for {host_ip}:{host_port} failed: port is already allocated")]
+    PortAllocated {
+        /// The host's address.
+        host_ip: String,
+        /// The host's port.
+        host_port: u16,
+    },
+    /// Something else on the host has the port, or the host refuses it.
+    #[error("failed to bind host port for {binding}: {reason}")]
+    PortRefused {
+        /// Address and port of the host and of the container, and the transport.
+        binding: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Two engines on one machine are told apart by this.
+    #[error("an interface prefix has one to six lower-case letters and digits: {0:?}")]
+    InvalidPrefix(String),
+    /// A container's id becomes a file's name.
+    #[error("invalid container id: {0:?}")]
+    InvalidContainer(String),
+    /// A file couldn't be read or written.
+    #[error("{operation} {}", path.display())]
+    File {
+        /// What was done.
+        operation: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A record isn't one of ours.
+    #[error("read the network record {}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record was written by a later version.
+    #[error("the network record {} has version {version}, which this engine doesn't know", path.display())]
+    RecordVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The kernel refused a change to links, addresses, routes or rules.
+    #[error("{operation} {subject}")]
+    Kernel {
+        /// What was done.
+        operation: &'static str,
+        /// To what.
+        subject: String,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a client may make of an error; an API turns it into a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The thing isn't there.
+    NotFound,
+    /// The request makes no sense.
+    InvalidParameter,
+    /// The thing is in the way, or in use.
+    Conflict,
+    /// It will never be allowed.
+    Forbidden,
+    /// The machine failed.
+    System,
+}
+
+impl Error {
+    /// What a client may make of it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) => Kind::NotFound,
+            Self::Ambiguous { .. }
+            | Self::InvalidName(_)
+            | Self::InvalidSubnet(_)
+            | Self::InvalidAddress(_)
+            | Self::InvalidOption { .. }
+            | Self::NoMatchingSubnet { .. }
+            | Self::NotInSubnet(_)
+            | Self::FixedAddressOnDefault
+            | Self::FixedAddressOnChosen
+            | Self::InvalidPrefix(_)
+            | Self::InvalidContainer(_) => Kind::InvalidParameter,
+            Self::NetworkExists(_) => Kind::Conflict,
+            Self::InUse { .. }
+            | Self::Predefined(_)
+            | Self::ReservedName(_)
+            | Self::OnlyOne(_)
+            | Self::AlreadyJoined { .. }
+            | Self::PoolOverlaps { .. } => Kind::Forbidden,
+            Self::PoolsExhausted
+            | Self::NotJoined { .. }
+            | Self::AddressesExhausted { .. }
+            | Self::AddressInUse
+            | Self::PortAllocated { .. }
+            | Self::PortRefused { .. }
+            | Self::File { .. }
+            | Self::Record { .. }
+            | Self::RecordVersion { .. }
+            | Self::Kernel { .. } => Kind::System,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The rules that networks imply, as one table of our own: computed whole from the networks and replaced at once.
+//!
+//! As Docker's: containers of one bridge talk, bridges don't talk to each other, from outside a container is reached
+//! at published ports alone, an internal network has no way out.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::network::Network;
+use crate::nft::{Chain, ChainKind, Hook, Match, Rule, Table, Verdict};
+use crate::subnet::Subnet;
+
+/// The usual turns of filters and of source translation.
+const FILTER: i32 = 0;
+const SOURCE_NAT: i32 = 100;
+
+/// The table of these networks.
+pub(crate) fn table(name: &str, networks: &[Network]) -> Table {
+    let bridges: Vec<(&Network, &str)> =
+        networks.iter().filter_map(|network| Some((network, network.bridge.as_deref()?))).collect();
+    let forward = Chain {
+        name: "forward",
+        kind: ChainKind::Filter,
+        hook: Hook::Forward,
+        priority: FILTER,
+        rules: forward(&bridges),
+    };
+    let postrouting = Chain {
+        name: "postrouting",
+        kind: ChainKind::Nat,
+        hook: Hook::Postrouting,
+        priority: SOURCE_NAT,
+        rules: bridges.iter().flat_map(|(network, bridge)| translate(network, bridge)).collect(),
+    };
+    Table { name: name.to_owned(), chains: vec![forward, postrouting] }
+}
+
+/// What passes between interfaces. What touches none of our bridges is none of our business.
+fn forward(bridges: &[(&Network, &str)]) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (network, bridge) in bridges {
+        let (into, from) = (Match::Out((*bridge).to_owned()), Match::In((*bridge).to_owned()));
+        if network.connects_containers() {
+            rules.push(rule([from, into], Verdict::Accept));
+        }
+    }
+    for (_, bridge) in bridges.iter().filter(|(network, _)| network.internal) {
+        rules.push(rule([Match::Out((*bridge).to_owned())], Verdict::Drop));
+        rules.push(rule([Match::In((*bridge).to_owned())], Verdict::Drop));
+    }
+    for (_, bridge) in bridges {
+        let into = Match::Out((*bridge).to_owned());
+        rules.push(rule([into.clone(), Match::Established], Verdict::Accept));
+        // A published port, also of another bridge's container.
+        rules.push(rule([into, Match::Translated], Verdict::Accept));
+    }
+    rules.extend(bridges.iter().map(|(_, bridge)| rule([Match::Out((*bridge).to_owned())], Verdict::Drop)));
+    rules
+}
+
+/// What leaves with another address than its own.
+fn translate(network: &Network, bridge: &str) -> Vec<Rule> {
+    let (into, elsewhere) = (Match::Out(bridge.to_owned()), Match::NotOut(bridge.to_owned()));
+    let mut rules = Vec::new();
+    // This machine's own connections to a published port on loopback appear as the gateway.
+    if let Some(loopback) = Subnet::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8) {
+        rules.push(rule([into.clone(), Match::Source(loopback)], Verdict::Masquerade));
+    }
+    for ipam in &network.ipam {
+        // A container's connection to a port that its own network publishes must come back through this machine.
+        let own = [into.clone(), Match::Source(ipam.subnet), Match::Translated];
+        rules.push(rule(own, Verdict::Masquerade));
+        if network.masquerades() {
+            rules.push(rule([Match::Source(ipam.subnet), elsewhere.clone()], Verdict::Masquerade));
+        }
+    }
+    rules
+}
+
+fn rule<const N: usize>(matches: [Match; N], verdict: Verdict) -> Rule {
+    Rule { matches: matches.into(), verdict }
+}

@@ -1,0 +1,151 @@
+//! Published ports of an engine that runs on this machine itself.
+//!
+//! The kernel translates a connection's destination, so that bytes never pass through the engine; a listening
+//! socket reserves the port, so that a conflict is noticed on both sides.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::nft::Nftables;
+use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted};
+use crate::route::Kernel;
+
+mod rules;
+
+/// Opens ports in the network namespace of the thread that made it.
+pub struct NativePublisher {
+    table: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    rules: Nftables,
+    kernel: Kernel,
+    open: HashMap<Binding, Reservation>,
+}
+
+/// What may be open once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Binding {
+    transport: Transport,
+    address: SocketAddr,
+}
+
+/// A socket that keeps others from a port, open as long as the value.
+enum Reservation {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl NativePublisher {
+    /// A publisher whose table is named for `name_prefix`. What an engine before it published goes on until the first
+    /// set replaces it.
+    pub fn new(name_prefix: &str) -> Result<Self> {
+        let wrong =
+            |source| Error::Kernel { operation: "open a socket for", subject: "rules".to_owned(), source };
+        let state = State {
+            rules: Nftables::open().map_err(wrong)?,
+            kernel: Kernel::open().map_err(wrong)?,
+            open: HashMap::new(),
+        };
+        Ok(Self { table: format!("{name_prefix}-ports"), state: Mutex::new(state) })
+    }
+}
+
+impl PortPublisher for NativePublisher {
+    fn reconcile(&self, wanted: &[Wanted]) -> Vec<Outcome> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut state.open);
+        // What stays is taken over first, so that a new port can't take its place.
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; wanted.len()];
+        for (wanted, outcome) in wanted.iter().zip(&mut outcomes) {
+            let binding = Binding::of(wanted);
+            if let Some(reservation) = before.remove(&binding) {
+                state.open.insert(binding, reservation);
+                *outcome = Some(Outcome::Bound(wanted.host_port));
+            }
+        }
+        // What nobody wants any more is closed before what is new is opened.
+        drop(before);
+        let outcomes: Vec<Outcome> = wanted
+            .iter()
+            .zip(outcomes)
+            .map(|(wanted, kept)| kept.unwrap_or_else(|| state.reserve(wanted)))
+            .collect();
+        let open = wanted.iter().zip(&outcomes).filter_map(|(wanted, outcome)| match outcome {
+            Outcome::Bound(port) => Some(Wanted { host_port: *port, ..wanted.clone() }),
+            Outcome::Refused(_) => None,
+        });
+        let open: Vec<Wanted> = open.collect();
+        match state.translate(&self.table, &open) {
+            Ok(()) => outcomes,
+            Err(error) => {
+                tracing::warn!("can't publish ports: {error}");
+                vec![Outcome::Refused(Refusal::Unsupported); wanted.len()]
+            }
+        }
+    }
+}
+
+impl State {
+    fn reserve(&mut self, wanted: &Wanted) -> Outcome {
+        if wanted.host_ip.is_ipv4() != wanted.target.is_ipv4() {
+            return Outcome::Refused(Refusal::Unsupported);
+        }
+        let mut binding = Binding::of(wanted);
+        if self.open.contains_key(&binding) {
+            return Outcome::Refused(Refusal::InUse);
+        }
+        match bind(wanted) {
+            Ok((reservation, port)) => {
+                binding.address.set_port(port);
+                self.open.insert(binding, reservation);
+                Outcome::Bound(port)
+            }
+            Err(error) => Outcome::Refused(refusal(&error)),
+        }
+    }
+
+    fn translate(&mut self, table: &str, open: &[Wanted]) -> io::Result<()> {
+        let targets = open.iter().filter(|wanted| wanted.target.is_ipv4()).map(|wanted| wanted.target.ip());
+        for target in targets.collect::<HashSet<IpAddr>>() {
+            rules::route_loopback(&mut self.kernel, target)?;
+        }
+        self.rules.commit(&rules::table(table, open).replace())
+    }
+}
+
+impl Binding {
+    fn of(wanted: &Wanted) -> Self {
+        Self { transport: wanted.transport, address: SocketAddr::new(wanted.host_ip, wanted.host_port) }
+    }
+}
+
+fn bind(wanted: &Wanted) -> io::Result<(Reservation, u16)> {
+    let address = SocketAddr::new(wanted.host_ip, wanted.host_port);
+    match wanted.transport {
+        Transport::Tcp => {
+            let listener = TcpListener::bind(address)?;
+            let port = listener.local_addr()?.port();
+            Ok((Reservation::Tcp(listener), port))
+        }
+        Transport::Udp => {
+            let socket = UdpSocket::bind(address)?;
+            let port = socket.local_addr()?.port();
+            Ok((Reservation::Udp(socket), port))
+        }
+        Transport::Sctp => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn refusal(error: &io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Refusal::InUse,
+        io::ErrorKind::PermissionDenied => Refusal::NotPermitted,
+        io::ErrorKind::AddrNotAvailable => Refusal::NoSuchAddress,
+        _ => Refusal::Unsupported,
+    }
+}

@@ -1,0 +1,169 @@
+//! All networks of one engine.
+
+mod bridge;
+mod create;
+mod join;
+mod publish;
+mod remove;
+mod restore;
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::nft::Nftables;
+use crate::port::PublishedPort;
+use crate::publish::PortPublisher;
+use crate::route::Kernel;
+use crate::subnet::Subnet;
+use crate::{firewall, record};
+
+pub use restore::Alive;
+
+/// The default network's name; its bridge is named for the prefix.
+const DEFAULT: &str = "bridge";
+
+/// Where an engine's networks lie and what they are called.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of the networks' records.
+    pub records: PathBuf,
+    /// The folder of the containers' namespaces: one mounted file each. It may vanish with the machine.
+    pub namespaces: PathBuf,
+    /// What names of interfaces and tables begin with; two engines on one machine have different ones.
+    pub name_prefix: String,
+    /// Subnets that networks must not meet, beside those that this machine routes to.
+    pub avoid: Vec<Subnet>,
+}
+
+/// All networks of one engine, in the network namespace of the thread that opened them. Methods block.
+pub struct Networks {
+    options: Options,
+    publisher: Arc<dyn PortPublisher>,
+    /// Locked for whole operations: links and rules are changed by one at a time. Never locked while `ports` is
+    /// being waited for.
+    state: Mutex<State>,
+    /// The open ports by container. A publisher may take seconds; only other publishing waits for it.
+    ports: Mutex<BTreeMap<String, Vec<PublishedPort>>>,
+}
+
+struct State {
+    networks: Vec<Network>,
+    /// The places of each container in networks, in the order of joining.
+    endpoints: BTreeMap<String, Vec<Endpoint>>,
+    kernel: Kernel,
+    rules: Nftables,
+}
+
+impl Networks {
+    /// Reads the records, makes the networks that every engine has, and builds bridges and rules anew where they are
+    /// missing. Containers that live on are taken up by [`restore`](Self::restore), which must follow.
+    pub fn open(options: Options, publisher: Arc<dyn PortPublisher>) -> Result<Self> {
+        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let prefix = &options.name_prefix;
+        if !(1..=6).contains(&prefix.len()) || !prefix.chars().all(valid) {
+            return Err(Error::InvalidPrefix(prefix.clone()));
+        }
+        let made = fs::create_dir_all(&options.namespaces);
+        made.map_err(|source| file("create", &options.namespaces, source))?;
+        let state = State {
+            networks: record::read_all(&options.records)?,
+            endpoints: BTreeMap::new(),
+            kernel: Kernel::open().map_err(kernel("open a socket for", "routes"))?,
+            rules: Nftables::open().map_err(kernel("open a socket for", "rules"))?,
+        };
+        let networks =
+            Self { options, publisher, state: Mutex::new(state), ports: Mutex::new(BTreeMap::new()) };
+        networks.build()?;
+        Ok(networks)
+    }
+
+    /// Every network, oldest first.
+    pub fn list(&self) -> Vec<Network> {
+        self.state().networks.clone()
+    }
+
+    /// The network of this name, id, or beginning of an id.
+    pub fn find(&self, name: &str) -> Result<Network> {
+        self.state().find(name).cloned()
+    }
+
+    /// The containers in a network and their places in it.
+    pub fn members(&self, network: &str) -> Result<Vec<(String, Endpoint)>> {
+        let state = self.state();
+        let id = &state.find(network)?.id;
+        let members = state.endpoints.iter().filter_map(|(container, endpoints)| {
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.network_id == *id)?;
+            Some((container.clone(), endpoint.clone()))
+        });
+        Ok(members.collect())
+    }
+
+    /// A container's places in networks, in the order of joining.
+    pub fn endpoints(&self, container: &str) -> Vec<Endpoint> {
+        self.state().endpoints.get(container).cloned().unwrap_or_default()
+    }
+
+    fn build(&self) -> Result<()> {
+        let mut state = self.state();
+        self.add_predefined(&mut state)?;
+        // Rules stand before the first bridge could carry a packet.
+        self.apply_rules(&mut state)?;
+        bridge::forward_packets()?;
+        let State { networks, kernel, .. } = &mut *state;
+        networks.iter().try_for_each(|network| bridge::build(kernel, network))
+    }
+
+    fn apply_rules(&self, state: &mut State) -> Result<()> {
+        let table = firewall::table(&self.options.name_prefix, &state.networks);
+        state.rules.commit(&table.replace()).map_err(kernel("replace the rules of", &table.name))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn find(&self, name: &str) -> Result<&Network> {
+        let exact = self.networks.iter().find(|network| network.name == name);
+        if let Some(network) = exact.or_else(|| self.networks.iter().find(|network| network.id == name)) {
+            return Ok(network);
+        }
+        let mut matches =
+            self.networks.iter().filter(|network| !name.is_empty() && network.id.starts_with(name));
+        match (matches.next(), matches.count()) {
+            (Some(network), 0) => Ok(network),
+            (None, _) => Err(Error::NoSuchNetwork(name.to_owned())),
+            (Some(_), more) => Err(Error::Ambiguous { name: name.to_owned(), matches: more + 1 }),
+        }
+    }
+}
+
+/// Names the operation that the kernel refused.
+fn kernel(operation: &'static str, subject: &str) -> impl FnOnce(std::io::Error) -> Error {
+    let subject = subject.to_owned();
+    move |source| Error::Kernel { operation, subject, source }
+}
+
+fn file(operation: &'static str, path: &std::path::Path, source: std::io::Error) -> Error {
+    Error::File { operation, path: path.to_owned(), source }
+}
+
+/// Random hexadecimal digits.
+fn random_id<const BYTES: usize>() -> Result<String> {
+    let bytes = random::<BYTES>()?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| kernel("draw", "random bytes")(std::io::Error::other(error)))?;
+    Ok(bytes)
+}

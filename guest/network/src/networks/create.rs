@@ -1,0 +1,211 @@
+//! New networks: names, drivers, subnets.
+
+use std::net::IpAddr;
+
+use super::{DEFAULT, Networks, State, bridge, kernel, random, random_id};
+use crate::error::{Error, Result};
+use crate::network::{Driver, Ipam, IpamWish, Network, NetworkWish};
+use crate::subnet::Subnet;
+use crate::{pool, record};
+
+/// The option that names the bridge's interface.
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// An interface's name is shorter than this (`IFNAMSIZ`).
+const NAME_LENGTH: usize = 16;
+
+impl Networks {
+    /// Makes a network: its record, its bridge, its rules.
+    pub fn create(&self, wish: NetworkWish) -> Result<Network> {
+        let mut state = self.state();
+        let driver = check(&state, &wish)?;
+        debug_assert_eq!(driver, Driver::Bridge, "others are refused");
+        let network = self.plan(&mut state, wish)?;
+        record::write(&self.options.records, &network)?;
+        state.networks.push(network.clone());
+        let built = self.apply_rules(&mut state).and_then(|()| bridge::build(&mut state.kernel, &network));
+        if let Err(error) = built {
+            self.forget(&mut state, &network)?;
+            return Err(error);
+        }
+        Ok(network)
+    }
+
+    /// Adds the networks that every engine has, where they are missing.
+    pub(super) fn add_predefined(&self, state: &mut State) -> Result<()> {
+        self.move_default(state)?;
+        for (name, driver) in [(DEFAULT, Driver::Bridge), ("host", Driver::Host), ("none", Driver::Null)] {
+            if state.networks.iter().any(|network| network.name == name) {
+                continue;
+            }
+            let wish = NetworkWish { name: name.to_owned(), ..NetworkWish::default() };
+            let network = if driver == Driver::Bridge {
+                let bridge = Some(format!("{}0", self.options.name_prefix));
+                Network { bridge, ..self.plan(state, wish)? }
+            } else {
+                Network { driver, ..bare(wish)? }
+            };
+            record::write(&self.options.records, &network)?;
+            state.networks.push(network);
+        }
+        Ok(())
+    }
+
+    /// The default network gives way when the machine has since moved into a network with the same addresses, unless
+    /// its bridge lives and containers may be on it.
+    fn move_default(&self, state: &mut State) -> Result<()> {
+        let Some(place) = state.networks.iter().position(|network| network.name == DEFAULT) else {
+            return Ok(());
+        };
+        let bridge = state.networks[place].bridge.clone().unwrap_or_default();
+        if state.kernel.index(&bridge).map_err(kernel("look for the bridge", &bridge))?.is_some() {
+            return Ok(());
+        }
+        let busy = self.outside(state)?;
+        let meets = |ipam: &Ipam| busy.iter().any(|subnet| subnet.overlaps(&ipam.subnet));
+        if state.networks[place].ipam.iter().any(meets) {
+            let mut network = state.networks.remove(place);
+            network.ipam = self.resolve(state, &NetworkWish::default())?;
+            record::write(&self.options.records, &network)?;
+            state.networks.insert(place, network);
+        }
+        Ok(())
+    }
+
+    /// Decides everything about a network that was left open.
+    fn plan(&self, state: &mut State, wish: NetworkWish) -> Result<Network> {
+        let ipam = self.resolve(state, &wish)?;
+        let ipv6 = wish.ipv6;
+        let mut network = Network { ipam, ipv6, ..bare(wish)? };
+        let id: String = network.id.chars().take(NAME_LENGTH - 2 - self.options.name_prefix.len()).collect();
+        let chosen = network.options.get(BRIDGE_NAME).cloned();
+        network.bridge = Some(chosen.unwrap_or_else(|| format!("{}-{id}", self.options.name_prefix)));
+        Ok(network)
+    }
+
+    /// Turns the wished subnets into real ones, and takes from the pools what is missing.
+    fn resolve(&self, state: &mut State, wish: &NetworkWish) -> Result<Vec<Ipam>> {
+        let ours: Vec<Subnet> =
+            state.networks.iter().flat_map(|network| &network.ipam).map(|ipam| ipam.subnet).collect();
+        let mut resolved = Vec::new();
+        for one in wish.ipam.iter().filter(|one| one.subnet.is_some()) {
+            let ipam = parse(one)?;
+            let taken = ours.iter().chain(resolved.iter().map(|ipam: &Ipam| &ipam.subnet));
+            if let Some(taken) = taken.into_iter().find(|taken| taken.overlaps(&ipam.subnet)) {
+                return Err(Error::PoolOverlaps { asked: ipam.subnet, taken: *taken });
+            }
+            resolved.push(ipam);
+        }
+        let mut busy = self.outside(state)?;
+        busy.extend(ours);
+        if !resolved.iter().any(|ipam| ipam.subnet.is_ipv4()) {
+            let subnet = pool::free_ipv4(&busy).ok_or(Error::PoolsExhausted)?;
+            resolved.insert(0, with_gateway(subnet)?);
+        }
+        if wish.ipv6 && resolved.iter().all(|ipam| ipam.subnet.is_ipv4()) {
+            let subnet = pool::free_ipv6(&busy, random()?).ok_or(Error::PoolsExhausted)?;
+            resolved.push(with_gateway(subnet)?);
+        }
+        if !wish.ipv6 {
+            resolved.retain(|ipam| ipam.subnet.is_ipv4());
+        }
+        Ok(resolved)
+    }
+
+    /// The subnets that others have: the machine's routes except those of our own bridges, and the host's.
+    fn outside(&self, state: &mut State) -> Result<Vec<Subnet>> {
+        let mut subnets = state.kernel.destinations().map_err(kernel("list", "routes"))?;
+        subnets.extend(&self.options.avoid);
+        Ok(subnets)
+    }
+}
+
+/// A network with nothing decided but its id.
+fn bare(wish: NetworkWish) -> Result<Network> {
+    let NetworkWish { name, internal, attachable, labels, options, driver: _, ipv6: _, ipam: _ } = wish;
+    Ok(Network {
+        id: random_id::<32>()?,
+        name,
+        driver: Driver::Bridge,
+        created: jiff::Timestamp::now(),
+        internal,
+        attachable,
+        ipv6: false,
+        labels,
+        options,
+        ipam: Vec::new(),
+        bridge: None,
+    })
+}
+
+fn check(state: &State, wish: &NetworkWish) -> Result<Driver> {
+    let name = wish.name.as_str();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
+        return Err(Error::InvalidName(name.to_owned()));
+    }
+    if matches!(name, "bridge" | "host" | "none") {
+        return Err(Error::ReservedName(name.to_owned()));
+    }
+    if state.networks.iter().any(|network| network.name == name) {
+        return Err(Error::NetworkExists(name.to_owned()));
+    }
+    check_options(state, wish)?;
+    match wish.driver.as_str() {
+        "" | "default" | "bridge" => Ok(Driver::Bridge),
+        "host" => Err(Error::OnlyOne("host")),
+        "null" => Err(Error::OnlyOne("null")),
+        other => Err(Error::NoSuchDriver(other.to_owned())),
+    }
+}
+
+fn check_options(state: &State, wish: &NetworkWish) -> Result<()> {
+    let wrong = |option: &str, value: &str| Error::InvalidOption {
+        option: option.to_owned(),
+        value: value.to_owned(),
+    };
+    if let Some(bridge) = wish.options.get(BRIDGE_NAME) {
+        let allowed = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+        let taken = state.networks.iter().any(|network| network.bridge.as_ref() == Some(bridge));
+        if !(1..NAME_LENGTH).contains(&bridge.len()) || !bridge.chars().all(allowed) || taken {
+            return Err(wrong(BRIDGE_NAME, bridge));
+        }
+    }
+    for option in ["com.docker.network.driver.mtu"] {
+        if let Some(value) = wish.options.get(option).filter(|value| value.parse::<u32>().is_err()) {
+            return Err(wrong(option, value));
+        }
+    }
+    Ok(())
+}
+
+fn parse(wish: &IpamWish) -> Result<Ipam> {
+    let subnet = subnet(wish.subnet.as_deref().unwrap_or_default())?;
+    let range = wish.range.as_deref().filter(|range| !range.is_empty()).map(self::subnet).transpose()?;
+    if let Some(range) =
+        range.filter(|range| !subnet.contains(range.network()) || range.length() < subnet.length())
+    {
+        return Err(Error::NoMatchingSubnet { what: "range", address: range.to_string() });
+    }
+    let inside = |what, text: &String| match text.parse::<IpAddr>() {
+        Ok(address) if subnet.contains(address) => Ok(address),
+        Ok(address) => Err(Error::NoMatchingSubnet { what, address: address.to_string() }),
+        Err(_) => Err(Error::InvalidAddress(text.clone())),
+    };
+    let gateway = wish.gateway.as_ref().filter(|gateway| !gateway.is_empty());
+    let gateway = gateway.map(|gateway| inside("gateway", gateway)).transpose()?;
+    let held = |(name, address)| Ok((String::clone(name), inside("aux-address", address)?));
+    let aux = wish.aux.iter().map(held).collect::<Result<_>>()?;
+    let mut ipam = Ipam { subnet, range, gateway, aux, chosen: true };
+    ipam.gateway = ipam.gateway.or_else(|| pool::free_address(&ipam, &Default::default()));
+    Ok(ipam)
+}
+
+fn subnet(text: &str) -> Result<Subnet> {
+    text.parse().map_err(|_| Error::InvalidSubnet(text.to_owned()))
+}
+
+fn with_gateway(subnet: Subnet) -> Result<Ipam> {
+    let mut ipam = Ipam { subnet, range: None, gateway: None, aux: Default::default(), chosen: false };
+    ipam.gateway = pool::free_address(&ipam, &Default::default());
+    Ok(ipam)
+}

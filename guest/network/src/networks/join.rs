@@ -1,0 +1,217 @@
+//! Containers join networks and leave them, also while they run.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use super::{Networks, State, file, kernel, random, random_id};
+use crate::endpoint::{Endpoint, EndpointWish, Mac};
+use crate::error::{Error, Result};
+use crate::network::{Driver, Ipam, Network};
+use crate::route::{Kernel, Veth};
+use crate::{namespace, pool};
+
+impl Networks {
+    /// Joins a container to a network: an interface with an address, and the way out if it has none yet. Bridges
+    /// need an open sandbox.
+    pub fn join(&self, container: &str, network: &str, wish: &EndpointWish) -> Result<Endpoint> {
+        let sandbox = self.sandbox(container)?;
+        let endpoint = {
+            let mut state = self.state();
+            let network = state.find(network)?.clone();
+            let joined = state.endpoints.get(container).map(Vec::as_slice).unwrap_or_default();
+            if joined.iter().any(|endpoint| endpoint.network_id == network.id) {
+                return Err(Error::AlreadyJoined { container: container.to_owned(), network: network.name });
+            }
+            let interface = free_interface(joined);
+            let endpoint = if network.driver == Driver::Bridge {
+                let endpoint = plan(&state, &network, interface, wish)?;
+                let linked = self.link(&mut state, &network, &endpoint, &sandbox);
+                if let Err(error) = linked {
+                    let _ = self.unlink(&mut state, &endpoint);
+                    return Err(error);
+                }
+                endpoint
+            } else {
+                bare(&network, wish)?
+            };
+            let places = state.endpoints.entry(container.to_owned()).or_default();
+            places.push(endpoint.clone());
+            set_way_out(places, &sandbox)?;
+            endpoint
+        };
+        self.repoint(container);
+        Ok(endpoint)
+    }
+
+    /// Takes a container out of a network; its way out moves to the next network, its published ports too.
+    pub fn leave(&self, container: &str, network: &str) -> Result<()> {
+        let sandbox = self.sandbox(container)?;
+        {
+            let mut state = self.state();
+            let network = state.find(network)?.clone();
+            let missing =
+                || Error::NotJoined { container: container.to_owned(), network: network.name.clone() };
+            let places = state.endpoints.get_mut(container).ok_or_else(missing)?;
+            let place = places.iter().position(|endpoint| endpoint.network_id == network.id);
+            let endpoint = places.remove(place.ok_or_else(missing)?);
+            let remaining = places.clone();
+            self.unlink(&mut state, &endpoint)?;
+            set_way_out(&remaining, &sandbox)?;
+        }
+        self.repoint(container);
+        Ok(())
+    }
+
+    /// Makes the pair of interfaces and sets up the one inside.
+    fn link(
+        &self,
+        state: &mut State,
+        network: &Network,
+        endpoint: &Endpoint,
+        sandbox: &std::path::Path,
+    ) -> Result<()> {
+        let bridge = network.bridge.as_deref().unwrap_or_default();
+        let index = state.kernel.index(bridge).map_err(kernel("look for the bridge", bridge))?;
+        let index = index
+            .ok_or_else(|| kernel("look for the bridge", bridge)(std::io::ErrorKind::NotFound.into()))?;
+        let outside = self.outside_name(endpoint);
+        let namespace = File::open(sandbox).map_err(|source| file("open", sandbox, source))?;
+        let mac = endpoint.mac.unwrap_or(Mac([0x02; 6]));
+        let (namespace, mtu) = (namespace.as_fd(), network.mtu());
+        let veth =
+            Veth { outside: &outside, bridge: index, inside: &endpoint.interface, namespace, mac, mtu };
+        state.kernel.add_veth(&veth).map_err(kernel("make the interface", &outside))?;
+        if !network.connects_containers()
+            && let Some(port) = state.kernel.index(&outside).map_err(kernel("look for", &outside))?
+        {
+            state.kernel.isolate_port(port).map_err(kernel("isolate", &outside))?;
+        }
+        set_up_inside(endpoint, sandbox)
+    }
+
+    /// Removes the pair of interfaces; twice is fine.
+    pub(super) fn unlink(&self, state: &mut State, endpoint: &Endpoint) -> Result<()> {
+        if endpoint.interface.is_empty() {
+            return Ok(());
+        }
+        let outside = self.outside_name(endpoint);
+        state.kernel.remove_link(&outside).map_err(kernel("remove the interface", &outside))
+    }
+
+    /// The name of the interface outside: the prefix, `v`, and the beginning of the endpoint's id.
+    pub(super) fn outside_name(&self, endpoint: &Endpoint) -> String {
+        let id = endpoint.endpoint_id.get(..8).unwrap_or(&endpoint.endpoint_id);
+        format!("{}v{id}", self.options.name_prefix)
+    }
+}
+
+/// The first of eth0, eth1, … that isn't there.
+fn free_interface(joined: &[Endpoint]) -> String {
+    let mut names = (0..=joined.len()).map(|number| format!("eth{number}"));
+    names.find(|name| !joined.iter().any(|endpoint| endpoint.interface == *name)).unwrap_or_default()
+}
+
+/// A place without an interface.
+fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
+    Ok(Endpoint {
+        network_id: network.id.clone(),
+        network_name: network.name.clone(),
+        endpoint_id: random_id::<32>()?,
+        interface: String::new(),
+        mac: None,
+        ipv4: None,
+        ipv6: None,
+        gateway: None,
+        gateway6: None,
+        names: wish.names.iter().chain(&wish.aliases).cloned().collect(),
+    })
+}
+
+/// Chooses addresses.
+fn plan(state: &State, network: &Network, interface: String, wish: &EndpointWish) -> Result<Endpoint> {
+    let others = state.endpoints.values().flatten().filter(|endpoint| endpoint.network_id == network.id);
+    let taken: HashSet<IpAddr> = others.flat_map(Endpoint::addresses).map(|(address, _)| address).collect();
+    let mut endpoint = Endpoint { interface, ..bare(network, wish)? };
+    let choose = |ipv4: bool, fixed: Option<IpAddr>| -> Result<Option<(IpAddr, &Ipam)>> {
+        let mut pools = network.ipam.iter().filter(|ipam| ipam.subnet.is_ipv4() == ipv4);
+        if let Some(address) = fixed {
+            return check_fixed(network, address, &taken).map(|ipam| Some((address, ipam)));
+        }
+        let exhausted = || Error::AddressesExhausted { name: network.name.clone(), id: network.id.clone() };
+        if pools.clone().next().is_none() {
+            return Ok(None);
+        }
+        pools.find_map(|ipam| Some((pool::free_address(ipam, &taken)?, ipam))).map(Some).ok_or_else(exhausted)
+    };
+    if let Some((IpAddr::V4(address), ipam)) = choose(true, wish.ipv4.map(IpAddr::V4))? {
+        endpoint.ipv4 = Some((address, ipam.subnet.length()));
+        endpoint.gateway = match ipam.gateway {
+            Some(IpAddr::V4(gateway)) if !network.internal => Some(gateway),
+            _ => None,
+        };
+        endpoint.mac = Some(Mac::of(address));
+    }
+    if let Some((IpAddr::V6(address), ipam)) = choose(false, wish.ipv6.map(IpAddr::V6))? {
+        endpoint.ipv6 = Some((address, ipam.subnet.length()));
+        endpoint.gateway6 = match ipam.gateway {
+            Some(IpAddr::V6(gateway)) if !network.internal => Some(gateway),
+            _ => None,
+        };
+    }
+    let [a, b, c, d] = random()?;
+    endpoint.mac = wish.mac.or(endpoint.mac).or(Some(Mac([0x02, 0x42, a, b, c, d])));
+    Ok(endpoint)
+}
+
+/// The pool of an address that was asked for, if it may be had.
+fn check_fixed<'n>(network: &'n Network, address: IpAddr, taken: &HashSet<IpAddr>) -> Result<&'n Ipam> {
+    if network.is_predefined() {
+        return Err(Error::FixedAddressOnDefault);
+    }
+    let pool = network.ipam.iter().find(|ipam| ipam.subnet.contains(address));
+    let pool = pool.ok_or(Error::NotInSubnet(address))?;
+    if !pool.chosen {
+        return Err(Error::FixedAddressOnChosen);
+    }
+    let free = pool::is_usable(pool, address) && pool.gateway != Some(address) && !taken.contains(&address);
+    if free { Ok(pool) } else { Err(Error::AddressInUse) }
+}
+
+/// Gives the interface inside its addresses and puts it up.
+fn set_up_inside(endpoint: &Endpoint, sandbox: &std::path::Path) -> Result<()> {
+    let name = &endpoint.interface;
+    let mut inside = namespace::within(sandbox, || {
+        // Without an address of ours there is to be no link-local one either.
+        let setting = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        match fs::write(setting, if endpoint.ipv6.is_some() { "0" } else { "1" }) {
+            // A kernel without IPv6.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Kernel::open(),
+        }
+    })?;
+    let index = inside.index(name).map_err(kernel("look for", name))?;
+    let index = index.ok_or_else(|| kernel("look for", name)(std::io::ErrorKind::NotFound.into()))?;
+    inside.bring_up(index).map_err(kernel("bring up", name))?;
+    for (address, length) in endpoint.addresses() {
+        inside.add_address(index, address, length).map_err(kernel("give an address to", name))?;
+    }
+    Ok(())
+}
+
+/// The first network with a gateway is the way out.
+fn set_way_out(places: &[Endpoint], sandbox: &std::path::Path) -> Result<()> {
+    let ipv4 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V4(place.gateway?))));
+    let ipv6 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V6(place.gateway6?))));
+    if (ipv4.is_none() && ipv6.is_none()) || !namespace::is_held(sandbox) {
+        return Ok(());
+    }
+    let mut inside = namespace::within(sandbox, Kernel::open)?;
+    for (name, gateway) in ipv4.into_iter().chain(ipv6) {
+        if let Some(index) = inside.index(name).map_err(kernel("look for", name))? {
+            inside.set_default_route(index, gateway).map_err(kernel("set the way out by", name))?;
+        }
+    }
+    Ok(())
+}

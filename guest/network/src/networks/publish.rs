@@ -1,0 +1,249 @@
+//! Published ports: wishes become bindings, and the publisher is told the whole set.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::PoisonError;
+
+use super::Networks;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::port::{PortWish, PublishedPort};
+use crate::publish::{Outcome, Refusal, Wanted};
+
+/// The open ports by container.
+type Ports = BTreeMap<String, Vec<PublishedPort>>;
+
+/// A wish on its way to a port.
+struct Attempt {
+    port: PublishedPort,
+    /// The last port that will do.
+    last: u16,
+    /// Whether the user named no address, so that the other family follows.
+    every_address: bool,
+    /// Whether it follows another family's: a publisher that can't carry it is no error.
+    follows: bool,
+    open: bool,
+}
+
+impl Networks {
+    /// Opens a container's ports, all or none, beside those that it has. They stay open until the container's
+    /// sandbox is closed, whichever networks it joins and leaves. A container without an address has no ports.
+    pub fn publish(&self, container: &str, wishes: &[PortWish]) -> Result<Vec<PublishedPort>> {
+        let Some(target) = self.target_of(container) else { return Ok(Vec::new()) };
+        let mut held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempts: Vec<Attempt> = wishes.iter().map(Attempt::first).collect();
+        let mut opened = self.open_all(&held, container, target, &mut attempts);
+        if opened.is_ok() {
+            let mut others: Vec<Attempt> = attempts.iter().filter_map(Attempt::other_family).collect();
+            attempts.append(&mut others);
+            opened = self.open_all(&held, container, target, &mut attempts);
+        }
+        if let Err(error) = opened {
+            self.reconcile(&held);
+            return Err(error);
+        }
+        let ports: Vec<PublishedPort> =
+            attempts.iter().filter(|attempt| attempt.open).map(|attempt| attempt.port).collect();
+        held.entry(container.to_owned()).or_default().extend(&ports);
+        Ok(ports)
+    }
+
+    /// A container's open ports.
+    pub fn published(&self, container: &str) -> Vec<PublishedPort> {
+        let held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(container).cloned().unwrap_or_default()
+    }
+
+    /// Closes a container's ports; one without any is fine.
+    pub(super) fn unpublish(&self, container: &str) {
+        let mut held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.remove(container).is_some_and(|ports| !ports.is_empty()) {
+            self.reconcile(&held);
+        }
+    }
+
+    /// Points a container's ports to the address that it has now.
+    pub(super) fn repoint(&self, container: &str) {
+        let held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.get(container).is_some_and(|ports| !ports.is_empty()) {
+            self.reconcile(&held);
+        }
+    }
+
+    /// States the whole set. A port that was open and is refused now stays wanted: the next set asks again.
+    pub(super) fn reconcile(&self, held: &Ports) {
+        let wanted = self.wanted(held);
+        for (wanted, outcome) in wanted.iter().zip(self.publisher.reconcile(&wanted)) {
+            if let Outcome::Refused(refusal) = outcome {
+                let Wanted { transport, host_ip, host_port, .. } = wanted;
+                tracing::warn!(%transport, %host_ip, host_port, ?refusal, "a published port isn't open");
+            }
+        }
+    }
+
+    /// Asks for attempts until each is open or some can't be.
+    fn open_all(
+        &self,
+        held: &Ports,
+        container: &str,
+        target: Target,
+        attempts: &mut [Attempt],
+    ) -> Result<()> {
+        loop {
+            for place in 0..attempts.len() {
+                avoid_ours(held, container, attempts, place)?;
+            }
+            let mut wanted = self.wanted(held);
+            let before = wanted.len();
+            wanted.extend(
+                attempts
+                    .iter()
+                    .filter(|attempt| attempt.is_wanted())
+                    .map(|attempt| target.want(&attempt.port)),
+            );
+            if wanted.len() == before {
+                return Ok(());
+            }
+            let outcomes = self.publisher.reconcile(&wanted);
+            let mut again = false;
+            for (attempt, outcome) in attempts
+                .iter_mut()
+                .filter(|attempt| attempt.is_wanted())
+                .zip(outcomes.into_iter().skip(before))
+            {
+                again |= attempt.take(outcome, target)?;
+            }
+            if !again {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wanted(&self, held: &Ports) -> Vec<Wanted> {
+        let targets = held.iter().filter_map(|(container, ports)| Some((self.target_of(container)?, ports)));
+        targets.flat_map(|(target, ports)| ports.iter().map(move |port| target.want(port))).collect()
+    }
+
+    fn target_of(&self, container: &str) -> Option<Target> {
+        Target::of(self.state().endpoints.get(container)?)
+    }
+}
+
+/// Where a container's ports lead.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    ipv4: Ipv4Addr,
+    ipv6: Option<Ipv6Addr>,
+}
+
+impl Target {
+    /// The network that is the container's way out; an internal one publishes nothing.
+    fn of(places: &[Endpoint]) -> Option<Self> {
+        let place = places.iter().find(|place| place.gateway.is_some())?;
+        Some(Self { ipv4: place.ipv4?.0, ipv6: place.ipv6.map(|(address, _)| address) })
+    }
+
+    fn want(self, port: &PublishedPort) -> Wanted {
+        let address = match (port.host_ip, self.ipv6) {
+            (IpAddr::V6(_), Some(address)) => IpAddr::V6(address),
+            _ => IpAddr::V4(self.ipv4),
+        };
+        Wanted {
+            transport: port.transport,
+            host_ip: port.host_ip,
+            host_port: port.host_port,
+            target: SocketAddr::new(address, port.container_port),
+        }
+    }
+}
+
+impl Attempt {
+    fn first(wish: &PortWish) -> Self {
+        let host_ip = wish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let PortWish { transport, container_port, .. } = *wish;
+        let port = PublishedPort { transport, container_port, host_ip, host_port: *wish.host_ports.start() };
+        let every_address = wish.host_ip.is_none();
+        Self { port, last: *wish.host_ports.end(), every_address, follows: false, open: false }
+    }
+
+    /// The same port of every IPv6 address.
+    fn other_family(&self) -> Option<Self> {
+        let port = PublishedPort { host_ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), ..self.port };
+        let last = port.host_port;
+        self.every_address.then_some(Self { port, last, every_address: false, follows: true, open: false })
+    }
+
+    /// Whether the publisher is to be asked for it: also when it is open already, since the set is always whole.
+    fn is_wanted(&self) -> bool {
+        self.open || self.last >= self.port.host_port
+    }
+
+    /// Notes the publisher's answer; true when the next port of the range is to be tried.
+    fn take(&mut self, outcome: Outcome, target: Target) -> Result<bool> {
+        match outcome {
+            Outcome::Bound(port) => {
+                self.open = true;
+                self.port.host_port = port;
+                self.last = self.last.max(port);
+                Ok(false)
+            }
+            Outcome::Refused(Refusal::Unsupported | Refusal::NoSuchAddress) if self.follows => {
+                // No port will do any more.
+                (self.open, self.port.host_port, self.last) = (false, 1, 0);
+                Ok(false)
+            }
+            Outcome::Refused(Refusal::InUse) if !self.open && self.port.host_port < self.last => {
+                self.port.host_port += 1;
+                Ok(true)
+            }
+            Outcome::Refused(refusal) => Err(Error::PortRefused {
+                binding: format!(
+                    "{}:{}/{}",
+                    host(&self.port),
+                    target.want(&self.port).target,
+                    self.port.transport
+                ),
+                reason: reason(refusal),
+            }),
+        }
+    }
+}
+
+/// Moves an attempt past ports that our own containers have.
+fn avoid_ours(held: &Ports, container: &str, attempts: &mut [Attempt], place: usize) -> Result<()> {
+    let port = attempts[place].port;
+    if port.host_port == 0 || attempts[place].open || !attempts[place].is_wanted() {
+        return Ok(());
+    }
+    let _ = container;
+    let others = attempts.iter().enumerate().filter(|(other, attempt)| *other < place || attempt.open);
+    let taken: Vec<PublishedPort> =
+        held.values().flatten().copied().chain(others.map(|(_, attempt)| attempt.port)).collect();
+    let free = (port.host_port..=attempts[place].last).find(|candidate| {
+        !taken.iter().any(|other| meets(other, &PublishedPort { host_port: *candidate, ..port }))
+    });
+    let allocated = Error::PortAllocated { host_ip: port.host_ip.to_string(), host_port: port.host_port };
+    attempts[place].port.host_port = free.ok_or(allocated)?;
+    Ok(())
+}
+
+/// Whether two bindings can't both be open.
+fn meets(one: &PublishedPort, other: &PublishedPort) -> bool {
+    let (a, b) = (one.host_ip, other.host_ip);
+    let addresses = a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
+    one.transport == other.transport && one.host_port == other.host_port && addresses
+}
+
+fn host(port: &PublishedPort) -> SocketAddr {
+    SocketAddr::new(port.host_ip, port.host_port)
+}
+
+fn reason(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::InUse => "address already in use",
+        Refusal::NotPermitted => "permission denied",
+        Refusal::NoSuchAddress => "cannot assign requested address",
+        Refusal::Unsupported => "protocol not supported",
+        Refusal::NoAnswer => "the host didn't answer in time",
+    }
+}
