@@ -5,15 +5,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use copy::{Copier, Door};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{Error, Result};
 use crate::nft::Nftables;
 use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted};
 use crate::route::Kernel;
 
+mod copy;
 mod rules;
+
+/// Connections that wait to be accepted, as `std` has it.
+const BACKLOG: i32 = 128;
 
 /// Opens ports in the network namespace of the thread that made it.
 pub struct NativePublisher {
@@ -24,6 +32,7 @@ pub struct NativePublisher {
 struct State {
     rules: Nftables,
     kernel: Kernel,
+    copier: Copier,
     open: HashMap<Binding, Reservation>,
 }
 
@@ -36,8 +45,8 @@ struct Binding {
 
 /// A socket that keeps others from a port, open as long as the value.
 enum Reservation {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
+    Tcp(Arc<TcpListener>),
+    Udp(#[expect(dead_code, reason = "held, not used: the kernel carries datagrams")] OwnedFd),
 }
 
 impl NativePublisher {
@@ -49,6 +58,7 @@ impl NativePublisher {
         let state = State {
             rules: Nftables::open().map_err(wrong)?,
             kernel: Kernel::open().map_err(wrong)?,
+            copier: Copier::start().map_err(wrong)?,
             open: HashMap::new(),
         };
         Ok(Self { table: format!("{name_prefix}-ports"), state: Mutex::new(state) })
@@ -92,7 +102,8 @@ impl PortPublisher for NativePublisher {
 
 impl State {
     fn reserve(&mut self, wanted: &Wanted) -> Outcome {
-        if wanted.host_ip.is_ipv4() != wanted.target.is_ipv4() {
+        let mixed = wanted.host_ip.is_ipv4() != wanted.target.is_ipv4();
+        if mixed && wanted.transport != Transport::Tcp {
             return Outcome::Refused(Refusal::Unsupported);
         }
         let mut binding = Binding::of(wanted);
@@ -114,7 +125,15 @@ impl State {
         for target in targets.collect::<HashSet<IpAddr>>() {
             rules::route_loopback(&mut self.kernel, target)?;
         }
-        self.rules.commit(&rules::table(table, open).replace())
+        self.rules.commit(&rules::table(table, open).replace())?;
+        let doors = open.iter().filter_map(|wanted| match self.open.get(&Binding::of(wanted))? {
+            Reservation::Tcp(listener) => {
+                Some(Door { listener: Arc::clone(listener), target: wanted.target })
+            }
+            Reservation::Udp(_) => None,
+        });
+        self.copier.open(doors.collect());
+        Ok(())
     }
 }
 
@@ -125,20 +144,28 @@ impl Binding {
 }
 
 fn bind(wanted: &Wanted) -> io::Result<(Reservation, u16)> {
-    let address = SocketAddr::new(wanted.host_ip, wanted.host_port);
-    match wanted.transport {
-        Transport::Tcp => {
-            let listener = TcpListener::bind(address)?;
-            let port = listener.local_addr()?.port();
-            Ok((Reservation::Tcp(listener), port))
-        }
-        Transport::Udp => {
-            let socket = UdpSocket::bind(address)?;
-            let port = socket.local_addr()?.port();
-            Ok((Reservation::Udp(socket), port))
-        }
-        Transport::Sctp => Err(io::ErrorKind::Unsupported.into()),
+    let kind = match wanted.transport {
+        Transport::Tcp => SocketType::STREAM,
+        Transport::Udp => SocketType::DGRAM,
+        Transport::Sctp => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    let family = if wanted.host_ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    if family == AddressFamily::INET6 {
+        // The IPv4 side is a binding of its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
     }
+    if kind == SocketType::STREAM {
+        // Connections that ended a moment ago are no reason to refuse a port; a listener still is.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &SocketAddr::new(wanted.host_ip, wanted.host_port))?;
+    let port = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?.port();
+    if kind == SocketType::DGRAM {
+        return Ok((Reservation::Udp(socket), port));
+    }
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok((Reservation::Tcp(Arc::new(TcpListener::from(socket))), port))
 }
 
 fn refusal(error: &io::Error) -> Refusal {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::{Networks, State, file, kernel, random, random_id};
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
@@ -65,13 +66,7 @@ impl Networks {
     }
 
     /// Makes the pair of interfaces and sets up the one inside.
-    fn link(
-        &self,
-        state: &mut State,
-        network: &Network,
-        endpoint: &Endpoint,
-        sandbox: &std::path::Path,
-    ) -> Result<()> {
+    fn link(&self, state: &mut State, network: &Network, endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
         let bridge = network.bridge.as_deref().unwrap_or_default();
         let index = state.kernel.index(bridge).map_err(kernel("look for the bridge", bridge))?;
         let index = index
@@ -83,10 +78,13 @@ impl Networks {
         let veth =
             Veth { outside: &outside, bridge: index, inside: &endpoint.interface, namespace, mac, mtu };
         state.kernel.add_veth(&veth).map_err(kernel("make the interface", &outside))?;
-        if !network.connects_containers()
+        let isolated = !network.connects_containers();
+        // Where bridges ask netfilter, a container's connection to its own published port never leaves the bridge.
+        let hairpin = Path::new("/proc/sys/net/bridge").exists();
+        if (isolated || hairpin)
             && let Some(port) = state.kernel.index(&outside).map_err(kernel("look for", &outside))?
         {
-            state.kernel.isolate_port(port).map_err(kernel("isolate", &outside))?;
+            state.kernel.set_port(port, isolated, hairpin).map_err(kernel("set up the port", &outside))?;
         }
         set_up_inside(endpoint, sandbox)
     }
@@ -180,7 +178,7 @@ fn check_fixed<'n>(network: &'n Network, address: IpAddr, taken: &HashSet<IpAddr
 }
 
 /// Gives the interface inside its addresses and puts it up.
-fn set_up_inside(endpoint: &Endpoint, sandbox: &std::path::Path) -> Result<()> {
+fn set_up_inside(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
     let name = &endpoint.interface;
     let mut inside = namespace::within(sandbox, || {
         // Without an address of ours there is to be no link-local one either.
@@ -201,7 +199,7 @@ fn set_up_inside(endpoint: &Endpoint, sandbox: &std::path::Path) -> Result<()> {
 }
 
 /// The first network with a gateway is the way out.
-fn set_way_out(places: &[Endpoint], sandbox: &std::path::Path) -> Result<()> {
+fn set_way_out(places: &[Endpoint], sandbox: &Path) -> Result<()> {
     let ipv4 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V4(place.gateway?))));
     let ipv6 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V6(place.gateway6?))));
     if (ipv4.is_none() && ipv6.is_none()) || !namespace::is_held(sandbox) {

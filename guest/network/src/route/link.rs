@@ -90,15 +90,14 @@ impl Kernel {
         self.change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Keeps a bridge's port from speaking to other ports that are kept so.
-    pub(crate) fn isolate_port(&mut self, index: u32) -> io::Result<()> {
+    /// Says what a bridge's port may do: speak to other ports that are `isolated`, and send a packet back by the
+    /// port that it came from.
+    pub(crate) fn set_port(&mut self, index: u32, isolated: bool, hairpin: bool) -> io::Result<()> {
         let mut link = LinkMessage::default();
         link.header.index = index;
-        let data = InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)]);
-        link.attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::PortKind(InfoPortKind::Bridge),
-            LinkInfo::PortData(data),
-        ]));
+        let data = vec![InfoBridgePort::Isolated(isolated), InfoBridgePort::HairpinMode(hairpin)];
+        let data = LinkInfo::PortData(InfoPortData::BridgePort(data));
+        link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(InfoPortKind::Bridge), data]));
         self.change(RouteNetlinkMessage::NewLink(link), 0)
     }
 

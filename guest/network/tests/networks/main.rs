@@ -1,0 +1,8 @@
+//! Networks against the kernel: each test in a network namespace of its own, with `ip` and `nft` as oracles.
+#![expect(clippy::unwrap_used, reason = "a failed step fails its test")]
+
+mod bridges;
+mod lifecycle;
+mod ports;
+mod sys;
+mod world;
