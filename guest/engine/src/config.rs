@@ -1,11 +1,15 @@
 //! Everything an engine is told about its surroundings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use berth_network::Subnet;
+use berth_network::publish::PortPublisher;
 
 use crate::HostPaths;
 
 /// Where an engine lives and what it may use.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Persistent state: images, containers, volumes.
     pub data_root: PathBuf,
@@ -13,12 +17,20 @@ pub struct Config {
     pub exec_root: PathBuf,
     /// The cgroup below which containers get theirs, as a path in the cgroup file system (`/berth`).
     pub cgroup_parent: String,
-    /// The network namespace for bridges; none is the engine's own.
-    pub network_namespace: Option<PathBuf>,
+    /// Subnets that networks must not meet, beside those that this machine routes to: a VM's host's.
+    pub avoid: Vec<Subnet>,
+    /// Opens published ports on the user's machine.
+    pub publisher: Arc<dyn PortPublisher>,
     /// Put in front of interface and table names, so that two engines don't meet.
     pub name_prefix: String,
     /// The program that holds a container (`berth-guard`).
     pub guard_program: PathBuf,
     /// How paths of the user's machine look from here.
     pub host_paths: HostPaths,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Config").field("data_root", &self.data_root).finish_non_exhaustive()
+    }
 }

@@ -52,6 +52,8 @@ pub struct Container {
     /// Who listens to its output.
     pub(crate) output: Fanout,
     record: Mutex<Record>,
+    /// Held while the record is written, so that the newest one is written last.
+    disk: Mutex<()>,
     guard: Mutex<Option<Arc<GuardLink>>>,
     execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
     moment: watch::Sender<Moment>,
@@ -70,6 +72,7 @@ impl Container {
             verb: tokio::sync::Mutex::default(),
             output: Fanout::default(),
             record: Mutex::new(record),
+            disk: Mutex::default(),
             guard: Mutex::default(),
             execs: Mutex::default(),
             moment: watch::Sender::new(Moment { running, exit_code, ..Moment::default() }),
@@ -97,20 +100,30 @@ impl Container {
         self.lock().state.clone()
     }
 
-    /// Changes the record, writes it down and tells those who wait. Blocks on the disk.
+    /// Changes the record, writes it down and tells those who wait. The disk may take its time; meanwhile the record
+    /// can be read, and other tasks of this thread run elsewhere.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
-        let mut record = self.lock();
-        change(&mut record);
-        let written = record.write(&self.folder);
-        self.announce(&record);
-        written
+        tokio::task::block_in_place(|| {
+            let _turn = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            let record = {
+                let mut record = self.lock();
+                change(&mut record);
+                record.clone()
+            };
+            let written = record.write(&self.folder);
+            self.announce(&record);
+            written
+        })
     }
 
     /// Writes down what the record will be after `change`, without telling anybody yet.
     pub(crate) fn write_ahead(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
-        let mut record = self.record();
-        change(&mut record);
-        record.write(&self.folder)
+        tokio::task::block_in_place(|| {
+            let _turn = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut record = self.record();
+            change(&mut record);
+            record.write(&self.folder)
+        })
     }
 
     /// Changes the record and tells those who wait: of what is written down already, or need not be.

@@ -11,7 +11,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::mounts::{self, MountPoint};
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
-use crate::{Engine, Error, check, identity, images, spec};
+use crate::{Engine, Error, check, identity, images, ports, spec};
 
 /// What is to be created.
 #[derive(Debug, Default)]
@@ -64,9 +64,11 @@ impl Engine {
                 id[..12].to_owned()
             };
         }
-        let name = self.containers.reserve_name(&name, &id)?;
-        let mut record = Record::new(id.clone(), name.clone(), image.id.to_string(), config, host_config);
+        let mut record = Record::new(id.clone(), name, image.id.to_string(), config, host_config);
+        ports::check(&record)?;
         record.networks = self.wanted_networks(&record, networks);
+        let name = self.containers.reserve_name(&record.name, &id)?;
+        record.name.clone_from(&name);
         match self.prepare(record, &image).await {
             Ok(container) => {
                 self.containers.insert(container.clone());

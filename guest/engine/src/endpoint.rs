@@ -54,6 +54,18 @@ pub struct EndpointSettings {
     pub dns_names: Option<Vec<String>>,
 }
 
+impl EndpointSettings {
+    /// Forgets what only held while the container ran; what the user asked for stays.
+    pub(crate) fn forget(&mut self) {
+        if self.endpoint_id.is_empty() {
+            return;
+        }
+        let Self { ipam_config, links, aliases, driver_opts, gw_priority, network_id, .. } =
+            std::mem::take(self);
+        *self = Self { ipam_config, links, aliases, driver_opts, gw_priority, network_id, ..Self::default() };
+    }
+}
+
 /// Addresses that the user asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -46,8 +46,6 @@ pub enum Error {
     NoSuchVolume(String),
     #[error("error looking up volume plugin {0}: plugin \"{0}\" not found")]
     NoSuchDriver(String),
-    #[error("network {0} not found")]
-    NoSuchNetwork(String),
     #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
     InvalidName(String),
     #[error(
@@ -104,8 +102,18 @@ pub enum Error {
     /// The program can't be started: what Docker's client reports with exit code 126 or 127.
     #[error("failed to create task for container: failed to start the program: {message}")]
     ProgramRefused { message: String, code: i64 },
-    #[error("driver failed programming external connectivity on endpoint {name}: {reason}")]
-    PortRefused { name: String, reason: String },
+    #[error("driver failed programming external connectivity on endpoint {name} ({endpoint})")]
+    PortRefused { name: String, endpoint: String, source: berth_network::Error },
+    #[error(transparent)]
+    Network(#[from] berth_network::Error),
+    #[error(
+        "container sharing network namespace with another container or host cannot be connected to any other network"
+    )]
+    SharedNetwork,
+    #[error("endpoint with name {container} already exists in network {network}")]
+    InNetwork { container: String, network: String },
+    #[error("container {container} is not connected to network {network}")]
+    NotInNetwork { container: String, network: String },
     #[error("the container's guard {phase}")]
     Guard { phase: &'static str, source: std::io::Error },
     #[error("the container's guard ended before it answered")]
@@ -157,8 +165,7 @@ impl Error {
             | Self::NoSuchExec(_)
             | Self::WrongPlatform { .. }
             | Self::NoSuchVolume(_)
-            | Self::NoSuchDriver(_)
-            | Self::NoSuchNetwork(_) => Kind::NotFound,
+            | Self::NoSuchDriver(_) => Kind::NotFound,
             Self::AlreadyStarted | Self::AlreadyStopped => Kind::NotModified,
             Self::NameInUse { .. }
             | Self::NotRunning(_)
@@ -189,6 +196,14 @@ impl Error {
                 berth_images::Kind::Unauthorized
                 | berth_images::Kind::Unavailable
                 | berth_images::Kind::System => Kind::System,
+            },
+            Self::SharedNetwork | Self::InNetwork { .. } | Self::NotInNetwork { .. } => Kind::Forbidden,
+            Self::Network(error) => match error.kind() {
+                berth_network::Kind::InvalidParameter => Kind::InvalidParameter,
+                berth_network::Kind::NotFound => Kind::NotFound,
+                berth_network::Kind::Conflict => Kind::Conflict,
+                berth_network::Kind::Forbidden => Kind::Forbidden,
+                _ => Kind::System,
             },
             _ => Kind::System,
         }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use berth_guard::LogDriver;
 
-use crate::container::host_config::PortBinding;
 use crate::container::record::Record;
+use crate::ports::OpenPorts;
 use crate::{Engine, Error};
 
 /// Everything that is known of a container.
@@ -21,7 +21,7 @@ pub struct Details {
     /// Its living execs.
     pub exec_ids: Vec<String>,
     /// Its ports by `80/tcp`, with where they are open.
-    pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    pub ports: OpenPorts,
     /// The path of its network namespace; empty when it has none of its own.
     pub sandbox: String,
     /// The folders of its layers, in Docker's names.

@@ -1,6 +1,7 @@
 //! `docker kill`: one signal to a container's process.
 
 use crate::container::Container;
+use crate::container::state::Status;
 use crate::signal::Signal;
 use crate::stop::AFTER_KILL;
 use crate::{Engine, Error};
@@ -35,11 +36,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a signal through the guard. A frozen container takes nothing but SIGKILL, for which it is thawed.
+    /// Sends a signal through the guard. A frozen container takes nothing but SIGKILL, for which it is thawed. A
+    /// guard that is gone has told the exit, which is being recorded: then there is nobody to signal.
     pub(crate) async fn send_signal(&self, container: &Container, signal: Signal) -> Result<(), Error> {
-        let guard = container.guard()?;
-        guard.signal(signal).await?;
-        if signal == Signal::KILL && container.state().status == crate::container::state::Status::Paused {
+        let Ok(guard) = container.guard() else { return Ok(()) };
+        match guard.signal(signal).await {
+            Err(Error::Guard { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+                return Ok(());
+            }
+            sent => sent?,
+        }
+        if signal == Signal::KILL && container.state().status == Status::Paused {
             self.thaw(container).await?;
         }
         Ok(())

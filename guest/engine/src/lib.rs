@@ -28,8 +28,10 @@ mod inspect;
 mod kill;
 mod list;
 mod logs;
+pub mod network;
 pub mod output;
 mod pause;
+pub mod ports;
 mod registry;
 mod remove;
 mod rename;
@@ -47,6 +49,7 @@ mod wait;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use berth_network::Networks;
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 
 pub use config::Config;
@@ -68,7 +71,6 @@ use crate::registry::Registry;
 use crate::volumes::Volumes;
 
 /// One container engine.
-#[derive(Debug)]
 pub struct Engine {
     config: Config,
     /// The same after a restart.
@@ -79,9 +81,16 @@ pub struct Engine {
     execs: Execs,
     volumes: Volumes,
     events: Events,
+    networks: Networks,
     cgroups: CgroupRoot,
     /// cgroup v2 controllers that hold here.
     controllers: Vec<String>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -103,12 +112,14 @@ impl Engine {
             volumes: Volumes::open(config.data_root.join("volumes"))?,
             containers: Registry::default(),
             execs: Execs::default(),
+            networks: open_networks(&config)?,
             events: Events::default(),
             cgroups,
             controllers,
             config,
         });
         engine.read_containers()?;
+        engine.restore_networks().await;
         engine.restore().await;
         Ok(engine)
     }
@@ -145,6 +156,21 @@ impl Engine {
     fn tell(&self, container: &Container, action: &str) {
         self.events.tell("container", action, &container.id, container.attributes());
     }
+}
+
+/// Where containers' network namespaces are.
+fn namespaces(config: &Config) -> PathBuf {
+    config.exec_root.join("netns")
+}
+
+fn open_networks(config: &Config) -> Result<Networks, Error> {
+    let options = berth_network::Options {
+        records: config.data_root.join("networks"),
+        namespaces: namespaces(config),
+        name_prefix: config.name_prefix.clone(),
+        avoid: config.avoid.clone(),
+    };
+    Ok(Networks::open(options, config.publisher.clone())?)
 }
 
 /// The engine's own id, made at its first start.

@@ -39,14 +39,11 @@ impl Engine {
         container.change(|record| record.state.status = Status::Removing)?;
         let record = container.record();
         let snapshots = self.images.clone();
-        let (id, folder, exec_folder) =
-            (container.id.clone(), container.folder.clone(), container.exec_folder.clone());
+        let (id, folder) = (container.id.clone(), container.folder.clone());
+        self.remove_exec_folder(container).await;
         tokio::task::spawn_blocking(move || {
             snapshots.remove_snapshot(&id)?;
-            for folder in [exec_folder, folder] {
-                remove_folder(&folder)?;
-            }
-            Ok::<_, Error>(())
+            remove_folder(&folder)
         })
         .await??;
         self.containers.forget(container);
@@ -77,7 +74,7 @@ impl Engine {
 }
 
 /// Removes a folder that may not be there.
-pub(crate) fn remove_folder(folder: &std::path::Path) -> Result<(), Error> {
+fn remove_folder(folder: &std::path::Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(folder) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::Remove { path: folder.into(), source })

@@ -1,15 +1,25 @@
 //! Which namespaces a container shares, its networks, and the three files that name it and others.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use berth_network::{Alive, Endpoint, EndpointWish};
+
 use crate::container::Container;
-use crate::container::host_config::PortBinding;
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
 use crate::spec::{Joined, Place};
-use crate::{Engine, Error};
+use crate::{Engine, Error, ports};
+
+/// Names that every `/etc/hosts` begins with, as Docker writes them.
+const HOSTS: &str = "127.0.0.1\tlocalhost\n\
+    ::1\tlocalhost ip6-localhost ip6-loopback\n\
+    fe00::\tip6-localnet\n\
+    ff00::\tip6-mcastprefix\n\
+    ff02::1\tip6-allnodes\n\
+    ff02::2\tip6-allrouters\n";
 
 impl Engine {
     /// The networks of a new container: those that were asked for, and the one of its network mode.
@@ -20,32 +30,48 @@ impl Engine {
     ) -> BTreeMap<String, EndpointSettings> {
         let mode = record.host_config.network_mode.as_str();
         if !mode.starts_with("container:") {
+            if let Some(wish) = networks.remove("default") {
+                networks.insert(mode.to_owned(), wish);
+            }
             networks.entry(mode.to_owned()).or_default();
         }
         networks
     }
 
     /// Joins the container's networks and says which namespaces its process gets.
-    pub(crate) async fn join_networks(&self, container: &Arc<Container>) -> Result<Joined, Error> {
+    pub(crate) async fn join_networks(self: &Arc<Self>, container: &Arc<Container>) -> Result<Joined, Error> {
         let host = container.with(|record| record.host_config.clone());
-        let joined = Joined {
-            network: self.network_place(&host.network_mode)?,
+        let network = match host.network_mode.as_str() {
+            "none" => Place::Own,
+            "host" => Place::Host,
+            mode if mode.starts_with("container:") => self.place("net", mode)?,
+            _ => Place::At(self.join(container).await?),
+        };
+        self.write_names(container)?;
+        Ok(Joined {
+            network,
             pid: self.place("pid", &host.pid_mode)?,
             ipc: self.place("ipc", &host.ipc_mode)?,
             uts: if host.uts_mode == "host" { Place::Host } else { Place::Own },
-        };
-        self.write_names(container)?;
-        Ok(joined)
+        })
     }
 
-    fn network_place(&self, mode: &str) -> Result<Place, Error> {
-        match mode {
-            "none" => Ok(Place::Own),
-            mode => self.place("net", mode),
-        }
+    /// Makes the container's network namespace and puts it into each of its networks.
+    async fn join(self: &Arc<Self>, container: &Arc<Container>) -> Result<PathBuf, Error> {
+        let (engine, container) = (self.clone(), container.clone());
+        tokio::task::spawn_blocking(move || {
+            let path = engine.networks.open_sandbox(&container.id)?;
+            let record = container.record();
+            for (name, settings) in in_order(&record) {
+                let endpoint = engine.networks.join(&container.id, name, &wish(&record, settings)?)?;
+                container.apply(|record| joined(record, name, endpoint));
+            }
+            Ok(path)
+        })
+        .await?
     }
 
-    /// The namespace that a mode means: an own one, the host's, or another container's.
+    /// The namespace that a mode means: an own one, the engine's, or another container's.
     fn place(&self, kind: &str, mode: &str) -> Result<Place, Error> {
         match mode.split_once(':') {
             Some(("container", other)) => {
@@ -61,52 +87,140 @@ impl Engine {
         }
     }
 
+    /// Opens the container's published ports.
+    pub(crate) async fn publish_ports(self: &Arc<Self>, container: &Arc<Container>) -> Result<(), Error> {
+        let wishes = container.with(ports::wishes)?;
+        if wishes.is_empty() || container.with(|record| record.endpoints.is_empty()) {
+            return Ok(());
+        }
+        let (engine, container) = (self.clone(), container.clone());
+        tokio::task::spawn_blocking(move || {
+            let opened = engine.networks.publish(&container.id, &wishes).map_err(|source| {
+                Error::PortRefused { name: container.name(), endpoint: endpoint_id(&container), source }
+            })?;
+            container.apply(|record| record.ports = opened);
+            Ok(())
+        })
+        .await?
+    }
+
+    /// Takes the container out of its networks and closes its ports.
+    pub(crate) async fn leave_networks(self: &Arc<Self>, container: &Arc<Container>) {
+        let (engine, left) = (self.clone(), container.clone());
+        let closed = tokio::task::spawn_blocking(move || engine.networks.close_sandbox(&left.id)).await;
+        if let Ok(Err(error)) = closed {
+            tracing::warn!(
+                container = container.id,
+                error = &error as &dyn std::error::Error,
+                "can't clean up"
+            );
+        }
+        container.apply(|record| {
+            record.ports.clear();
+            record.endpoints.clear();
+            record.networks.values_mut().for_each(EndpointSettings::forget);
+        });
+    }
+
+    /// Takes up the networks of the containers that outlived the last engine, and removes what nobody has.
+    pub(crate) async fn restore_networks(self: &Arc<Self>) {
+        let alive =
+            self.containers.all().into_iter().filter(|container| container.state().status.has_process());
+        let alive: Vec<Alive> = alive
+            .map(|container| {
+                let record = container.record();
+                Alive { container: record.id, endpoints: record.endpoints, ports: record.ports }
+            })
+            .collect();
+        let engine = self.clone();
+        let restored = tokio::task::spawn_blocking(move || engine.networks.restore(alive)).await;
+        if let Ok(Err(error)) = restored {
+            tracing::error!(error = &error as &dyn std::error::Error, "the networks aren't whole");
+        }
+    }
+
     /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
     fn write_names(&self, container: &Container) -> Result<(), Error> {
         let record = container.record();
-        let hostname = &record.config.hostname;
-        let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-             fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
-            .to_owned();
-        for entry in record.host_config.extra_hosts.iter().flatten() {
-            let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
-            hosts.push_str(&format!("{address}\t{name}\n"));
-        }
-        for endpoint in record.networks.values().filter(|endpoint| !endpoint.ip_address.is_empty()) {
-            hosts.push_str(&format!("{}\t{hostname}\n", endpoint.ip_address));
-        }
         let write = |name: &str, text: &str| {
             let path = container.folder.join(name);
             std::fs::write(&path, text).map_err(|source| Error::Write { path, source })
         };
-        write("hostname", &format!("{hostname}\n"))?;
-        write("hosts", &hosts)?;
+        write("hostname", &format!("{}\n", record.config.hostname))?;
+        write("hosts", &hosts(&record))?;
         write("resolv.conf", &resolv_conf(&record))
     }
 
-    /// Opens the container's published ports.
-    pub(crate) async fn publish_ports(&self, container: &Container) -> Result<(), Error> {
-        let wanted = container.with(|record| !record.host_config.port_bindings.is_empty());
-        if wanted { Err(Error::Unsupported { field: "PortBindings" }) } else { Ok(()) }
+    /// The path of a container's own network namespace; empty when it has none.
+    pub(crate) fn sandbox_path(&self, record: &Record) -> String {
+        if record.endpoints.is_empty() {
+            return String::new();
+        }
+        crate::namespaces(&self.config).join(&record.id).to_string_lossy().into_owned()
     }
+}
 
-    /// Takes the container out of its networks and closes its ports.
-    pub(crate) async fn leave_networks(&self, _container: &Container) {}
+/// A container's networks, the one with the default route first: the highest priority, else that of its mode.
+fn in_order(record: &Record) -> Vec<(&String, &EndpointSettings)> {
+    let mut networks: Vec<_> = record.networks.iter().collect();
+    networks
+        .sort_by_key(|(name, settings)| (-settings.gw_priority, **name != record.host_config.network_mode));
+    networks
+}
 
-    /// A container's ports and where they are open.
-    pub fn open_ports(&self, record: &Record) -> BTreeMap<String, Option<Vec<PortBinding>>> {
-        let exposed = record.config.exposed_ports.iter().flatten();
-        if record.state.status.has_process() {
-            exposed.map(|(port, _)| (port.clone(), None)).collect()
-        } else {
-            BTreeMap::new()
+/// What a container asks of its place in a network.
+pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<EndpointWish, Error> {
+    let invalid = |what: &str, text: &str| Error::InvalidRequest(format!("invalid {what}: {text}"));
+    let ipam = settings.ipam_config.clone().unwrap_or_default();
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let ipv4 = given(&ipam.ipv4_address);
+    let ipv6 = given(&ipam.ipv6_address);
+    let mac = given(&settings.mac_address).filter(|_| settings.endpoint_id.is_empty());
+    Ok(EndpointWish {
+        ipv4: ipv4.map(|text| text.parse().map_err(|_| invalid("IPv4 address", &text))).transpose()?,
+        ipv6: ipv6.map(|text| text.parse().map_err(|_| invalid("IPv6 address", &text))).transpose()?,
+        mac: mac.map(|text| text.parse().map_err(|_| invalid("MAC address", &text))).transpose()?,
+        aliases: settings.aliases.clone().unwrap_or_default(),
+        names: vec![record.name.clone(), record.short_id().to_owned(), record.config.hostname.clone()],
+    })
+}
+
+/// Notes a container's place in a network.
+pub(crate) fn joined(record: &mut Record, name: &str, endpoint: Endpoint) {
+    let settings = record.networks.entry(name.to_owned()).or_default();
+    let text = |address: Option<String>| address.unwrap_or_default();
+    settings.network_id.clone_from(&endpoint.network_id);
+    settings.endpoint_id.clone_from(&endpoint.endpoint_id);
+    settings.mac_address = text(endpoint.mac.map(|mac| mac.to_string()));
+    settings.ip_address = text(endpoint.ipv4.map(|(address, _)| address.to_string()));
+    settings.ip_prefix_len = endpoint.ipv4.map_or(0, |(_, length)| length);
+    settings.gateway = text(endpoint.gateway.map(|address| address.to_string()));
+    settings.global_ipv6_address = text(endpoint.ipv6.map(|(address, _)| address.to_string()));
+    settings.global_ipv6_prefix_len = endpoint.ipv6.map_or(0, |(_, length)| length);
+    settings.ipv6_gateway = text(endpoint.gateway6.map(|address| address.to_string()));
+    settings.dns_names = Some(endpoint.names.clone()).filter(|names| !names.is_empty());
+    record.endpoints.push(endpoint);
+}
+
+/// The endpoint that an error about ports names, as Docker does.
+fn endpoint_id(container: &Container) -> String {
+    container
+        .with(|record| record.endpoints.first().map(|first| first.endpoint_id.clone()).unwrap_or_default())
+}
+
+fn hosts(record: &Record) -> String {
+    let mut hosts = HOSTS.to_owned();
+    // Writing into a String can't fail.
+    for entry in record.host_config.extra_hosts.iter().flatten() {
+        let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
+        let _ = writeln!(hosts, "{address}\t{name}");
+    }
+    for endpoint in &record.endpoints {
+        if let Some((address, _)) = endpoint.ipv4 {
+            let _ = writeln!(hosts, "{address}\t{}", record.config.hostname);
         }
     }
-
-    /// The path of a container's own network namespace.
-    pub(crate) fn sandbox_path(&self, _record: &Record) -> String {
-        String::new()
-    }
+    hosts
 }
 
 /// The resolver's configuration: the user's, else this machine's.

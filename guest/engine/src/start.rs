@@ -1,14 +1,19 @@
 //! `docker start`: the story of how a container comes to life.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use berth_runtime::cgroup::Cgroup;
 use jiff::Timestamp;
 
 use crate::container::Container;
 use crate::container::state::Status;
 use crate::guard_link::{self, Started};
 use crate::{Engine, Error};
+
+/// How long killed processes may take to be gone.
+const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Starts a container that doesn't run.
@@ -81,35 +86,60 @@ impl Engine {
     }
 
     /// Takes back what [`Self::try_bring_up`] made; every step may have happened or not.
-    pub(crate) async fn tear_down(&self, container: &Container) {
+    pub(crate) async fn tear_down(self: &Arc<Self>, container: &Arc<Container>) {
         container.set_guard(None);
         self.leave_networks(container).await;
         let images = self.images.clone();
         let (root, cgroup) = (container.exec_folder.join("rootfs"), self.cgroup_of(container));
+        let id = container.id.clone();
         let undone = tokio::task::spawn_blocking(move || {
-            cgroup.remove()?;
-            images.unmount(&root)?;
-            Ok::<_, Error>(())
+            // One that fails must not keep the next from being tried.
+            report(&id, empty(&cgroup).map_err(Error::from));
+            report(&id, images.unmount(&root).map_err(Error::from));
         });
-        if let Ok(Err(error)) = undone.await {
-            tracing::warn!(
-                container = container.id,
-                error = &error as &dyn std::error::Error,
-                "can't clean up"
-            );
-        }
+        drop(undone.await);
     }
 
     /// Removes the bundle and what the guard left in it.
     pub(crate) async fn remove_exec_folder(&self, container: &Container) {
-        let folder = container.exec_folder.clone();
-        let removed = tokio::task::spawn_blocking(move || crate::remove::remove_folder(&folder));
-        if let Ok(Err(error)) = removed.await {
-            tracing::warn!(
-                container = container.id,
-                error = &error as &dyn std::error::Error,
-                "can't clean up"
-            );
+        let (id, folder) = (container.id.clone(), container.exec_folder.clone());
+        let removed = tokio::task::spawn_blocking(move || {
+            report(&id, remove_flat(&folder).map_err(|source| Error::Remove { path: folder, source }));
+        });
+        drop(removed.await);
+    }
+}
+
+/// Ends whatever still lives in a cgroup, for instance because the guard was killed, and removes it.
+fn empty(cgroup: &Cgroup) -> Result<(), berth_runtime::Error> {
+    if !cgroup.path().exists() {
+        return Ok(());
+    }
+    cgroup.kill()?;
+    cgroup.await_empty(EMPTY_DEADLINE)?;
+    cgroup.remove()
+}
+
+/// Removes a folder of files and empty folders. Never looks into a folder: if the root is still mounted there, its
+/// files are the container's.
+fn remove_flat(folder: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
         }
+    }
+    std::fs::remove_dir(folder)
+}
+
+fn report(container: &str, done: Result<(), Error>) {
+    if let Err(error) = done {
+        tracing::warn!(container, error = &error as &dyn std::error::Error, "can't clean up");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use berth_network::{Endpoint, PublishedPort};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,12 @@ pub struct Record {
     pub networks: BTreeMap<String, EndpointSettings>,
     /// What is mounted in it beside its root.
     pub mounts: Vec<MountPoint>,
+    /// Its places in networks, while it runs.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+    /// Its open ports, while it runs.
+    #[serde(default)]
+    pub ports: Vec<PublishedPort>,
 }
 
 impl Record {
@@ -57,6 +64,8 @@ impl Record {
             state: State::default(),
             networks: BTreeMap::new(),
             mounts: Vec::new(),
+            endpoints: Vec::new(),
+            ports: Vec::new(),
         }
     }
 

@@ -1,0 +1,191 @@
+//! `docker network`: create, list, inspect, remove, connect, disconnect, prune.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use berth_network::Endpoint;
+pub use berth_network::{IpamWish, Network, NetworkWish};
+
+use crate::endpoint::EndpointSettings;
+use crate::filters::Filters;
+use crate::{Engine, Error, sandbox};
+
+/// Filters that a list of networks knows.
+const KNOWN: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
+
+/// A container in a network: its id, its name, its place.
+pub type Member = (String, String, Endpoint);
+
+impl Engine {
+    /// Makes a network. Blocks.
+    ///
+    /// # Errors
+    /// When the name or the addresses are taken, or a wish makes no sense.
+    pub fn network_create(&self, wish: NetworkWish) -> Result<Network, Error> {
+        let network = self.networks.create(wish)?;
+        self.tell_network("create", &network, BTreeMap::new());
+        Ok(network)
+    }
+
+    /// The networks that pass the filters.
+    ///
+    /// # Errors
+    /// When a filter isn't known or makes no sense.
+    pub fn network_list(&self, filters: &Filters) -> Result<Vec<Network>, Error> {
+        if let Some(key) = filters.unknown(KNOWN) {
+            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
+        }
+        let dangling = filters
+            .flag("dangling")
+            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
+        let wanted = |network: &Network| {
+            let unused = || !network.is_predefined() && self.members(network).is_empty();
+            filters.any("name", |name| network.name.contains(name))
+                && filters.any("id", |id| network.id.starts_with(id))
+                && filters.any("driver", |driver| network.driver.name() == driver)
+                && filters.any("scope", |scope| scope == "local")
+                && filters.any("type", |kind| (kind == "builtin") == network.is_predefined())
+                && filters.labels_match(&network.labels)
+                && dangling.is_none_or(|dangling| dangling == unused())
+        };
+        Ok(self.networks.list().into_iter().filter(wanted).collect())
+    }
+
+    /// One network by name, id or the beginning of its id.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn network(&self, name: &str) -> Result<Network, Error> {
+        Ok(self.networks.find(name)?)
+    }
+
+    /// The running containers in a network.
+    pub fn members(&self, network: &Network) -> Vec<Member> {
+        let members = self.networks.members(&network.id).unwrap_or_default();
+        let named = |(id, endpoint): (String, Endpoint)| {
+            let name = self.containers.find(&id).map(|container| container.name()).unwrap_or_default();
+            (id, name, endpoint)
+        };
+        members.into_iter().map(named).collect()
+    }
+
+    /// Removes a network that no running container is in. Blocks.
+    ///
+    /// # Errors
+    /// When it is used or predefined.
+    pub fn network_remove(&self, name: &str) -> Result<(), Error> {
+        let network = self.networks.find(name)?;
+        self.networks.remove(&network.id)?;
+        self.tell_network("destroy", &network, BTreeMap::new());
+        Ok(())
+    }
+
+    /// Removes every unused network that passes the filters; returns their names. Blocks.
+    ///
+    /// # Errors
+    /// When one can't be removed.
+    pub fn network_prune(&self, filters: &Filters) -> Result<Vec<String>, Error> {
+        let mut removed = Vec::new();
+        for network in self.networks.list() {
+            let unused = !network.is_predefined() && self.members(&network).is_empty();
+            if unused && filters.labels_match(&network.labels) {
+                self.network_remove(&network.id)?;
+                removed.push(network.name);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Puts a container into a network, at once when it runs.
+    ///
+    /// # Errors
+    /// When it is in it already, or shares another's network.
+    pub async fn network_connect(
+        self: &Arc<Self>,
+        name: &str,
+        container: &str,
+        settings: EndpointSettings,
+    ) -> Result<(), Error> {
+        let network = self.networks.find(name)?;
+        let container = self.containers.find(container)?;
+        let _verb = container.verb.lock().await;
+        let (mode, inside) = container.with(|record| {
+            let inside = record.networks.contains_key(&network.name);
+            (record.host_config.network_mode.clone(), inside)
+        });
+        if mode == "host" || mode.starts_with("container:") {
+            return Err(Error::SharedNetwork);
+        }
+        let running = container.state().status.has_process();
+        if inside && running {
+            let (container, network) = (container.name(), network.name);
+            return Err(Error::InNetwork { container, network });
+        }
+        let engine = self.clone();
+        let member = container.clone();
+        let joined = network.clone();
+        tokio::task::spawn_blocking(move || {
+            if !running {
+                return member.change(|record| drop(record.networks.insert(joined.name, settings)));
+            }
+            let wish = member.with(|record| sandbox::wish(record, &settings))?;
+            let endpoint = engine.networks.join(&member.id, &joined.id, &wish)?;
+            member.change(|record| {
+                record.networks.insert(joined.name.clone(), settings);
+                sandbox::joined(record, &joined.name, endpoint);
+            })
+        })
+        .await??;
+        self.tell_network(
+            "connect",
+            &network,
+            BTreeMap::from([("container".to_owned(), container.id.clone())]),
+        );
+        Ok(())
+    }
+
+    /// Takes a container out of a network. With `force`, a container that isn't there is fine.
+    ///
+    /// # Errors
+    /// When it isn't in it.
+    pub async fn network_disconnect(
+        self: &Arc<Self>,
+        name: &str,
+        container: &str,
+        force: bool,
+    ) -> Result<(), Error> {
+        let network = self.networks.find(name)?;
+        let container = match self.containers.find(container) {
+            Err(Error::NoSuchContainer(_)) if force => return Ok(()),
+            found => found?,
+        };
+        let _verb = container.verb.lock().await;
+        if !container.with(|record| record.networks.contains_key(&network.name)) {
+            return Err(Error::NotInNetwork { container: container.id.clone(), network: network.name });
+        }
+        let engine = self.clone();
+        let (member, left) = (container.clone(), network.clone());
+        tokio::task::spawn_blocking(move || {
+            if member.state().status.has_process() {
+                engine.networks.leave(&member.id, &left.id)?;
+            }
+            member.change(|record| {
+                record.networks.remove(&left.name);
+                record.endpoints.retain(|endpoint| endpoint.network_id != left.id);
+            })
+        })
+        .await??;
+        self.tell_network(
+            "disconnect",
+            &network,
+            BTreeMap::from([("container".to_owned(), container.id.clone())]),
+        );
+        Ok(())
+    }
+
+    fn tell_network(&self, action: &str, network: &Network, mut attributes: BTreeMap<String, String>) {
+        attributes.insert("name".to_owned(), network.name.clone());
+        attributes.insert("type".to_owned(), network.driver.name().to_owned());
+        self.events.tell("network", action, &network.id, attributes);
+    }
+}
