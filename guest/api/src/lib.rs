@@ -12,6 +12,7 @@ mod exec;
 mod hijack;
 mod image;
 mod multiplex;
+mod network;
 mod ping;
 mod progress;
 pub mod routes;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use berth_engine::Engine;
 
-use crate::{body, container, error, exec, image, system, version, volume};
+use crate::{body, container, error, exec, image, network, system, version, volume};
 
 /// What every handler gets.
 pub(crate) type Shared = Arc<Engine>;
@@ -19,6 +19,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .merge(exec::routes())
         .merge(image::routes())
         .merge(volume::routes())
+        .merge(network::routes())
         .fallback(error::page_not_found)
         .method_not_allowed_fallback(error::page_not_found)
         .layer(DefaultBodyLimit::max(body::LONGEST))

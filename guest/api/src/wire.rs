@@ -4,6 +4,7 @@ pub(crate) mod container;
 pub(crate) mod event;
 pub(crate) mod exec;
 pub(crate) mod image;
+pub(crate) mod network;
 pub(crate) mod query;
 pub(crate) mod system;
 pub(crate) mod volume;

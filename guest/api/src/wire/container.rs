@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use berth_engine::container::config::Config;
-use berth_engine::container::host_config::{HostConfig, PortBinding};
+use berth_engine::container::host_config::HostConfig;
 use berth_engine::container::mounts::MountPoint;
 use berth_engine::container::record::Record;
 use berth_engine::container::state::{State, Status};
 use berth_engine::endpoint::EndpointSettings;
+use berth_engine::ports::OpenPorts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -115,9 +116,6 @@ struct Port {
     #[serde(rename = "Type")]
     kind: String,
 }
-
-/// Ports that are open, by `80/tcp`: what inspect and lists show.
-pub(crate) type OpenPorts = BTreeMap<String, Option<Vec<PortBinding>>>;
 
 impl Summary {
     /// The summary of a container with these open ports.
