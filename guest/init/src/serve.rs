@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use berth_engine::{Config, Engine, HostOs, HostPaths, Share};
+use berth_network::Subnet;
+use berth_network::native::NativePublisher;
+use berth_network::publish::PortPublisher;
 use protocol::guest::HostHello;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,14 +63,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("find the engine's own program")?;
+    let hello = args.host.as_deref().map(host_hello).transpose()?;
+    let host: Arc<dyn PortPublisher> = match &publisher {
+        Some(publisher) => publisher.clone(),
+        None => Arc::new(NativePublisher::new(&args.name_prefix)?),
+    };
     let engine = Engine::open(Config {
         data_root: args.data_root,
         exec_root: args.exec_root,
         cgroup_parent: args.cgroup_parent,
-        network_namespace: None,
+        avoid: hello.as_ref().map(host_subnets).unwrap_or_default(),
+        publisher: host,
         name_prefix: args.name_prefix,
         guard_program: program.with_file_name("berth-guard"),
-        host_paths: host_paths(args.host.as_deref())?,
+        host_paths: hello.map_or(HostPaths::Native, host_paths),
     })
     .await?;
     let router = berth_api::routes::router(engine.clone());
@@ -112,11 +121,19 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
     Ok(())
 }
 
-/// How the host's paths look from here: natively as they are, in a VM as the host's first word says.
-fn host_paths(hello: Option<&Path>) -> anyhow::Result<HostPaths> {
-    let Some(file) = hello else { return Ok(HostPaths::Native) };
+/// What the host said of itself.
+fn host_hello(file: &Path) -> anyhow::Result<HostHello> {
     let text = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let hello: HostHello = serde_json::from_slice(&text).context("read what the host said")?;
+    serde_json::from_slice(&text).context("read what the host said")
+}
+
+/// The host's subnets, which container networks avoid. What can't be read can't be avoided.
+fn host_subnets(hello: &HostHello) -> Vec<Subnet> {
+    hello.host_subnets.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// How the host's paths look from here.
+fn host_paths(hello: HostHello) -> HostPaths {
     let os = match hello.os {
         protocol::guest::HostOs::Linux => HostOs::Linux,
         protocol::guest::HostOs::Macos => HostOs::Macos,
@@ -126,7 +143,7 @@ fn host_paths(hello: Option<&Path>) -> anyhow::Result<HostPaths> {
         mounted_at: Path::new("/run/berth/shares").join(&share.tag),
         host: share.host,
     };
-    Ok(HostPaths::Shared { os, shares: hello.shares.into_iter().map(place).collect() })
+    HostPaths::Shared { os, shares: hello.shares.into_iter().map(place).collect() }
 }
 
 /// Waits for SIGTERM or SIGINT.
