@@ -1,4 +1,5 @@
-//! An engine of the test's own, run natively on folders of its own.
+//! The engine under test: one of the test's own, run natively in a network namespace and on folders of its own, or
+//! the one in the VM that `cargo xtask test` has started (`BERTH_E2E_SOCKET` names its socket).
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,10 +8,21 @@ use crate::condition::eventually;
 use crate::guard::{need_program, need_root, program};
 use crate::image;
 
-/// A running `berth-guest serve`. When dropped, its containers are removed, it ends, and its folders go.
+/// Names the Docker socket of a machine to test instead of a native engine.
+const SOCKET: &str = "BERTH_E2E_SOCKET";
+
+/// An engine. When dropped, its containers, networks and volumes are removed; a native one ends, and its folders go.
 pub struct Engine {
-    process: Child,
     folder: tempfile::TempDir,
+    socket: PathBuf,
+    native: Option<Native>,
+}
+
+/// A `berth-guest serve` of the test's own.
+struct Native {
+    process: Child,
+    /// Its network namespace, as `ip netns` names it.
+    network: String,
 }
 
 /// What a client printed, and how it ended.
@@ -30,51 +42,78 @@ impl Engine {
     /// # Panics
     /// When the engine doesn't come up.
     pub fn with_busybox() -> Option<Self> {
-        if !need_root() || !need_program("docker") {
-            return None;
-        }
-        let engine = Self::start();
+        let engine = Self::start()?;
         let archive = image::busybox(engine.folder.path());
         engine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
         Some(engine)
     }
 
-    /// An engine without images.
+    /// A native engine with busybox, for tests of what a VM hides; none, with the reason printed, elsewhere.
+    pub fn native_with_busybox() -> Option<Self> {
+        if std::env::var_os(SOCKET).is_some() {
+            eprintln!("skipped: this looks at the engine from outside, which the VM doesn't allow");
+            return None;
+        }
+        Self::with_busybox()
+    }
+
+    /// An engine with busybox whose machine can limit what a container uses; none, with the reason printed, elsewhere.
+    pub fn limiting_with_busybox() -> Option<Self> {
+        let engine = Self::with_busybox()?;
+        if engine.ok(&["info", "--format", "{{.MemoryLimit}} {{.PidsLimit}} {{.CPUCfsQuota}}"])
+            == "true true true"
+        {
+            return Some(engine);
+        }
+        eprintln!("skipped: this machine has no cgroup v2 controllers; the VM has");
+        None
+    }
+
+    /// An engine; none, with the reason printed, where this machine can't run one.
     ///
     /// # Panics
     /// When its socket doesn't answer before the deadline.
-    pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("make a folder for the engine");
-        let process = serve(folder.path());
-        let engine = Self { process, folder };
+    pub fn start() -> Option<Self> {
+        if !need_program("docker") {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("make a folder for the test");
+        if let Some(socket) = std::env::var_os(SOCKET) {
+            return Some(Self { folder, socket: socket.into(), native: None });
+        }
+        if !need_root() || !need_program("ip") {
+            return None;
+        }
+        let network = format!("berth-{}", name_of(folder.path()));
+        run("ip", &["netns", "add", &network]);
+        run("nsenter", &[&format!("--net=/run/netns/{network}"), "ip", "link", "set", "lo", "up"]);
+        let process = serve(folder.path(), &network);
+        let socket = folder.path().join("docker.sock");
+        let engine = Self { folder, socket, native: Some(Native { process, network }) };
         engine.wait_until_it_answers();
-        engine
+        Some(engine)
     }
 
-    /// Kills the engine without a warning, and starts it again on the same folders.
+    /// Kills a native engine without a warning, and starts it again on the same folders.
     ///
     /// # Panics
     /// When it doesn't come up again.
     pub fn crash(&mut self) {
-        self.process.kill().expect("kill the engine");
-        self.process.wait().expect("the engine ends");
-        self.process = serve(self.folder.path());
+        let native = self.native.as_mut().expect("a native engine");
+        native.process.kill().expect("kill the engine");
+        native.process.wait().expect("the engine ends");
+        native.process = serve(self.folder.path(), &native.network);
         self.wait_until_it_answers();
     }
 
     /// The socket's path.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("docker.sock")
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
-    /// The engine's folder of things that end with the machine.
+    /// A native engine's folder of things that end with the machine.
     pub fn exec_root(&self) -> PathBuf {
         self.folder.path().join("exec")
-    }
-
-    /// The engine's own process.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     /// The real `docker` client, aimed at this engine.
@@ -82,7 +121,7 @@ impl Engine {
         let mut client = Command::new("docker");
         client
             .args(args)
-            .env("DOCKER_HOST", format!("unix://{}", self.socket().display()))
+            .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .env("DOCKER_CONFIG", self.folder.path().join("client"))
             .stdin(Stdio::null());
         client
@@ -111,8 +150,39 @@ impl Engine {
         self.ok(&["inspect", "--format", &format!("{{{{{field}}}}}"), name])
     }
 
+    /// What a user's machine gets from `http://ADDRESS/`; none while nobody answers.
+    ///
+    /// # Panics
+    /// When bash, whose `/dev/tcp` connects from inside a namespace, can't be started.
+    pub fn fetch(&self, address: &str) -> Option<String> {
+        let (host, port) = address.rsplit_once(':')?;
+        let mut command = match &self.native {
+            Some(native) => {
+                let mut inside = Command::new("nsenter");
+                inside.arg(format!("--net=/run/netns/{}", native.network)).arg("bash");
+                inside
+            }
+            None => Command::new("bash"),
+        };
+        let script =
+            r#"exec 3<>"/dev/tcp/$0/$1" || exit; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 5 cat <&3"#;
+        let output =
+            command.args(["-c", script, host, port]).stderr(Stdio::null()).output().expect("run bash");
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned())
+    }
+
     fn wait_until_it_answers(&self) {
-        eventually("the engine listens", || std::os::unix::net::UnixStream::connect(self.socket()).ok());
+        eventually("the engine listens", || std::os::unix::net::UnixStream::connect(&self.socket).ok());
+    }
+
+    /// Removes everything of a kind that `list` names.
+    fn clear(&self, list: &[&str], remove: &[&str]) {
+        let left = self.docker(list).out;
+        let names: Vec<&str> = left.lines().collect();
+        if !names.is_empty() {
+            self.docker(&[remove, names.as_slice()].concat());
+        }
     }
 }
 
@@ -122,10 +192,22 @@ pub fn said(output: &Output) -> Said {
     Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code().unwrap_or(-1) }
 }
 
-fn serve(folder: &Path) -> Child {
-    // A cgroup and a prefix of its own: tests run side by side.
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().trim_start_matches(".tmp").to_owned();
-    Command::new(program("berth-guest"))
+/// A name that two tests running at once don't share: six letters and digits.
+fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.trim_start_matches(".tmp").to_ascii_lowercase()
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status = Command::new(program).args(args).status().expect("start a tool");
+    assert!(status.success(), "{program} {}", args.join(" "));
+}
+
+fn serve(folder: &Path, network: &str) -> Child {
+    let name = name_of(folder);
+    Command::new("nsenter")
+        .arg(format!("--net=/run/netns/{network}"))
+        .arg(program("berth-guest"))
         .args(["serve", "--listen", &format!("unix://{}", folder.join("docker.sock").display())])
         .arg("--data-root")
         .arg(folder.join("data"))
@@ -139,13 +221,13 @@ fn serve(folder: &Path) -> Child {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let left = self.docker(&["ps", "--all", "--quiet"]).out;
-        if !left.is_empty() {
-            let ids: Vec<&str> = left.lines().collect();
-            self.docker(&[&["rm", "--force", "--volumes"], ids.as_slice()].concat());
-        }
-        drop(Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status());
-        drop(self.process.wait());
-        drop(Command::new("umount").args(["--quiet"]).arg(self.exec_root().join("cgroup")).status());
+        self.clear(&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]);
+        self.clear(&["network", "ls", "--quiet", "--filter", "type=custom"], &["network", "rm"]);
+        self.clear(&["volume", "ls", "--quiet"], &["volume", "rm"]);
+        let Some(native) = &mut self.native else { return };
+        drop(Command::new("kill").args(["-TERM", &native.process.id().to_string()]).status());
+        drop(native.process.wait());
+        drop(Command::new("umount").args(["--quiet"]).arg(self.folder.path().join("exec/cgroup")).status());
+        drop(Command::new("ip").args(["netns", "del", &native.network]).status());
     }
 }

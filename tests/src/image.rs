@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// Debian's statically linked busybox (package busybox-static).
 const BUSYBOX: &str = "/bin/busybox";
-/// Applets that get a name of their own in the image.
+/// Who there is in the image.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33::/srv:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nweb:x:33:\nlogs:x:44:web\n";
 

@@ -1,0 +1,85 @@
+//! Networks and published ports: what a user's browser and other containers reach.
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+
+const SERVE: &str =
+    "mkdir -p /www; echo hello from $(hostname) > /www/index.html; exec httpd -f -p 80 -h /www";
+
+/// Starts a web server of this name with more options.
+fn serve(engine: &Engine, name: &str, options: &[&str]) {
+    let first = ["run", "-d", "--name", name, "--hostname", name];
+    engine.ok(&[&first[..], options, &["busybox", "sh", "-c", SERVE]].concat());
+}
+
+#[test]
+fn a_published_port_answers_on_localhost_and_closes_with_the_container() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    serve(&engine, "web", &["-p", "18080:80"]);
+    let page = eventually("the page comes", || engine.fetch("127.0.0.1:18080"));
+    assert_eq!(page, "hello from web\n");
+    assert!(engine.ok(&["port", "web"]).contains("80/tcp -> 0.0.0.0:18080"));
+    engine.ok(&["rm", "-f", "web"]);
+    assert_eq!(engine.fetch("127.0.0.1:18080"), None);
+}
+
+#[test]
+fn a_taken_port_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    serve(&engine, "first", &["-p", "18081:80"]);
+    let said = engine.docker(&["run", "-d", "--name", "second", "-p", "18081:80", "busybox", "sleep", "9"]);
+    assert_eq!(said.code, 125, "{said:?}");
+    assert!(said.err.contains("Bind for 0.0.0.0:18081 failed: port is already allocated"), "{said:?}");
+    assert_eq!(engine.inspect("second", ".State.Status"), "created");
+}
+
+#[test]
+fn a_port_that_nobody_chose_is_chosen_and_shown() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    serve(&engine, "any", &["-p", "127.0.0.1::80"]);
+    let address = engine.ok(&["port", "any", "80/tcp"]);
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    assert_eq!(eventually("the page comes", || engine.fetch(&address)), "hello from any\n");
+}
+
+#[test]
+fn containers_of_a_network_reach_each_other_and_others_do_not() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "inner"]);
+    serve(&engine, "server", &["--network", "inner"]);
+    let address = engine.inspect("server", ".NetworkSettings.Networks.inner.IPAddress");
+    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80");
+    let get = |network: &str| {
+        engine.docker(&["run", "--rm", "--network", network, "busybox", "sh", "-c", &script]).out
+    };
+    eventually("the neighbour answers", || get("inner").ends_with("hello from server").then_some(()));
+    assert_eq!(get("bridge"), "");
+}
+
+#[test]
+fn a_network_can_be_joined_and_left_while_running() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "later"]);
+    engine.ok(&["run", "-d", "--name", "guest", "busybox", "sleep", "1000"]);
+    engine.ok(&["network", "connect", "later", "guest"]);
+    assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]).matches("eth").count(), 2);
+    let refused = engine.docker(&["network", "rm", "later"]);
+    assert!(refused.err.contains("has active endpoints"), "{refused:?}");
+    engine.ok(&["network", "disconnect", "later", "guest"]);
+    assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]).matches("eth").count(), 1);
+    engine.ok(&["network", "rm", "later"]);
+}
+
+#[test]
+fn published_ports_outlive_the_engine() {
+    let Some(mut engine) = Engine::native_with_busybox() else { return };
+    serve(&engine, "lasting", &["-p", "18082:80"]);
+    eventually("the page comes", || engine.fetch("127.0.0.1:18082"));
+    engine.crash();
+    assert_eq!(
+        eventually("the page comes again", || engine.fetch("127.0.0.1:18082")),
+        "hello from lasting\n"
+    );
+    engine.ok(&["rm", "-f", "lasting"]);
+    assert_eq!(engine.fetch("127.0.0.1:18082"), None);
+}
