@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Guest programs, each a binary of the package of the same name.
-const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard"];
+const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"];
 
 /// Builds and lays the programs; prints where each is.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {

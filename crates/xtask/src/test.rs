@@ -1,6 +1,9 @@
 //! `cargo xtask test`: the README's second command and all that CI runs.
 //!
-//! Order: the cheapest check first, so that a wrong space fails in seconds and not in minutes.
+//! Order: the cheapest check first, so that a wrong space fails in seconds and not in minutes. Our own tests only:
+//! other people's suites, benches, cross checks and long fuzzing are commands of their own.
+
+mod machine;
 
 use crate::step::{cargo, step};
 use crate::{build, image, setup, tidy};
@@ -8,23 +11,47 @@ use crate::{build, image, setup, tidy};
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Neither format, lints nor tidy.
-    #[arg(long)]
-    only_tests: bool,
+    /// Only these parts, in this order; all when none is named.
+    parts: Vec<Part>,
 }
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Format, lints, house rules.
+    Checks,
+    /// Unit tests, and the black-box tests against an engine run natively.
+    Native,
+    /// The same black-box tests against the engine in the VM.
+    Machine,
+}
+
+/// Everything, in order.
+const ALL: &[Part] = &[Part::Checks, Part::Native, Part::Machine];
 
 /// Runs everything this machine can run; a skip prints its reason, a failure stops with a non-zero exit.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::run(&setup::Args::default())?;
-    if !args.only_tests {
-        step("format", cargo().args(["fmt", "--all", "--check"]))?;
-        tidy::run()?;
-        step(
-            "lints",
-            cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        )?;
+    let parts = if args.parts.is_empty() { ALL } else { &args.parts };
+    if parts.iter().any(|part| *part != Part::Checks) {
+        build::run(&build::Args::default())?;
+        image::run(&image::Args::default())?;
     }
-    build::run(&build::Args::default())?;
-    image::run(&image::Args::default())?;
-    step("tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=fail"]))
+    for part in parts {
+        match part {
+            Part::Checks => checks()?,
+            Part::Native => {
+                step("native tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+            }
+            Part::Machine => machine::run()?,
+        }
+    }
+    Ok(())
+}
+
+fn checks() -> anyhow::Result<()> {
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    tidy::run()?;
+    let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step("lints", cargo().args(lints))
 }
