@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use protocol::control::{Problem, ProblemCode};
-use protocol::guest::FromGuest;
+use protocol::guest::{FromGuest, ToGuest};
+use protocol::port::Wanted;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
@@ -12,6 +13,7 @@ use vmm::emulated::Phase;
 use vmm::process::Event;
 
 use crate::guest::Guest;
+use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::Shared;
 
@@ -30,6 +32,7 @@ const ENGINE: Duration = Duration::from_secs(60);
 pub(crate) struct Running {
     pub(crate) vmm: Vmm,
     pub(crate) guest: Guest,
+    pub(crate) ports: Ports,
 }
 
 /// The vmm process. Dropping it kills it, and with it the emulator.
@@ -54,25 +57,46 @@ pub(crate) async fn boot(settings: &Settings, state: &Shared) -> Result<Running,
         }
     };
     let mut guest = state.phase(since, "greet the guest", "the guest's init", GREETING, greeted).await?;
+    let mut ports = Ports::new(&settings.vsock_socket());
     let engine_is_up = async {
         tokio::select! {
-            up = engine_is_up(&mut guest) => up,
+            up = engine_is_up(&mut guest, &mut ports, state) => up,
             problem = vmm.ended() => Err(problem),
         }
     };
     state.phase(since, "start the engine", "the Docker API", ENGINE, engine_is_up).await?;
-    Ok(Running { vmm, guest })
+    Ok(Running { vmm, guest, ports })
 }
 
-async fn engine_is_up(guest: &mut Guest) -> Result<(), Problem> {
+/// Waits for the engine's word that its API answers. Before it, an engine states the ports of the containers that it
+/// starts again, and waits for the answer.
+async fn engine_is_up(guest: &mut Guest, ports: &mut Ports, state: &Shared) -> Result<(), Problem> {
     while let Some(message) = guest.messages.recv().await {
         match message {
             FromGuest::Engine { up: true, .. } => return Ok(()),
             FromGuest::Phase { name, ended_at } => tracing::info!(name, ended_at, "guest"),
+            FromGuest::Publish { generation, ports: wanted } => {
+                publish(guest, ports, state, generation, &wanted).await;
+            }
             _ => {}
         }
     }
     Err(died("the guest ended its conversation".to_owned()))
+}
+
+/// Makes the guest's set of ports so, and says what became of each.
+pub(crate) async fn publish(
+    guest: &mut Guest,
+    ports: &mut Ports,
+    state: &Shared,
+    generation: u64,
+    wanted: &[Wanted],
+) {
+    let outcomes = ports.reconcile(wanted).await;
+    state.change(|status| status.ports = ports.shown());
+    if let Err(error) = guest.say(&ToGuest::Published { generation, outcomes }).await {
+        tracing::warn!(%error, "the guest doesn't hear of its ports");
+    }
 }
 
 fn died(message: String) -> Problem {
