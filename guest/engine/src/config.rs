@@ -23,6 +23,10 @@ pub struct Config {
     pub publisher: Arc<dyn PortPublisher>,
     /// Put in front of interface and table names, so that two engines don't meet.
     pub name_prefix: String,
+    /// Registries whose certificates aren't checked and that may speak plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// Addresses that are asked for Docker Hub's images first.
+    pub registry_mirrors: Vec<String>,
     /// The program that holds a container (`berth-guard`).
     pub guard_program: PathBuf,
     /// How paths of the user's machine look from here.

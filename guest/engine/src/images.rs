@@ -9,7 +9,7 @@ use berth_images::{ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
 use crate::filters::Filters;
-use crate::{Engine, Error};
+use crate::{Config, Engine, Error};
 
 pub use berth_images::registry::Credentials;
 pub use berth_images::{HistoryItem, Image, Loaded, Progress, Reference, Removed};
@@ -200,8 +200,10 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 /// The engine's way to registries.
-pub(crate) fn registries() -> berth_images::registry::Client {
+pub(crate) fn registries(config: &Config) -> berth_images::registry::Client {
     let options = berth_images::registry::Options {
+        insecure: config.insecure_registries.clone(),
+        mirrors: config.registry_mirrors.clone(),
         user_agent: concat!("Berth/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..Default::default()
     };

@@ -108,7 +108,7 @@ impl Engine {
         let engine = Arc::new(Self {
             id: engine_id(&config)?,
             images: berth_images::Store::open(&config.data_root.join("images"))?,
-            registries: images::registries(),
+            registries: images::registries(&config),
             volumes: Volumes::open(config.data_root.join("volumes"))?,
             containers: Registry::default(),
             execs: Execs::default(),

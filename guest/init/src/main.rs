@@ -1,6 +1,7 @@
 //! `berth-guest`: the engine's program. As PID 1 it is the VM's init; as `berth-guest serve` it is the engine on
 //! any Linux machine.
 
+mod daemon_json;
 mod listen;
 mod pid1;
 mod publish;

@@ -14,6 +14,7 @@ use berth_network::publish::PortPublisher;
 use protocol::guest::HostHello;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::daemon_json::DaemonJson;
 use crate::listen::{self, Address};
 use crate::publish::HostPublisher;
 use crate::sys;
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// Put in front of interface and table names, so that two engines don't meet.
     #[arg(long, default_value = "berth")]
     name_prefix: String,
+    /// The configuration, with dockerd's keys.
+    #[arg(long)]
+    config_file: Option<PathBuf>,
     /// What the host said of itself, when this runs in a VM.
     #[arg(long, hide = true)]
     host: Option<PathBuf>,
@@ -68,12 +72,23 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         Some(publisher) => publisher.clone(),
         None => Arc::new(NativePublisher::new(&args.name_prefix)?),
     };
+    let mut settings = match (&args.config_file, &hello) {
+        (Some(file), _) => DaemonJson::read(file)?,
+        (None, Some(hello)) => DaemonJson::parse(&hello.daemon_json)?,
+        (None, None) => DaemonJson::default(),
+    };
+    if hello.is_some() {
+        // The host's own loopback, by its documented name: no less safe than 127.0.0.0/8, which Docker trusts too.
+        settings.insecure_registries.push("host.docker.internal".to_owned());
+    }
     let engine = Engine::open(Config {
         data_root: args.data_root,
         exec_root: args.exec_root,
         cgroup_parent: args.cgroup_parent,
         avoid: hello.as_ref().map(host_subnets).unwrap_or_default(),
         publisher: host,
+        insecure_registries: settings.insecure_registries,
+        registry_mirrors: settings.registry_mirrors,
         name_prefix: args.name_prefix,
         guard_program: program.with_file_name("berth-guard"),
         host_paths: hello.map_or(HostPaths::Native, host_paths),
