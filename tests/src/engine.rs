@@ -11,6 +11,9 @@ use crate::image;
 /// Names the Docker socket of a machine to test instead of a native engine.
 const SOCKET: &str = "BERTH_E2E_SOCKET";
 
+/// Names the port of this machine's loopback that such a machine may reach.
+const HOST_PORT: &str = "BERTH_E2E_HOST_PORT";
+
 /// An engine. When dropped, its containers, networks and volumes are removed; a native one ends, and its folders go.
 pub struct Engine {
     folder: tempfile::TempDir,
@@ -156,20 +159,27 @@ impl Engine {
     /// When bash, whose `/dev/tcp` connects from inside a namespace, can't be started.
     pub fn fetch(&self, address: &str) -> Option<String> {
         let (host, port) = address.rsplit_once(':')?;
-        let mut command = match &self.native {
-            Some(native) => {
-                let mut inside = Command::new("nsenter");
-                inside.arg(format!("--net=/run/netns/{}", native.network)).arg("bash");
-                inside
-            }
-            None => Command::new("bash"),
-        };
+        let mut command = self.beside("bash");
         let script =
             r#"exec 3<>"/dev/tcp/$0/$1" || exit; printf 'GET / HTTP/1.0\r\n\r\n' >&3; timeout 5 cat <&3"#;
         let output =
             command.args(["-c", script, host, port]).stderr(Stdio::null()).output().expect("run bash");
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned())
+    }
+
+    /// A program that runs where the engine's user does: in a native engine's network namespace, or on this machine
+    /// when the engine is in a VM.
+    pub fn beside(&self, program: &str) -> Command {
+        let Some(native) = &self.native else { return Command::new(program) };
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net=/run/netns/{}", native.network)).arg(program);
+        inside
+    }
+
+    /// The port of this machine's loopback that the VM may reach as `host.docker.internal`; none natively.
+    pub fn host_port(&self) -> Option<u16> {
+        std::env::var(HOST_PORT).ok().filter(|_| self.native.is_none())?.parse().ok()
     }
 
     fn wait_until_it_answers(&self) {

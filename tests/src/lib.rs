@@ -7,3 +7,4 @@ pub mod condition;
 pub mod engine;
 pub mod guard;
 pub mod image;
+pub mod registry;
