@@ -10,9 +10,10 @@ mod sandbox;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::dns::{Directory, Resolver};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -45,6 +46,7 @@ pub struct Options {
 pub struct Networks {
     options: Options,
     publisher: Arc<dyn PortPublisher>,
+    resolver: Resolver,
     /// Locked for whole operations: links and rules are changed by one at a time. Never locked while `ports` is
     /// being waited for.
     state: Mutex<State>,
@@ -77,8 +79,9 @@ impl Networks {
             kernel: Kernel::open().map_err(kernel("open a socket for", "routes"))?,
             rules: Nftables::open().map_err(kernel("open a socket for", "rules"))?,
         };
-        let networks =
-            Self { options, publisher, state: Mutex::new(state), ports: Mutex::new(BTreeMap::new()) };
+        let resolver = Resolver::start().map_err(kernel("start", "the resolver"))?;
+        let (state, ports) = (Mutex::new(state), Mutex::new(BTreeMap::new()));
+        let networks = Self { options, publisher, resolver, state, ports };
         networks.build()?;
         Ok(networks)
     }
@@ -124,12 +127,34 @@ impl Networks {
         state.rules.commit(&table.replace()).map_err(kernel("replace the rules of", &table.name))
     }
 
+    /// Answers names in the container's namespace, if one of its networks has names.
+    fn open_resolver(&self, state: &State, container: &str, sandbox: &Path) -> Result<()> {
+        let places = state.endpoints.get(container).map(Vec::as_slice).unwrap_or_default();
+        if places.iter().any(|place| state.resolves_names(&place.network_id)) {
+            self.resolver.open(container, sandbox, &format!("{}-names", self.options.name_prefix))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the resolver who is where.
+    fn tell_names(&self, state: &State) {
+        let mut directory = Directory::default();
+        for (container, places) in &state.endpoints {
+            directory.add(container, places, |network| state.resolves_names(network));
+        }
+        self.resolver.learn(directory);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn resolves_names(&self, id: &str) -> bool {
+        self.networks.iter().any(|network| network.id == id && network.resolves_names())
+    }
+
     fn find(&self, name: &str) -> Result<&Network> {
         let exact = self.networks.iter().find(|network| network.name == name);
         if let Some(network) = exact.or_else(|| self.networks.iter().find(|network| network.id == name)) {
@@ -151,7 +176,7 @@ fn kernel(operation: &'static str, subject: &str) -> impl FnOnce(std::io::Error)
     move |source| Error::Kernel { operation, subject, source }
 }
 
-fn file(operation: &'static str, path: &std::path::Path, source: std::io::Error) -> Error {
+fn file(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::File { operation, path: path.to_owned(), source }
 }
 

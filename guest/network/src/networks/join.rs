@@ -39,7 +39,15 @@ impl Networks {
             };
             let places = state.endpoints.entry(container.to_owned()).or_default();
             places.push(endpoint.clone());
-            set_way_out(places, &sandbox)?;
+            let places = places.clone();
+            let finished =
+                set_way_out(&places, &sandbox).and_then(|()| self.open_resolver(&state, container, &sandbox));
+            if let Err(error) = finished {
+                state.withdraw(container, &endpoint.endpoint_id);
+                let _ = self.unlink(&mut state, &endpoint);
+                return Err(error);
+            }
+            self.tell_names(&state);
             endpoint
         };
         self.repoint(container);
@@ -54,11 +62,12 @@ impl Networks {
             let network = state.find(network)?.clone();
             let missing =
                 || Error::NotJoined { container: container.to_owned(), network: network.name.clone() };
-            let places = state.endpoints.get_mut(container).ok_or_else(missing)?;
-            let place = places.iter().position(|endpoint| endpoint.network_id == network.id);
-            let endpoint = places.remove(place.ok_or_else(missing)?);
-            let remaining = places.clone();
+            let places = state.endpoints.get(container).ok_or_else(missing)?;
+            let place = places.iter().find(|endpoint| endpoint.network_id == network.id);
+            let endpoint = place.ok_or_else(missing)?.clone();
             self.unlink(&mut state, &endpoint)?;
+            let remaining = state.withdraw(container, &endpoint.endpoint_id);
+            self.tell_names(&state);
             set_way_out(&remaining, &sandbox)?;
         }
         self.repoint(container);
@@ -102,6 +111,19 @@ impl Networks {
     pub(super) fn outside_name(&self, endpoint: &Endpoint) -> String {
         let id = endpoint.endpoint_id.get(..8).unwrap_or(&endpoint.endpoint_id);
         format!("{}v{id}", self.options.name_prefix)
+    }
+}
+
+impl State {
+    /// Forgets one place of a container; returns those that remain.
+    fn withdraw(&mut self, container: &str, endpoint: &str) -> Vec<Endpoint> {
+        let Some(places) = self.endpoints.get_mut(container) else { return Vec::new() };
+        places.retain(|place| place.endpoint_id != endpoint);
+        let remaining = places.clone();
+        if remaining.is_empty() {
+            self.endpoints.remove(container);
+        }
+        remaining
     }
 }
 

@@ -22,6 +22,8 @@ struct Attempt {
     every_address: bool,
     /// Whether it follows another family's: a publisher that can't carry it is no error.
     follows: bool,
+    /// Whether any port will do; what follows may then be taken.
+    random: bool,
     open: bool,
 }
 
@@ -32,11 +34,11 @@ impl Networks {
         let Some(target) = self.target_of(container) else { return Ok(Vec::new()) };
         let mut held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts: Vec<Attempt> = wishes.iter().map(Attempt::first).collect();
-        let mut opened = self.open_all(&held, container, target, &mut attempts);
+        let mut opened = self.open_all(&held, target, &mut attempts);
         if opened.is_ok() {
             let mut others: Vec<Attempt> = attempts.iter().filter_map(Attempt::other_family).collect();
             attempts.append(&mut others);
-            opened = self.open_all(&held, container, target, &mut attempts);
+            opened = self.open_all(&held, target, &mut attempts);
         }
         if let Err(error) = opened {
             self.reconcile(&held);
@@ -82,16 +84,10 @@ impl Networks {
     }
 
     /// Asks for attempts until each is open or some can't be.
-    fn open_all(
-        &self,
-        held: &Ports,
-        container: &str,
-        target: Target,
-        attempts: &mut [Attempt],
-    ) -> Result<()> {
+    fn open_all(&self, held: &Ports, target: Target, attempts: &mut [Attempt]) -> Result<()> {
         loop {
             for place in 0..attempts.len() {
-                avoid_ours(held, container, attempts, place)?;
+                avoid_ours(held, attempts, place)?;
             }
             let mut wanted = self.wanted(held);
             let before = wanted.len();
@@ -162,15 +158,16 @@ impl Attempt {
         let host_ip = wish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let PortWish { transport, container_port, .. } = *wish;
         let port = PublishedPort { transport, container_port, host_ip, host_port: *wish.host_ports.start() };
-        let every_address = wish.host_ip.is_none();
-        Self { port, last: *wish.host_ports.end(), every_address, follows: false, open: false }
+        let (every_address, random) = (wish.host_ip.is_none(), port.host_port == 0);
+        Self { port, last: *wish.host_ports.end(), every_address, follows: false, random, open: false }
     }
 
     /// The same port of every IPv6 address.
     fn other_family(&self) -> Option<Self> {
         let port = PublishedPort { host_ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), ..self.port };
-        let last = port.host_port;
-        self.every_address.then_some(Self { port, last, every_address: false, follows: true, open: false })
+        let (last, random) = (port.host_port, self.random);
+        let other = Self { port, last, every_address: false, follows: true, random, open: false };
+        self.every_address.then_some(other)
     }
 
     /// Whether the publisher is to be asked for it: also when it is open already, since the set is always whole.
@@ -187,7 +184,7 @@ impl Attempt {
                 self.last = self.last.max(port);
                 Ok(false)
             }
-            Outcome::Refused(Refusal::Unsupported | Refusal::NoSuchAddress) if self.follows => {
+            Outcome::Refused(refusal) if self.follows && (is_incapable(refusal) || self.random) => {
                 // No port will do any more.
                 (self.open, self.port.host_port, self.last) = (false, 1, 0);
                 Ok(false)
@@ -210,12 +207,11 @@ impl Attempt {
 }
 
 /// Moves an attempt past ports that our own containers have.
-fn avoid_ours(held: &Ports, container: &str, attempts: &mut [Attempt], place: usize) -> Result<()> {
+fn avoid_ours(held: &Ports, attempts: &mut [Attempt], place: usize) -> Result<()> {
     let port = attempts[place].port;
     if port.host_port == 0 || attempts[place].open || !attempts[place].is_wanted() {
         return Ok(());
     }
-    let _ = container;
     let others = attempts.iter().enumerate().filter(|(other, attempt)| *other < place || attempt.open);
     let taken: Vec<PublishedPort> =
         held.values().flatten().copied().chain(others.map(|(_, attempt)| attempt.port)).collect();
@@ -236,6 +232,11 @@ fn meets(one: &PublishedPort, other: &PublishedPort) -> bool {
 
 fn host(port: &PublishedPort) -> SocketAddr {
     SocketAddr::new(port.host_ip, port.host_port)
+}
+
+/// Whether the publisher will never open such a port.
+fn is_incapable(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Unsupported | Refusal::NoSuchAddress)
 }
 
 fn reason(refusal: Refusal) -> &'static str {

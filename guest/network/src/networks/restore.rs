@@ -48,6 +48,17 @@ impl Networks {
                     namespace::remove(&entry.path())?;
                 }
             }
+            self.tell_names(&state);
+            for container in state.endpoints.keys() {
+                // One container without names is no reason to keep the others waiting.
+                if let Err(error) = self.open_resolver(&state, container, &folder.join(container)) {
+                    tracing::warn!(
+                        container,
+                        error = &error as &dyn std::error::Error,
+                        "no names in a container"
+                    );
+                }
+            }
         }
         self.reconcile(&held);
         Ok(())

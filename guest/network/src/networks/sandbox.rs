@@ -26,10 +26,12 @@ impl Networks {
     pub fn close_sandbox(&self, container: &str) -> Result<()> {
         let path = self.sandbox(container)?;
         self.unpublish(container);
+        self.resolver.close(container);
         let mut state = self.state();
         let endpoints = state.endpoints.remove(container).unwrap_or_default();
         let removed: Vec<Result<()>> =
             endpoints.iter().map(|endpoint| self.unlink(&mut state, endpoint)).collect();
+        self.tell_names(&state);
         namespace::remove(&path)?;
         removed.into_iter().collect()
     }

@@ -3,6 +3,7 @@
 
 mod bridges;
 mod lifecycle;
+mod names;
 mod ports;
 mod sys;
 mod world;

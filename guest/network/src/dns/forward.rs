@@ -1,0 +1,125 @@
+//! Questions that this machine's own resolvers answer.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::answer;
+use super::sockets::Sockets;
+
+/// Where this machine's resolvers are named.
+const RESOLVERS: &str = "/etc/resolv.conf";
+/// How long one of them may take. Clients ask again after five seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A datagram's question on its way: asked of one resolver after another. Each has a socket of its own, so that an
+/// answer must come from the right address to a port that nobody can guess.
+pub(super) struct Pending {
+    socket: UdpSocket,
+    sockets: Arc<Sockets>,
+    client: SocketAddr,
+    query: Vec<u8>,
+    others: Vec<SocketAddr>,
+    deadline: Instant,
+}
+
+impl Pending {
+    /// Asks the first resolver; where there is none, answers so at once.
+    pub(super) fn start(sockets: &Arc<Sockets>, client: SocketAddr, query: &[u8]) -> Option<Self> {
+        let mut others = resolvers();
+        others.reverse();
+        let socket = ask_next(&mut others, query);
+        let Some(socket) = socket else {
+            let _ = sockets.datagrams.send_to(&answer::failure(query), client);
+            return None;
+        };
+        let (sockets, query, deadline) = (Arc::clone(sockets), query.to_vec(), Instant::now() + PATIENCE);
+        Some(Self { socket, sockets, client, query, others, deadline })
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Takes an answer if there is one, or asks the next; whether the question is done with.
+    pub(super) fn advance(&mut self, ready: bool) -> bool {
+        let mut failed = Instant::now() >= self.deadline;
+        if ready {
+            let mut answer = [0; 4096];
+            match self.socket.recv(&mut answer) {
+                Ok(length) if answers(&answer[..length], &self.query) => {
+                    let _ = self.sockets.datagrams.send_to(&answer[..length], self.client);
+                    return true;
+                }
+                Ok(_) => {}
+                Err(error) => failed |= error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        if !failed {
+            return false;
+        }
+        self.deadline = Instant::now() + PATIENCE;
+        match ask_next(&mut self.others, &self.query) {
+            Some(socket) => {
+                self.socket = socket;
+                false
+            }
+            None => {
+                let _ = self.sockets.datagrams.send_to(&answer::failure(&self.query), self.client);
+                true
+            }
+        }
+    }
+}
+
+/// Asks by stream, and waits.
+pub(super) fn over_stream(query: &[u8]) -> Option<Vec<u8>> {
+    let ask = |resolver: SocketAddr| {
+        let mut stream = TcpStream::connect_timeout(&resolver, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        super::write_framed(&mut stream, query)?;
+        super::read_framed(&mut stream)
+    };
+    resolvers().into_iter().find_map(|resolver| ask(resolver).ok())
+}
+
+/// Whether the message answers the query: the same number and the mark of an answer (RFC 1035, 4.1.1).
+fn answers(message: &[u8], query: &[u8]) -> bool {
+    message.len() >= 12 && message[..2] == query[..2] && message[2] & 0x80 != 0
+}
+
+fn ask_next(others: &mut Vec<SocketAddr>, query: &[u8]) -> Option<UdpSocket> {
+    while let Some(resolver) = others.pop() {
+        let any = if resolver.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let ask = || {
+            let socket = UdpSocket::bind(any)?;
+            socket.set_nonblocking(true)?;
+            socket.connect(resolver)?;
+            socket.send(query)?;
+            io::Result::Ok(socket)
+        };
+        if let Ok(socket) = ask() {
+            return Some(socket);
+        }
+    }
+    None
+}
+
+/// This machine's resolvers; the file changes with its networks and is read anew for each question.
+fn resolvers() -> Vec<SocketAddr> {
+    let text = fs::read_to_string(RESOLVERS).unwrap_or_default();
+    let addresses = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("nameserver")).then(|| words.next()?.parse::<IpAddr>().ok()).flatten()
+    });
+    // As many as the C library asks.
+    addresses.take(3).map(|address| SocketAddr::new(address, 53)).collect()
+}
