@@ -104,6 +104,12 @@ impl Networks {
             return Ok(());
         }
         let outside = self.outside_name(endpoint);
+        for (address, _) in endpoint.addresses() {
+            // Old flows end by themselves, if a kernel can't forget them.
+            if let Err(error) = state.rules.forget_connections(address) {
+                tracing::debug!(%address, "connections aren't forgotten: {error}");
+            }
+        }
         state.kernel.remove_link(&outside).map_err(kernel("remove the interface", &outside))
     }
 

@@ -1,6 +1,7 @@
 //! Transactions over a netlink socket of `NETLINK_NETFILTER`.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use netlink_packet_core::{
@@ -10,13 +11,17 @@ use netlink_packet_core::{
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr};
 
-use super::{FAMILY_INET, Message};
+use super::attributes::Attributes;
+use super::{FAMILY_INET, Family, Message};
 
 /// The subsystem of `nf_tables` among netfilter's (`NFNL_SUBSYS_NFTABLES`).
 const SUBSYSTEM: u8 = 10;
 /// The messages that begin and end a transaction.
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
+
+/// The message that ends the tracking of connections (`NFNL_SUBSYS_CTNETLINK`, `IPCTNL_MSG_CT_DELETE`).
+const DELETE_CONNECTIONS: u16 = 1 << 8 | 2;
 
 /// A conversation with `nf_tables`; like a routing socket it speaks for the namespace that it was opened in.
 pub(crate) struct Nftables {
@@ -83,6 +88,17 @@ impl Nftables {
         self.verdict(first, last)
     }
 
+    /// Ends the tracking of every connection that leads to this address: it has gone, and datagrams of an old flow
+    /// must find whoever has the port now.
+    pub(crate) fn forget_connections(&mut self, address: IpAddr) -> io::Result<()> {
+        let mut body = vec![Family::of(address) as u8, 0, 0, 0];
+        body.extend_from_slice(answered_by(address).encoded());
+        let mut bytes = Vec::new();
+        self.append(&mut bytes, Packet { kind: DELETE_CONNECTIONS, body }, NLM_F_ACK);
+        self.socket.send(&bytes, 0)?;
+        self.verdict(self.sequence, self.sequence)
+    }
+
     fn append(&mut self, bytes: &mut Vec<u8>, packet: Packet, flags: u16) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
@@ -127,6 +143,25 @@ impl Nftables {
             }
         }
     }
+}
+
+/// Selects connections whose answers come from the address (`enum ctattr_type`, `ctattr_filter`).
+fn answered_by(address: IpAddr) -> Attributes {
+    const REPLY: u16 = 2;
+    const REPLY_ADDRESSES: u16 = 1;
+    const FILTER: u16 = 25;
+    const FILTER_ORIGINAL: u16 = 1;
+    const FILTER_REPLY: u16 = 2;
+    const SOURCE_ADDRESS: u32 = 1;
+    let source = match address {
+        IpAddr::V4(address) => Attributes::new().bytes(1, &address.octets()),
+        IpAddr::V6(address) => Attributes::new().bytes(3, &address.octets()),
+    };
+    let none = 0_u32.to_ne_bytes();
+    let flags =
+        Attributes::new().bytes(FILTER_ORIGINAL, &none).bytes(FILTER_REPLY, &SOURCE_ADDRESS.to_ne_bytes());
+    let reply = Attributes::new().nest(REPLY_ADDRESSES, &source);
+    Attributes::new().nest(REPLY, &reply).nest(FILTER, &flags)
 }
 
 fn batch_edge(kind: u16) -> Packet {

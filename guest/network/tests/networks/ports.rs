@@ -1,12 +1,15 @@
 //! Published ports, by the kernel's translation.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 use berth_network::publish::Transport;
 use berth_network::{EndpointWish, PortWish};
 
-use crate::world::{MACHINE, NEIGHBOUR, World, ask, ask_here, ask_udp, ask_udp_here, rules, serve, wish};
+use crate::world::{
+    MACHINE, NEIGHBOUR, World, ask, ask_here, ask_udp, ask_udp_here, rules, serve, wish, within,
+};
 
 #[test]
 fn a_published_port_is_reached_from_everywhere() {
@@ -61,6 +64,27 @@ fn udp_is_published_too() {
     assert_eq!(ask_udp(&neighbour, MACHINE, 5353).as_deref(), Some(NEIGHBOUR));
     assert_eq!(ask_udp_here("127.0.0.1", 5353).as_deref(), Some("172.17.0.1"));
     assert_eq!(ask_udp(&server, MACHINE, 5353).as_deref(), Some("172.17.0.1"));
+}
+
+#[test]
+fn an_old_flow_of_datagrams_finds_the_ports_next_container() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    let udp = [PortWish { transport: Transport::Udp, ..wish(5353, 53) }];
+    let (first, _) = world.container("first", "bridge");
+    let (second, _) = world.container("second", "bridge");
+    serve(&first, 53);
+    serve(&second, 53);
+    let socket = within(&neighbour, || UdpSocket::bind("0.0.0.0:0")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    let ask = || {
+        socket.send_to(b"?", (MACHINE, 5353)).unwrap();
+        socket.recv_from(&mut [0; 64]).is_ok()
+    };
+    world.networks.publish("first", &udp).unwrap();
+    assert!(ask());
+    world.networks.close_sandbox("first").unwrap();
+    world.networks.publish("second", &udp).unwrap();
+    assert!(ask());
 }
 
 #[test]
