@@ -2,7 +2,7 @@
 
 use berth_network::{EndpointWish, IpamWish, Kind, NetworkWish};
 
-use crate::world::{PREFIX, World, ask, ask_here, interfaces, rules, run, serve, wish};
+use crate::world::{PREFIX, World, ask, ask_here, interfaces, open, rules, run, serve, wish};
 
 #[test]
 fn every_engine_has_three_networks() {
@@ -156,6 +156,24 @@ fn a_hundred_networks_leave_nothing() {
         world.networks.remove("brief").unwrap();
     }
     assert_eq!((interfaces(), rules()), before);
+}
+
+#[test]
+fn two_engines_on_one_machine_dont_meet() {
+    let Some(world) = World::new() else { return };
+    let (server, _) = world.container("server", "bridge");
+    serve(&server, 80);
+    world.networks.publish("server", &[wish(8080, 80)]).unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let second = open(folder.path(), "snd", Vec::new());
+    second.restore(Vec::new()).unwrap();
+    assert_eq!(second.find("bridge").unwrap().ipam[0].subnet.to_string(), "172.18.0.0/16");
+    second.open_sandbox("server").unwrap();
+    second.join("server", "bridge", &EndpointWish::default()).unwrap();
+    let taken = second.publish("server", &[wish(8080, 80)]).unwrap_err().to_string();
+    assert!(taken.ends_with("0.0.0.0:8080:172.18.0.2:80/tcp: address already in use"), "{taken}");
+    second.close_sandbox("server").unwrap();
+    assert_eq!(ask_here("127.0.0.1", 8080).as_deref(), Some("172.17.0.1"));
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl World {
         rustix::mount::mount_change("/", private).unwrap();
         run("ip", &["link", "set", "lo", "up"]);
         let folder = TempDir::new().unwrap();
-        let networks = open(folder.path(), Vec::new());
+        let networks = open(folder.path(), PREFIX, Vec::new());
         Some(Self { folder, networks })
     }
 
@@ -85,7 +85,7 @@ impl World {
     pub(crate) fn crash_avoiding(self, avoid: Vec<berth_network::Subnet>) -> Self {
         let Self { folder, networks } = self;
         drop(networks);
-        let networks = open(folder.path(), avoid);
+        let networks = open(folder.path(), PREFIX, avoid);
         Self { folder, networks }
     }
 
@@ -110,14 +110,15 @@ impl World {
     }
 }
 
-fn open(folder: &Path, avoid: Vec<berth_network::Subnet>) -> Networks {
+/// An engine's networks, with everything beneath the folder.
+pub(crate) fn open(folder: &Path, prefix: &str, avoid: Vec<berth_network::Subnet>) -> Networks {
     let options = Options {
         records: folder.join("networks"),
         namespaces: folder.join("namespaces"),
-        name_prefix: PREFIX.to_owned(),
+        name_prefix: prefix.to_owned(),
         avoid,
     };
-    Networks::open(options, Arc::new(NativePublisher::new(PREFIX).unwrap())).unwrap()
+    Networks::open(options, Arc::new(NativePublisher::new(prefix).unwrap())).unwrap()
 }
 
 /// A TCP wish on every address of IPv4.
