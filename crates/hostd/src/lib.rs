@@ -6,6 +6,7 @@
 //! input and powers the guest off in order.
 
 mod boot;
+mod context;
 mod control;
 mod docker;
 mod guest;
@@ -18,7 +19,7 @@ mod state;
 mod subnets;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use settings::Settings;
 
@@ -28,6 +29,17 @@ pub enum Error {
     /// Another daemon of this user runs.
     #[error("another Berth daemon of this user is running")]
     AlreadyRunning,
+    /// The user's settings can't be honoured.
+    #[error("{}: {reason}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        reason: String,
+    },
+    /// The machine's process failed; its parent was told.
+    #[error("the machine ended")]
+    Machine(#[from] vmm::Error),
     /// A socket or folder can't be made.
     #[error("can't {doing} {}", path.display())]
     Prepare {
@@ -53,11 +65,61 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     tokio::spawn(docker::serve(docker, settings.vsock_socket(), state.clone()));
     tokio::spawn(control::serve(control, state.clone(), wishes.clone()));
     tokio::spawn(stop_at_signal(wishes));
+    let context = context::Store::of_user();
+    if let Err(error) = context.add(&settings.docker_socket()) {
+        tracing::warn!(%error, "the docker context can't be made");
+    }
     machine::run(settings.clone(), state, inbox).await;
+    if let Err(error) = context.remove(&settings.docker_socket()) {
+        tracing::warn!(%error, "the docker context can't be removed");
+    }
     for path in [settings.docker_socket(), settings.control_socket()] {
         drop(std::fs::remove_file(path));
     }
     Ok(())
+}
+
+/// Whether no daemon of these settings is left: its sockets, its machine and its `docker context` are gone.
+///
+/// # Errors
+/// When its lock can't be asked.
+pub fn is_gone(settings: &Settings) -> Result<bool, Error> {
+    match socket::lock(&settings.run_dir) {
+        Ok(_) => Ok(true),
+        Err(Error::AlreadyRunning) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the `docker context` named `berth` the one that `docker` uses.
+///
+/// # Errors
+/// When Docker's configuration can't be read or written.
+pub fn use_context() -> io::Result<()> {
+    context::Store::of_user().select()
+}
+
+/// The whole life of the machine's process, which the daemon starts as `vmm CONFIG`. Not for a thread of an async
+/// runtime: the emulator dies with the thread that starts it.
+///
+/// # Errors
+/// As the machine's, after telling the parent.
+pub fn machine(config: &Path) -> Result<(), Error> {
+    let read = vmm::process::read_config(config);
+    let config = read.map_err(|source| Error::Prepare {
+        doing: "read",
+        path: config.to_path_buf(),
+        source,
+    })?;
+    Ok(vmm::process::run(config)?)
+}
+
+/// Carries one connection of the guest to a port of the host's loopback: the program as `relay ADDRESS`.
+///
+/// # Errors
+/// When the port doesn't answer.
+pub fn relay(address: &str) -> io::Result<()> {
+    vmm::process::relay(address)
 }
 
 /// SIGTERM and SIGINT are wishes to stop.

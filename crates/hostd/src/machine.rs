@@ -17,8 +17,9 @@ use protocol::machine::{Kind, State};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use crate::boot::{self, Running, boot};
+use crate::boot::{Running, boot};
 use crate::guest;
+use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::{Change, Shared};
 
@@ -28,7 +29,7 @@ const POWER_OFF: Duration = Duration::from_secs(15);
 const SOUND: Duration = Duration::from_secs(60);
 /// Crashes in a row after which it is left for the user to look at.
 const MOST_CRASHES: u32 = 3;
-/// Before the next start.
+/// Before the first restart; before each further one it is twice as long.
 const PAUSE: Duration = Duration::from_millis(500);
 /// For clients to hear the last status before the process ends.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -71,26 +72,34 @@ async fn keep_running(settings: &Settings, state: &Shared, inbox: &mut mpsc::Rec
             booted = boot(settings, state) => booted,
             () = stop_wish(inbox, state) => return true,
         };
-        let running = match booted {
-            Ok(running) => running,
-            Err(problem) => {
-                state.fail(problem);
-                return false;
+        let booted_at = Instant::now();
+        let problem = match booted {
+            Ok(running) => {
+                state.change(|status| status.state = State::Running);
+                match serve(running, settings, state, inbox).await {
+                    End::Stopped => return true,
+                    End::Crashed(problem) => problem,
+                }
             }
-        };
-        state.change(|status| status.state = State::Running);
-        let since = Instant::now();
-        match serve(running, state, inbox).await {
-            End::Stopped => return true,
-            End::Crashed(problem) => {
-                crashes = if since.elapsed() > SOUND { 1 } else { crashes + 1 };
-                tracing::error!(crashes, "{}", problem.message);
-                if crashes >= MOST_CRASHES {
+            Err(problem) => {
+                // The first start is the user's to look at; a restart that fails is one more crash.
+                if crashes == 0 {
                     state.fail(problem);
                     return false;
                 }
-                tokio::time::sleep(PAUSE).await;
+                problem
             }
+        };
+        crashes = if booted_at.elapsed() > SOUND { 1 } else { crashes + 1 };
+        tracing::error!(crashes, "{}", problem.message);
+        if crashes >= MOST_CRASHES {
+            state.fail(problem);
+            return false;
+        }
+        state.change(|status| status.state = State::Starting);
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE * 2_u32.pow(crashes - 1)) => {}
+            () = stop_wish(inbox, state) => return true,
         }
     }
 }
@@ -103,7 +112,13 @@ async fn stop_wish(inbox: &mut mpsc::Receiver<Change>, state: &Shared) {
 }
 
 /// Carries out what the guest says until the machine ends or is to stop.
-async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<Change>) -> End {
+async fn serve(
+    mut running: Running,
+    settings: &Settings,
+    state: &Shared,
+    inbox: &mut mpsc::Receiver<Change>,
+) -> End {
+    let mut ports = Ports::new(&settings.vsock_socket());
     let mut clock = tokio::time::interval(CLOCK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -121,8 +136,12 @@ async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<
             }
             Some(message) = running.guest.messages.recv() => {
                 if let FromGuest::Publish { generation, ports: wanted } = message {
-                    let Running { guest, ports, .. } = &mut running;
-                    boot::publish(guest, ports, state, generation, &wanted).await;
+                    let outcomes = ports.reconcile(&wanted).await;
+                    state.change(|status| status.ports = ports.shown());
+                    let answer = ToGuest::Published { generation, outcomes };
+                    if let Err(error) = running.guest.say(&answer).await {
+                        tracing::warn!(%error, "the guest doesn't hear of its ports");
+                    }
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! Where the daemon keeps its things and what machine it runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vmm::config::{Config, HOST_ALIAS, HostForward};
+
+use crate::Error;
 
 /// The daemon's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +31,66 @@ pub struct Settings {
     pub daemon_json: String,
 }
 
+/// `settings.json`, as the user writes it. What is left out keeps its default; an unknown key is refused, so that
+/// a slip of the pen isn't silently ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    memory_mib: Option<u32>,
+    cpus: Option<u32>,
+    disk_gib: Option<u64>,
+    host_ports: Option<Vec<u16>>,
+}
+
+/// The least memory that kernel and engine start in.
+const LEAST_MEMORY_MIB: u32 = 256;
+/// What the emulated machine's interrupt controller can hold.
+const MOST_CPUS: u32 = 8;
+
 impl Settings {
+    /// The usual places of this user, changed by `$XDG_CONFIG_HOME/berth/settings.json`; `daemon.json` beside it is
+    /// the engine's.
+    ///
+    /// # Errors
+    /// When a file is there and can't be honoured.
+    pub fn read(image_dir: PathBuf, relaunch: Vec<String>) -> Result<Self, Error> {
+        let mut settings = Self::of_user(image_dir, relaunch);
+        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let config = std::env::var_os("XDG_CONFIG_HOME").filter(|dir| !dir.is_empty());
+        let folder = config.map_or_else(|| home.join(".config"), PathBuf::from).join("berth");
+        let path = folder.join("settings.json");
+        let refuse = |reason: String| Error::Settings { path: path.clone(), reason };
+        if let Some(text) = text_of(&path)? {
+            let file: File = serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+            settings.apply(file).map_err(refuse)?;
+        }
+        settings.daemon_json = text_of(&folder.join("daemon.json"))?.unwrap_or_default();
+        Ok(settings)
+    }
+
+    fn apply(&mut self, file: File) -> Result<(), String> {
+        if let Some(mib) = file.memory_mib {
+            if mib < LEAST_MEMORY_MIB {
+                return Err(format!("memory_mib: {mib} is under the least, {LEAST_MEMORY_MIB}"));
+            }
+            self.memory_mib = mib;
+        }
+        if let Some(cpus) = file.cpus {
+            if !(1..=MOST_CPUS).contains(&cpus) {
+                return Err(format!("cpus: {cpus} isn't between 1 and {MOST_CPUS}"));
+            }
+            self.cpus = cpus;
+        }
+        if let Some(gib) = file.disk_gib {
+            if !(1..=16 << 10).contains(&gib) {
+                return Err(format!("disk_gib: {gib} isn't between 1 and {}", 16 << 10));
+            }
+            self.disk_bytes = gib << 30;
+        }
+        self.host_ports = file.host_ports.unwrap_or_default();
+        Ok(())
+    }
+
     /// The usual places of this user: `$XDG_RUNTIME_DIR/berth`, else `~/.berth/run`; data in `~/.berth/data`.
     pub fn of_user(image_dir: PathBuf, relaunch: Vec<String>) -> Self {
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
@@ -42,7 +103,7 @@ impl Settings {
             image_dir,
             relaunch,
             memory_mib: 2048,
-            cpus: u32::try_from(cpus.min(8)).unwrap_or(2),
+            cpus: u32::try_from(cpus).unwrap_or(2).min(MOST_CPUS),
             disk_bytes: 64 << 30,
             host_ports: Vec::new(),
             daemon_json: String::new(),
@@ -83,5 +144,37 @@ impl Settings {
             forwards: self.host_ports.iter().map(forward).collect(),
             relay,
         }
+    }
+}
+
+/// The file's text; none when there is no such file.
+fn text_of(path: &Path) -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Prepare { doing: "read", path: path.to_path_buf(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(text: &str) -> Result<Settings, String> {
+        let mut settings = Settings::of_user("/image".into(), vec!["berth".to_owned()]);
+        settings.apply(serde_json::from_str(text).map_err(|error| error.to_string())?)?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn what_is_left_out_keeps_its_default() {
+        let settings = applied(r#"{ "memory_mib": 1024 }"#).unwrap();
+        assert_eq!((settings.memory_mib, settings.disk_bytes), (1024, 64 << 30));
+    }
+
+    #[test]
+    fn an_unknown_key_and_an_impossible_value_are_refused() {
+        assert!(applied(r#"{ "memory": 1024 }"#).unwrap_err().contains("unknown field `memory`"));
+        assert!(applied(r#"{ "cpus": 0 }"#).unwrap_err().contains("cpus"));
     }
 }

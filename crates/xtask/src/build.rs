@@ -23,6 +23,9 @@ const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Guest programs, each a binary of the package of the same name.
 const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"];
 
+/// Host programs.
+const HOST_PROGRAMS: &[&str] = &["berth"];
+
 /// Builds and lays the programs; prints where each is.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     guest_programs()?;
@@ -51,8 +54,9 @@ fn package_of(program: &str) -> &str {
 }
 
 /// Builds the host programs.
-fn host_programs() -> anyhow::Result<()> {
-    Ok(())
+pub(crate) fn host_programs() -> anyhow::Result<()> {
+    step("build the host programs", cargo().args(["build", "--quiet", "--package", "berth"]))?;
+    lay(&cargo_target_dir()?.join("debug"), HOST_PROGRAMS)
 }
 
 /// Cargo's target folder, wherever the environment puts it.

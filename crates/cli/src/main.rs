@@ -1,0 +1,113 @@
+//! `berth`: the command line of Berth, which is also `docker` when called so, and the host daemon's program.
+//!
+//! Each command is one file of the same name. The doc comment of its arguments is its help text.
+
+mod control;
+mod daemon;
+mod engine;
+mod failure;
+mod start;
+mod status;
+mod stop;
+mod table;
+mod terminal;
+mod usage;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::{Failure, Outcome};
+
+/// A container desktop with an engine of its own.
+#[derive(Parser)]
+#[command(name = "berth", version, disable_help_subcommand = true)]
+enum Command {
+    Start(start::Args),
+    Stop(stop::Args),
+    Status(status::Args),
+    #[command(flatten)]
+    Docker(Docker),
+    /// The host daemon. `berth start` starts it.
+    #[command(hide = true)]
+    Daemon,
+    /// The machine's process. The daemon starts it.
+    #[command(hide = true)]
+    Vmm {
+        /// What it is made of.
+        config: PathBuf,
+    },
+    /// One connection of the guest to the host's loopback. The machine starts it.
+    #[command(hide = true)]
+    Relay {
+        /// Where it leads.
+        address: String,
+    },
+}
+
+/// The subset of Docker's commands that both names have.
+#[derive(clap::Subcommand)]
+enum Docker {
+}
+
+/// A client of containers and images.
+#[derive(Parser)]
+#[command(name = "docker", version, disable_help_subcommand = true)]
+enum AsDocker {
+    Stop(stop::Args),
+    #[command(flatten)]
+    Docker(Docker),
+}
+
+fn main() -> ExitCode {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let called = words.first().map(Path::new).and_then(Path::file_stem).unwrap_or_default();
+    let outcome = if called == "docker" {
+        AsDocker::try_parse_from(&words).map_err(|error| usage::explain("docker", &words, &error)).and_then(docker)
+    } else {
+        Command::try_parse_from(&words).map_err(|error| usage::explain("berth", &words, &error)).and_then(berth)
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn berth(command: Command) -> Outcome {
+    match command {
+        Command::Daemon => daemon::serve(),
+        Command::Vmm { config } => done(hostd::machine(&config)),
+        Command::Relay { address } => done(hostd::relay(&address)),
+        Command::Start(args) => wait_for(start::run(args)),
+        Command::Stop(args) => wait_for(stop::run(args, true)),
+        Command::Status(args) => wait_for(status::run(args)),
+        Command::Docker(command) => wait_for(run_docker(command, "berth")),
+    }
+}
+
+fn docker(command: AsDocker) -> Outcome {
+    match command {
+        AsDocker::Stop(args) => wait_for(stop::run(args, false)),
+        AsDocker::Docker(command) => wait_for(run_docker(command, "docker")),
+    }
+}
+
+async fn run_docker(command: Docker, called: &'static str) -> Outcome {
+    match command {
+    }
+}
+
+/// Runs a command on one thread: it waits for streams and does nothing in parallel.
+fn wait_for(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // A thread may still wait for standard input; it must not keep the command alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn done<E: std::error::Error + Send + Sync + 'static>(result: Result<(), E>) -> Outcome {
+    result.map_err(Failure::from_error)?;
+    Ok(ExitCode::SUCCESS)
+}
