@@ -2,14 +2,30 @@
 //!
 //! Each command is one file of the same name. The doc comment of its arguments is its help text.
 
+mod attach;
 mod control;
 mod daemon;
+mod detach_keys;
 mod engine;
+mod exec;
 mod failure;
+mod images;
+mod load;
+mod logs;
+mod moment;
+mod ps;
+mod progress;
+mod pull;
+mod quantity;
+mod raw;
+mod registry_auth;
+mod rm;
+mod run;
 mod start;
 mod status;
 mod stop;
 mod table;
+mod template;
 mod terminal;
 mod usage;
 
@@ -49,6 +65,14 @@ enum Command {
 /// The subset of Docker's commands that both names have.
 #[derive(clap::Subcommand)]
 enum Docker {
+    Run(Box<run::Args>),
+    Exec(exec::Args),
+    Ps(ps::Args),
+    Images(images::Args),
+    Pull(pull::Args),
+    Load(load::Args),
+    Logs(logs::Args),
+    Rm(rm::Args),
 }
 
 /// A client of containers and images.
@@ -95,6 +119,14 @@ fn docker(command: AsDocker) -> Outcome {
 
 async fn run_docker(command: Docker, called: &'static str) -> Outcome {
     match command {
+        Docker::Run(args) => run::run(*args, called).await,
+        Docker::Exec(args) => exec::run(args).await,
+        Docker::Ps(args) => ps::run(args).await,
+        Docker::Images(args) => images::run(args).await,
+        Docker::Pull(args) => pull::run(args).await,
+        Docker::Load(args) => load::run(args).await,
+        Docker::Logs(args) => logs::run(args).await,
+        Docker::Rm(args) => rm::run(args).await,
     }
 }
 
