@@ -128,7 +128,13 @@ fn the_same_words_give_the_same_answer() {
             differences.push(format!("docker {line}\n  docker: {theirs:?}\n  berth:  {ours:?}"));
         }
     }
-    assert!(differences.is_empty(), "{} of {} differ:\n{}", differences.len(), TABLE.len(), differences.join("\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {} differ:\n{}",
+        differences.len(),
+        TABLE.len(),
+        differences.join("\n")
+    );
 }
 
 /// One client's answer, masked; what it left is removed.
@@ -197,6 +203,12 @@ fn masked(text: &str) -> String {
     }
     let masked = masked.replace("Less than a second", "N seconds").replace("N second ", "N seconds ");
     // A time's length moves the columns after it.
-    let lines = masked.lines().map(|line| if line.contains(" ago") { line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>().join(" | ") } else { line.to_owned() });
+    let lines = masked.lines().map(|line| {
+        if line.contains(" ago") {
+            line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>().join(" | ")
+        } else {
+            line.to_owned()
+        }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }

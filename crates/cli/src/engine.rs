@@ -45,7 +45,9 @@ pub(crate) async fn connect() -> Result<Engine, Failure> {
         None => (Address::Unix(own().await?), true),
     };
     let connected = match &address {
-        Address::Unix(path) => Docker::connect_with_unix(&path.to_string_lossy(), FOREVER, API_DEFAULT_VERSION),
+        Address::Unix(path) => {
+            Docker::connect_with_unix(&path.to_string_lossy(), FOREVER, API_DEFAULT_VERSION)
+        }
         Address::Tcp(host) => {
             Docker::connect_with_http(&format!("tcp://{host}"), FOREVER, API_DEFAULT_VERSION)
         }
@@ -94,5 +96,7 @@ fn unreachable(address: &Address, is_ours: bool) -> Failure {
         Address::Tcp(host) => format!("tcp://{host}"),
     };
     let hint = if is_ours { "\nSee `berth status`." } else { "" };
-    Failure::new(format!("Cannot connect to the Docker daemon at {shown}. Is the docker daemon running?{hint}"))
+    Failure::new(format!(
+        "Cannot connect to the Docker daemon at {shown}. Is the docker daemon running?{hint}"
+    ))
 }

@@ -11,17 +11,18 @@ pub(crate) type Outcome = Result<ExitCode, Failure>;
 pub(crate) struct Failure {
     message: String,
     code: u8,
+    is_complete: bool,
 }
 
 impl Failure {
     /// Printed as it stands, with a line end; exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self { message: message.into(), code: 1, is_complete: false }
     }
 
     /// Nothing more to say.
     pub(crate) fn silent(code: u8) -> Self {
-        Self { message: String::new(), code }
+        Self { message: String::new(), code, is_complete: true }
     }
 
     /// An error with its causes.
@@ -35,7 +36,23 @@ impl Failure {
         self
     }
 
-    /// Whether it says this.
+    /// Nothing is to be added to it, neither the command's name nor where help is.
+    pub(crate) fn complete(mut self) -> Self {
+        self.is_complete = true;
+        self
+    }
+
+    /// Whether nothing is to be added.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What it says.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

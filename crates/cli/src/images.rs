@@ -13,7 +13,8 @@ use crate::template::{self, Field};
 use crate::{engine, moment, ps, quantity};
 
 const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}";
-const DIGESTS: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}";
+const DIGESTS: &str =
+    "table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}\\t{{.CreatedSince}}\\t{{.Size}}";
 /// What has no name.
 const NONE: &str = "<none>";
 /// How much of an id is shown.
@@ -47,7 +48,7 @@ pub(crate) struct Args {
 
 /// Lists images.
 pub(crate) async fn run(args: Args) -> Outcome {
-    let mut filters = ps::filters(&args.filter)?;
+    let mut filters = ps::filters("images", &args.filter)?;
     if let Some(repository) = &args.repository {
         filters.entry("reference".to_owned()).or_default().push(repository.clone());
     }

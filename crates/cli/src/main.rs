@@ -13,8 +13,8 @@ mod images;
 mod load;
 mod logs;
 mod moment;
-mod ps;
 mod progress;
+mod ps;
 mod pull;
 mod quantity;
 mod raw;
@@ -24,6 +24,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod switches;
 mod table;
 mod template;
 mod terminal;
@@ -88,14 +89,21 @@ fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let called = words.first().map(Path::new).and_then(Path::file_stem).unwrap_or_default();
     let outcome = if called == "docker" {
-        AsDocker::try_parse_from(&words).map_err(|error| usage::explain("docker", &words, &error)).and_then(docker)
+        parse::<AsDocker>("docker", &words).and_then(docker)
     } else {
-        Command::try_parse_from(&words).map_err(|error| usage::explain("berth", &words, &error)).and_then(berth)
+        parse::<Command>("berth", &words).and_then(berth)
     };
     match outcome {
         Ok(code) => code,
         Err(failure) => failure.tell(),
     }
+}
+
+/// Reads the command line; what can't be understood is said in Docker's words.
+fn parse<T: Parser>(called: &str, words: &[std::ffi::OsString]) -> Result<T, Failure> {
+    let command = T::command();
+    let words = switches::plain(&command, words);
+    T::try_parse_from(&words).map_err(|error| usage::explain(called, &words, &error, &command))
 }
 
 fn berth(command: Command) -> Outcome {

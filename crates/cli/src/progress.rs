@@ -40,7 +40,11 @@ struct ErrorDetail {
 }
 
 /// Shows a stream of messages on `out` until it ends; `fancy` when that is a terminal.
-pub(crate) async fn show(mut body: Incoming, out: &mut (impl Write + Send), fancy: bool) -> Result<(), Failure> {
+pub(crate) async fn show(
+    mut body: Incoming,
+    out: &mut (impl Write + Send),
+    fancy: bool,
+) -> Result<(), Failure> {
     let mut display = Display { lines: HashMap::new(), fancy };
     let mut pending = Vec::new();
     while let Some(frame) = body.frame().await {

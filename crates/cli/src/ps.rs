@@ -13,10 +13,11 @@ use jiff::tz::TimeZone;
 
 use crate::failure::{Failure, Outcome};
 use crate::template::{self, Field};
-use crate::{engine, moment, quantity};
+use crate::{engine, moment, quantity, usage};
 
 /// Docker's own format.
-const TABLE: &str = "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
+const TABLE: &str =
+    "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
 /// How much of a command is shown.
 const COMMAND: usize = 20;
 /// How much of an id is shown.
@@ -53,9 +54,10 @@ pub(crate) struct Args {
 
 /// Lists containers.
 pub(crate) async fn run(args: Args) -> Outcome {
-    let filters = filters(&args.filter)?;
+    let filters = filters("ps", &args.filter)?;
     let engine = engine::connect().await?;
-    let mut options = ListContainersOptionsBuilder::new().all(args.all).size(args.size || args.format.contains(".Size"));
+    let mut options =
+        ListContainersOptionsBuilder::new().all(args.all).size(args.size || args.format.contains(".Size"));
     if !filters.is_empty() {
         options = options.filters(&filters);
     }
@@ -76,14 +78,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
 }
 
 /// `name=value` pairs by name.
-pub(crate) fn filters(given: &[String]) -> Result<HashMap<String, Vec<String>>, Failure> {
+pub(crate) fn filters(command: &str, given: &[String]) -> Result<HashMap<String, Vec<String>>, Failure> {
     let mut filters: HashMap<String, Vec<String>> = HashMap::new();
     for filter in given {
         let (name, value) = filter.split_once('=').ok_or_else(|| {
-            Failure::new(format!(
-                "invalid argument \"{filter}\" for \"-f, --filter\" flag: invalid filter '{filter}'"
-            ))
-            .with_code(125)
+            usage::wrong_value(command, "-f, --filter", filter, "bad format of filter (expected name=value)")
         })?;
         filters.entry(name.trim().to_lowercase()).or_default().push(value.trim().to_owned());
     }
@@ -94,15 +93,20 @@ fn row(container: ContainerSummary, truncate: bool) -> Vec<Field> {
     let id = container.id.unwrap_or_default();
     let names = container.names.unwrap_or_default();
     // A name that holds another slash is a link's, seen from the container that made it.
-    let own = names.iter().map(|name| name.trim_start_matches('/')).filter(|name| !truncate || !name.contains('/'));
+    let own =
+        names.iter().map(|name| name.trim_start_matches('/')).filter(|name| !truncate || !name.contains('/'));
     let created = container.created.unwrap_or_default();
     let image = container.image.unwrap_or_default();
     let size = match (container.size_rw.unwrap_or_default(), container.size_root_fs.unwrap_or_default()) {
         (own, all) if all > 0 => format!("{} (virtual {})", quantity::shown(own, 3), quantity::shown(all, 3)),
         (own, _) => quantity::shown(own, 3),
     };
-    let mut labels: Vec<_> =
-        container.labels.unwrap_or_default().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut labels: Vec<_> = container
+        .labels
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     labels.sort();
     let networks = container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let mut networks: Vec<_> = networks.into_keys().collect();
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_filter_needs_a_value() {
-        assert!(filters(&["name".to_owned()]).is_err());
-        assert_eq!(filters(&["name=a".to_owned()]).unwrap()["name"], ["a"]);
+        assert!(filters("ps", &["name".to_owned()]).is_err());
+        assert_eq!(filters("ps", &["name=a".to_owned()]).unwrap()["name"], ["a"]);
     }
 }

@@ -91,15 +91,25 @@ impl Name {
             Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
             _ => ("docker.io", repository),
         };
-        let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-/".contains(letter);
-        if path.is_empty() || path.starts_with(['.', '-', '_', '/']) || path.ends_with('/') || tag == Some("") {
+        let allowed =
+            |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-/".contains(letter);
+        if path.is_empty() || path.starts_with(['.', '-', '_', '/']) || path.ends_with('/') || tag == Some("")
+        {
             return Err(invalid());
         }
         if !path.chars().all(allowed) {
             let upper = path.chars().any(|letter| letter.is_ascii_uppercase());
             let reason = "invalid reference format: repository name";
-            let named = if domain == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
-            return Err(if upper { Failure::new(format!("{reason} ({named}) must be lowercase")) } else { invalid() });
+            let named = if domain == "docker.io" && !path.contains('/') {
+                format!("library/{path}")
+            } else {
+                path.to_owned()
+            };
+            return Err(if upper {
+                Failure::new(format!("{reason} ({named}) must be lowercase"))
+            } else {
+                invalid()
+            });
         }
         let (path, is_hub) = match (domain, path.contains('/')) {
             ("docker.io", false) => (format!("library/{path}"), true),
@@ -134,9 +144,15 @@ mod tests {
     #[test]
     fn names_are_taken_apart_as_docker_does() {
         let name = Name::parse("busybox").unwrap();
-        assert_eq!((name.familiar_with_tag().as_str(), name.canonical().as_str()), ("busybox:latest", "docker.io/library/busybox:latest"));
+        assert_eq!(
+            (name.familiar_with_tag().as_str(), name.canonical().as_str()),
+            ("busybox:latest", "docker.io/library/busybox:latest")
+        );
         let name = Name::parse("localhost:5000/a/b:1").unwrap();
-        assert_eq!((name.domain.as_str(), name.canonical().as_str()), ("localhost:5000", "localhost:5000/a/b:1"));
+        assert_eq!(
+            (name.domain.as_str(), name.canonical().as_str()),
+            ("localhost:5000", "localhost:5000/a/b:1")
+        );
         assert_eq!(Name::parse("a@sha256:00").unwrap().canonical(), "docker.io/library/a@sha256:00");
         assert!(Name::parse("Upper").is_err());
         assert!(Name::parse("").is_err());

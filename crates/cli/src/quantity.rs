@@ -20,7 +20,8 @@ fn significant(value: f64, digits: usize) -> String {
         return "0".to_owned();
     }
     let magnitude = format!("{value:.*e}", digits.saturating_sub(1));
-    let exponent: i32 = magnitude.rsplit_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
+    let exponent: i32 =
+        magnitude.rsplit_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     let before = usize::try_from(exponent + 1).unwrap_or(0);
     if before > digits {
         // As in `1e+03`, which is what Docker prints for 999.9.

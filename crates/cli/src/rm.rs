@@ -39,7 +39,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
         match engine.docker.remove_container(trimmed, Some(options.build())).await {
             Ok(()) => writeln!(std::io::stdout().lock(), "{name}")?,
             // With --force, a container that isn't there is as removed as can be; it is said all the same.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, message }) if args.force => {
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, message })
+                if args.force =>
+            {
                 writeln!(std::io::stderr().lock(), "Error response from daemon: {message}")?;
             }
             Err(error) => failures.push(Failure::from(error).message().to_owned()),

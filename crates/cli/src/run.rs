@@ -36,10 +36,8 @@ const NOT_FOUND: u8 = 127;
 /// Runs a container; ends as it ends, unless detached.
 pub(crate) async fn run(args: Args, called: &'static str) -> Outcome {
     match live(&args).await {
-        // What the program ended with is said by the exit code alone.
-        Err(failure) if !failure.message().is_empty() => {
-            let code = code(failure.message());
-            Err(usage::invalid(called, "run", failure.message()).with_code(code))
+        Err(failure) if !failure.is_complete() => {
+            Err(usage::refused(called, "run", failure.message()).with_code(failure.code().max(REFUSED)))
         }
         ended => ended,
     }
@@ -61,7 +59,7 @@ async fn live(args: &Args) -> Outcome {
     let body = config::body(args)?;
     let keys = DetachKeys::parse(&args.detach_keys)?;
     if args.tty && args.interactive && !args.detach && !terminal::is_terminal(&std::io::stdin()) {
-        return Err(Failure::new("the input device is not a TTY"));
+        return Err(Failure::new("the input device is not a TTY").complete());
     }
     let engine = engine::connect().await?;
     let id = create(&engine, args, body).await?;
@@ -109,7 +107,11 @@ async fn live(args: &Args) -> Outcome {
 
 async fn start(engine: &Engine, id: &str) -> Result<(), Failure> {
     let options = None::<bollard::query_parameters::StartContainerOptions>;
-    Ok(engine.docker.start_container(id, options).await?)
+    let started = engine.docker.start_container(id, options).await;
+    started.map_err(Failure::from).map_err(|failure| {
+        let code = code(failure.message());
+        failure.with_code(code)
+    })
 }
 
 /// What the wait says, when the container has ended.

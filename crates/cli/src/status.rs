@@ -68,7 +68,8 @@ fn shown(status: &Status) -> String {
     if !status.phases.is_empty() {
         let mut table = Table::new(&["PHASE", "BEGAN", "TOOK", "DEADLINE", "WAITS FOR"]);
         for phase in &status.phases {
-            let took = phase.took_ms.map_or_else(|| "...".to_owned(), |took| format!("{:.3} s", seconds(took)));
+            let took =
+                phase.took_ms.map_or_else(|| "...".to_owned(), |took| format!("{:.3} s", seconds(took)));
             table.row(vec![
                 phase.name.clone(),
                 format!("{:.3} s", seconds(phase.began_ms)),

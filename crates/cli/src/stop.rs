@@ -10,7 +10,7 @@ use protocol::control::Wish;
 use crate::control::Conversation;
 use crate::engine;
 use crate::failure::{Failure, Outcome};
-use crate::{daemon, usage};
+use crate::{daemon, quantity, usage};
 
 /// How long a daemon without a machine may take to end.
 const GONE: Duration = Duration::from_secs(5);
@@ -23,8 +23,8 @@ pub(crate) struct Args {
     #[arg(short, long)]
     signal: Option<String>,
     /// Seconds to wait before killing the container
-    #[arg(short, long, visible_alias = "time", allow_hyphen_values = true)]
-    timeout: Option<i32>,
+    #[arg(short, long, visible_alias = "time", allow_hyphen_values = true, value_parser = quantity::integer)]
+    timeout: Option<i64>,
     /// The containers.
     #[arg(value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args, may_be_machine: bool) -> Outcome {
             options = options.signal(signal);
         }
         if let Some(seconds) = args.timeout {
-            options = options.t(seconds);
+            options = options.t(i32::try_from(seconds).unwrap_or(i32::MAX));
         }
         match engine.docker.stop_container(name, Some(options.build())).await {
             Ok(()) => writeln!(std::io::stdout().lock(), "{name}")?,

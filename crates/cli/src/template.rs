@@ -9,7 +9,12 @@ use crate::table::Table;
 pub(crate) type Field = (&'static str, &'static str, String);
 
 /// Lists `rows` as `format` says; `fallback` is the listing without one, in the same language.
-pub(crate) fn list(format: &str, fallback: &str, rows: &[Vec<Field>], empty: &[Field]) -> Result<String, Failure> {
+pub(crate) fn list(
+    format: &str,
+    fallback: &str,
+    rows: &[Vec<Field>],
+    empty: &[Field],
+) -> Result<String, Failure> {
     let format = if format.is_empty() || format == "table" { fallback } else { format };
     if format == "json" || format.replace(' ', "") == "{{json.}}" {
         return rows.iter().map(|row| json(row)).collect();
@@ -18,7 +23,8 @@ pub(crate) fn list(format: &str, fallback: &str, rows: &[Vec<Field>], empty: &[F
     let Some(columns) = format.strip_prefix("table ") else {
         return rows.iter().map(|row| Ok(filled(&format, row)? + "\n")).collect();
     };
-    let headings: Vec<Field> = empty.iter().map(|(name, heading, _)| (*name, "", (*heading).to_owned())).collect();
+    let headings: Vec<Field> =
+        empty.iter().map(|(name, heading, _)| (*name, "", (*heading).to_owned())).collect();
     let cells = |row: &[Field]| -> Result<Vec<String>, Failure> {
         Ok(filled(columns, row)?.split('\t').map(str::to_owned).collect())
     };
@@ -41,13 +47,16 @@ fn filled(template: &str, row: &[Field]) -> Result<String, Failure> {
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once("{{") {
         text.push_str(literal);
-        let unclosed = || Failure::new(format!("template parsing error: template: :1: unclosed action: {template}"));
+        let unclosed =
+            || Failure::new(format!("template parsing error: template: :1: unclosed action: {template}"));
         let (action, after) = after.split_once("}}").ok_or_else(unclosed)?;
         let action = action.trim();
         let name = action.strip_prefix('.').unwrap_or_default();
         let field = row.iter().find(|(field, _, _)| *field == name);
         let (_, _, value) = field.ok_or_else(|| {
-            Failure::new(format!("template parsing error: {{{{{action}}}}} isn't supported: name a field, as {{{{.ID}}}}"))
+            Failure::new(format!(
+                "template parsing error: {{{{{action}}}}} isn't supported: name a field, as {{{{.ID}}}}"
+            ))
         })?;
         text.push_str(value);
         rest = after;

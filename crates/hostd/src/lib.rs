@@ -106,11 +106,8 @@ pub fn use_context() -> io::Result<()> {
 /// As the machine's, after telling the parent.
 pub fn machine(config: &Path) -> Result<(), Error> {
     let read = vmm::process::read_config(config);
-    let config = read.map_err(|source| Error::Prepare {
-        doing: "read",
-        path: config.to_path_buf(),
-        source,
-    })?;
+    let config =
+        read.map_err(|source| Error::Prepare { doing: "read", path: config.to_path_buf(), source })?;
     Ok(vmm::process::run(config)?)
 }
 

@@ -14,7 +14,12 @@ struct Range {
 pub(super) fn shown(mut ports: Vec<PortSummary>) -> String {
     let kind = |port: &PortSummary| port.typ.map(|kind| kind.to_string()).unwrap_or_default();
     let key = |port: &PortSummary| {
-        (port.private_port, port.ip.clone().unwrap_or_default(), port.public_port.unwrap_or_default(), kind(port))
+        (
+            port.private_port,
+            port.ip.clone().unwrap_or_default(),
+            port.public_port.unwrap_or_default(),
+            kind(port),
+        )
     };
     ports.sort_by_key(key);
     let mut ranges: Vec<Range> = Vec::new();
@@ -79,7 +84,11 @@ mod tests {
 
     #[test]
     fn published_and_exposed_ports_are_shown_as_docker_shows_them() {
-        let ports = vec![port(Some("0.0.0.0"), 80, Some(8080)), port(Some("::"), 80, Some(8080)), port(None, 443, None)];
+        let ports = vec![
+            port(Some("0.0.0.0"), 80, Some(8080)),
+            port(Some("::"), 80, Some(8080)),
+            port(None, 443, None),
+        ];
         assert_eq!(shown(ports), "443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
     }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigLogConfig,
-    NetworkingConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
+    HostConfigLogConfig, NetworkingConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::{Args, environment, mounts, ports};
@@ -56,11 +56,14 @@ pub(super) fn body(args: &Args) -> Result<ContainerCreateBody, Failure> {
 
 fn check(args: &Args) -> Result<(), Failure> {
     if !["always", "missing", "never"].contains(&args.pull.as_str()) {
-        let text = format!("invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"", args.pull);
+        let text = format!(
+            "invalid pull option: '{}': must be one of \"always\", \"missing\" or \"never\"",
+            args.pull
+        );
         return Err(Failure::new(text));
     }
     if args.detach && !args.attach.is_empty() {
-        return Err(Failure::new("conflicting options: cannot specify both --attach and --detach"));
+        return Err(Failure::new("conflicting options: cannot specify both --attach and --detach").complete());
     }
     if args.rm && args.restart != "no" && !args.restart.is_empty() {
         return Err(Failure::new("conflicting options: cannot specify both --restart and --rm"));
@@ -79,12 +82,12 @@ fn host_config(args: &Args) -> Result<HostConfig, Failure> {
         network_mode: Some(args.network.clone().unwrap_or_else(|| "default".to_owned())),
         restart_policy: Some(restart(&args.restart)?),
         auto_remove: Some(args.rm),
-        mounts: some(args.mount.clone()),
+        mounts: some(args.mount.iter().map(mounts::Wanted::known).collect::<Result<_, _>>()?),
         console_size: Some(vec![rows.into(), columns.into()]),
         volumes_from: some(args.volumes_from.clone()),
         tmpfs: (!args.tmpfs.is_empty()).then(|| mounts::tmpfs(&args.tmpfs)),
-        cap_add: some(args.cap_add.clone()),
-        cap_drop: some(args.cap_drop.clone()),
+        cap_add: some(capabilities(&args.cap_add)),
+        cap_drop: some(capabilities(&args.cap_drop)),
         cgroup_parent: args.cgroup_parent.clone(),
         cgroupns_mode: parsed(args.cgroupns.as_deref(), "invalid CGROUP mode")?,
         cpu_period: args.cpu_period,
@@ -131,6 +134,14 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
+/// As the engine names them: `net_raw` is `CAP_NET_RAW`, `all` is `ALL`. In order, each once.
+fn capabilities(given: &[String]) -> Vec<String> {
+    let named = given.iter().map(|name| name.trim().to_uppercase());
+    let full = named
+        .map(|name| if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") });
+    full.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
 /// `name=value`.
 fn pair(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -148,7 +159,8 @@ fn restart(text: &str) -> Result<RestartPolicy, Failure> {
     let maximum = if count.is_empty() {
         0
     } else {
-        let refused = |_| Failure::new("invalid restart policy format: maximum retry count must be an integer");
+        let refused =
+            |_| Failure::new("invalid restart policy format: maximum retry count must be an integer");
         count.parse().map_err(refused)?
     };
     let known = name.parse::<RestartPolicyNameEnum>();
@@ -196,10 +208,10 @@ fn networking(args: &Args) -> Option<NetworkingConfig> {
     }
     let endpoint = EndpointSettings {
         aliases: some(args.network_alias.clone()),
-        ipam_config: args.ip.clone().map(|ip| EndpointIpamConfig {
-            ipv4_address: Some(ip),
-            ..EndpointIpamConfig::default()
-        }),
+        ipam_config: args
+            .ip
+            .clone()
+            .map(|ip| EndpointIpamConfig { ipv4_address: Some(ip), ..EndpointIpamConfig::default() }),
         ..EndpointSettings::default()
     };
     Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network.clone(), endpoint)])) })
@@ -238,7 +250,9 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        assert!(made(&["--rm", "--restart", "always", "a"]).unwrap_err().message().contains("--restart and --rm"));
+        assert!(
+            made(&["--rm", "--restart", "always", "a"]).unwrap_err().message().contains("--restart and --rm")
+        );
         assert!(made(&["-d", "-a", "stdout", "a"]).is_err());
         assert!(made(&["--ulimit", "nofile", "a"]).is_err());
     }

@@ -125,8 +125,8 @@ pub(crate) struct Args {
     #[arg(long, allow_hyphen_values = true, value_parser = quantity::bytes_or_unlimited)]
     pub(super) memory_swap: Option<i64>,
     /// Attach a filesystem mount to the container
-    #[arg(long, value_parser = mounts::mount)]
-    pub(super) mount: Vec<bollard::models::Mount>,
+    #[arg(long, value_parser = mounts::wanted)]
+    pub(super) mount: Vec<mounts::Wanted>,
     /// Assign a name to the container
     #[arg(long)]
     pub(super) name: Option<String>,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType, MountVolumeOptions,
+    Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountTmpfsOptions, MountType,
+    MountVolumeOptions,
 };
 
 use crate::failure::Failure;
@@ -34,8 +35,37 @@ pub(super) fn tmpfs(given: &[String]) -> HashMap<String, String> {
     given.iter().map(apart).collect()
 }
 
+/// One `--mount`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wanted {
+    /// One that the API can carry.
+    Known(Mount),
+    /// Of a type that no engine knows. Docker's client leaves it to the engine to say so.
+    Unknown(String),
+}
+
+impl Wanted {
+    /// The mount, or the engine's words for its type.
+    pub(super) fn known(&self) -> Result<Mount, Failure> {
+        match self {
+            Self::Known(mount) => Ok(mount.clone()),
+            Self::Unknown(kind) => {
+                Err(Failure::new(format!("Error response from daemon: mount type unknown: \"{kind}\"")))
+            }
+        }
+    }
+}
+
 /// `--mount type=bind,source=/a,target=/b`.
-pub(super) fn mount(text: &str) -> Result<Mount, String> {
+pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
+    let kind = text.split(',').find_map(|field| field.strip_prefix("type=")).map(str::to_lowercase);
+    match kind.filter(|kind| !["bind", "volume", "tmpfs", "image"].contains(&kind.as_str())) {
+        Some(kind) => Ok(Wanted::Unknown(kind)),
+        None => mount(text).map(Wanted::Known),
+    }
+}
+
+fn mount(text: &str) -> Result<Mount, String> {
     let mut mount = Mount { typ: Some(MountType::VOLUME), ..Mount::default() };
     for field in text.split(',') {
         let (key, value) = field.split_once('=').unwrap_or((field, ""));
@@ -66,7 +96,8 @@ pub(super) fn mount(text: &str) -> Result<Mount, String> {
             }
             "tmpfs-size" => tmpfs_options(&mut mount).size_bytes = Some(quantity::bytes(value)?),
             "tmpfs-mode" => {
-                let mode = i64::from_str_radix(value, 8).map_err(|_| format!("invalid value for {key}: {value}"))?;
+                let mode =
+                    i64::from_str_radix(value, 8).map_err(|_| format!("invalid value for {key}: {value}"))?;
                 tmpfs_options(&mut mount).mode = Some(mode);
             }
             _ => return Err(format!("unexpected key '{key}' in '{field}'")),
@@ -83,8 +114,7 @@ fn kind(text: &str) -> Result<MountType, String> {
         "bind" => Ok(MountType::BIND),
         "volume" => Ok(MountType::VOLUME),
         "tmpfs" => Ok(MountType::TMPFS),
-        "image" => Ok(MountType::IMAGE),
-        other => Err(format!("mount type unknown: \"{other}\"")),
+        _ => Ok(MountType::IMAGE),
     }
 }
 

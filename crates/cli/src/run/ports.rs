@@ -23,8 +23,9 @@ pub(super) fn expose(given: &[String]) -> Result<Vec<String>, Failure> {
     let mut exposed = Vec::new();
     for text in given {
         let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let (first, last) =
-            range(ports).map_err(|reason| Failure::new(format!("invalid range format for --expose: {text}, error: {reason}")))?;
+        let (first, last) = range(ports).map_err(|reason| {
+            Failure::new(format!("invalid range format for --expose: {text}, error: {reason}"))
+        })?;
         exposed.extend((first..=last).map(|port| format!("{port}/{protocol}")));
     }
     Ok(exposed)
@@ -42,7 +43,11 @@ fn parse(text: &str) -> Result<Vec<(String, PortBinding)>, String> {
         return Err(format!("no port specified: {text}<empty>"));
     }
     let (first, last) = range(container).map_err(|_| format!("invalid containerPort: {container}"))?;
-    let on_host = if host.is_empty() { None } else { Some(range(host).map_err(|_| format!("invalid hostPort: {host}"))?) };
+    let on_host = if host.is_empty() {
+        None
+    } else {
+        Some(range(host).map_err(|_| format!("invalid hostPort: {host}"))?)
+    };
     if let Some((from, to)) = on_host
         && to - from != last - first
         && last != first

@@ -29,7 +29,9 @@ pub(super) fn forward(engine: &Engine, id: &str) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(name) = inbox.recv().await {
             // One that ended meanwhile needs no signal.
-            let _ = docker.kill_container(&id, Some(KillContainerOptionsBuilder::new().signal(name).build())).await;
+            let _ = docker
+                .kill_container(&id, Some(KillContainerOptionsBuilder::new().signal(name).build()))
+                .await;
         }
     })
 }
