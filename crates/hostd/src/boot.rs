@@ -4,8 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use protocol::control::{Problem, ProblemCode};
-use protocol::guest::{FromGuest, ToGuest};
-use protocol::port::Wanted;
+use protocol::guest::FromGuest;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
@@ -68,35 +67,19 @@ pub(crate) async fn boot(settings: &Settings, state: &Shared) -> Result<Running,
     Ok(Running { vmm, guest, ports })
 }
 
-/// Waits for the engine's word that its API answers. Before it, an engine states the ports of the containers that it
-/// starts again, and waits for the answer.
+/// An engine that starts again publishes the ports of its containers, and waits for the answer before it serves.
 async fn engine_is_up(guest: &mut Guest, ports: &mut Ports, state: &Shared) -> Result<(), Problem> {
     while let Some(message) = guest.messages.recv().await {
         match message {
             FromGuest::Engine { up: true, .. } => return Ok(()),
             FromGuest::Phase { name, ended_at } => tracing::info!(name, ended_at, "guest"),
             FromGuest::Publish { generation, ports: wanted } => {
-                publish(guest, ports, state, generation, &wanted).await;
+                guest.publish(generation, &wanted, ports, state).await;
             }
             _ => {}
         }
     }
     Err(died("the guest ended its conversation".to_owned()))
-}
-
-/// Makes the guest's set of ports so, and says what became of each.
-pub(crate) async fn publish(
-    guest: &mut Guest,
-    ports: &mut Ports,
-    state: &Shared,
-    generation: u64,
-    wanted: &[Wanted],
-) {
-    let outcomes = ports.reconcile(wanted).await;
-    state.change(|status| status.ports = ports.shown());
-    if let Err(error) = guest.say(&ToGuest::Published { generation, outcomes }).await {
-        tracing::warn!(%error, "the guest doesn't hear of its ports");
-    }
 }
 
 fn died(message: String) -> Problem {

@@ -5,12 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::control::{Problem, ProblemCode};
 use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
+use protocol::port::Wanted;
 use protocol::vsock::CONTROL;
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
+use crate::ports::Ports;
 use crate::settings::Settings;
+use crate::state::Shared;
 use crate::{pipe, subnets};
 
 /// A guest that was greeted.
@@ -56,6 +59,21 @@ impl Guest {
             }
         });
         Ok(Self { writer, messages })
+    }
+
+    /// Makes its set of ports the open one and answers.
+    pub(crate) async fn publish(
+        &mut self,
+        generation: u64,
+        wanted: &[Wanted],
+        ports: &mut Ports,
+        state: &Shared,
+    ) {
+        let outcomes = ports.reconcile(wanted).await;
+        state.change(|status| status.ports = ports.shown());
+        if let Err(error) = self.say(&ToGuest::Published { generation, outcomes }).await {
+            tracing::warn!(%error, "the guest doesn't hear of its ports");
+        }
     }
 
     /// Tells it something.

@@ -19,7 +19,6 @@ use tokio::time::MissedTickBehavior;
 
 use crate::boot::{Running, boot};
 use crate::guest;
-use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::{Change, Shared};
 
@@ -76,7 +75,7 @@ async fn keep_running(settings: &Settings, state: &Shared, inbox: &mut mpsc::Rec
         let problem = match booted {
             Ok(running) => {
                 state.change(|status| status.state = State::Running);
-                match serve(running, settings, state, inbox).await {
+                match serve(running, state, inbox).await {
                     End::Stopped => return true,
                     End::Crashed(problem) => problem,
                 }
@@ -112,13 +111,7 @@ async fn stop_wish(inbox: &mut mpsc::Receiver<Change>, state: &Shared) {
 }
 
 /// Carries out what the guest says until the machine ends or is to stop.
-async fn serve(
-    mut running: Running,
-    settings: &Settings,
-    state: &Shared,
-    inbox: &mut mpsc::Receiver<Change>,
-) -> End {
-    let mut ports = Ports::new(&settings.vsock_socket());
+async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<Change>) -> End {
     let mut clock = tokio::time::interval(CLOCK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -136,12 +129,7 @@ async fn serve(
             }
             Some(message) = running.guest.messages.recv() => {
                 if let FromGuest::Publish { generation, ports: wanted } = message {
-                    let outcomes = ports.reconcile(&wanted).await;
-                    state.change(|status| status.ports = ports.shown());
-                    let answer = ToGuest::Published { generation, outcomes };
-                    if let Err(error) = running.guest.say(&answer).await {
-                        tracing::warn!(%error, "the guest doesn't hear of its ports");
-                    }
+                    running.guest.publish(generation, &wanted, &mut running.ports, state).await;
                 }
             }
         }
