@@ -102,9 +102,26 @@ impl Engine {
     /// # Panics
     /// When it doesn't come up again.
     pub fn crash(&mut self) {
+        self.stop_answering();
+        self.answer_again();
+    }
+
+    /// Kills a native engine without a warning.
+    ///
+    /// # Panics
+    /// When it can't be killed.
+    pub fn stop_answering(&mut self) {
         let native = self.native.as_mut().expect("a native engine");
         native.process.kill().expect("kill the engine");
         native.process.wait().expect("the engine ends");
+    }
+
+    /// Starts an engine that was killed again, on the same folders.
+    ///
+    /// # Panics
+    /// When it doesn't come up.
+    pub fn answer_again(&mut self) {
+        let native = self.native.as_mut().expect("a native engine");
         native.process = serve(self.folder.path(), &native.network);
         self.wait_until_it_answers();
     }

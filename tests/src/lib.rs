@@ -8,3 +8,5 @@ pub mod engine;
 pub mod guard;
 pub mod image;
 pub mod registry;
+pub mod webdriver;
+pub mod window;

@@ -1,0 +1,207 @@
+//! The real window on a display of its own, driven through WebKitWebDriver.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::condition::eventually;
+use crate::guard::{need_program, program};
+use crate::webdriver::{Element, Session};
+
+/// WebDriver's code points of keys.
+pub mod key {
+    /// Enter.
+    pub const ENTER: &str = "\u{E007}";
+    /// Escape.
+    pub const ESCAPE: &str = "\u{E00C}";
+    /// Arrow down.
+    pub const DOWN: &str = "\u{E015}";
+    /// Delete.
+    pub const DELETE: &str = "\u{E017}";
+}
+
+/// What the window is told of the world.
+#[derive(Debug, Default)]
+pub struct World {
+    /// A Docker socket that is used whatever the host daemon says.
+    pub docker_socket: Option<PathBuf>,
+    /// Where the host daemon listens; none: nowhere.
+    pub control_socket: Option<PathBuf>,
+    /// A folder in front of `$PATH`.
+    pub programs: Option<PathBuf>,
+}
+
+/// A running window. When dropped, it, its driver and its display end.
+pub struct Window {
+    session: Session,
+    display: Child,
+    folder: tempfile::TempDir,
+}
+
+/// Whether this machine can show a window; prints what is missing.
+pub fn need_display() -> bool {
+    ["xvfb-run", "dbus-run-session", "WebKitWebDriver"].iter().all(|name| need_program(name))
+}
+
+impl Window {
+    /// Opens the window.
+    ///
+    /// # Panics
+    /// When it doesn't open.
+    pub fn open(world: &World) -> Self {
+        let folder = tempfile::tempdir().expect("make a folder for the window");
+        let port = free_port();
+        let display = start_display(folder.path(), port, world);
+        let binary = program("berth-desktop").canonicalize().expect("find the window");
+        eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        let session = Session::start(port, &binary.to_string_lossy());
+        let session = session.unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+            panic!("the window doesn't open: {error}\n{log}")
+        });
+        let window = Self { session, display, folder };
+        window.resize(1400, 860);
+        window
+    }
+
+    /// The first element that matches, once it is there.
+    ///
+    /// # Panics
+    /// When it doesn't appear.
+    pub fn see(&self, css: &str) -> Element {
+        self.until(css, || self.session.find(css).ok()?.into_iter().next())
+    }
+
+    /// Waits until an element that matches has a text that contains `text`; returns its whole text.
+    ///
+    /// # Panics
+    /// When it doesn't appear.
+    pub fn read(&self, css: &str, text: &str) -> String {
+        self.until(&format!("{css} says {text:?}"), || {
+            let elements = self.session.find(css).ok()?;
+            elements.iter().filter_map(|one| self.session.text(one).ok()).find(|found| found.contains(text))
+        })
+    }
+
+    /// Waits until nothing matches.
+    ///
+    /// # Panics
+    /// When something goes on matching.
+    pub fn miss(&self, css: &str) {
+        self.until(&format!("{css} is gone"), || self.session.find(css).ok()?.is_empty().then_some(()));
+    }
+
+    /// Clicks on the first element that matches, once it is there and can be clicked.
+    ///
+    /// # Panics
+    /// When it can't be clicked.
+    pub fn click(&self, css: &str) {
+        self.until(&format!("click on {css}"), || {
+            let element = self.session.find(css).ok()?.into_iter().next()?;
+            self.session.click(&element).ok()
+        });
+    }
+
+    /// Presses keys on whatever has the focus.
+    ///
+    /// # Panics
+    /// When the page is gone.
+    pub fn press(&self, keys: &str) {
+        self.session.press(keys).expect("press keys");
+    }
+
+    /// Runs a script in the page.
+    ///
+    /// # Panics
+    /// When it throws.
+    pub fn run(&self, script: &str) -> serde_json::Value {
+        self.session.run(script).expect("run a script")
+    }
+
+    /// Gives the window a size.
+    ///
+    /// # Panics
+    /// When the page is gone.
+    pub fn resize(&self, width: u32, height: u32) {
+        self.session.resize(width, height).expect("resize the window");
+    }
+
+    /// Keeps a picture in the folder that `$BERTH_PICTURES` names, if it names one.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("BERTH_PICTURES").map(PathBuf::from) else { return };
+        // Movement comes to rest first.
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        let encoded = self.session.picture().expect("take a picture");
+        let mut decoder = Command::new("base64");
+        decoder.arg("--decode").stdin(Stdio::piped());
+        let file = File::create(folder.join(format!("{name}.png"))).expect("make the picture's file");
+        let mut decoder = decoder.stdout(file).spawn().expect("run base64");
+        let mut input = decoder.stdin.take().expect("base64 reads");
+        std::io::Write::write_all(&mut input, encoded.as_bytes()).expect("write the picture");
+        drop(input);
+        decoder.wait().expect("base64 ends");
+    }
+
+    fn until<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+        let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(what, ask)));
+        asked.unwrap_or_else(|_| {
+            let page = self.session.run("return document.body.innerText").unwrap_or_default();
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            panic!("not seen: {what}\nthe page says:\n{}\nthe window said:\n{log}", page.as_str().unwrap_or_default())
+        })
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        drop(self.session.end());
+        let group = format!("-{}", self.display.id());
+        drop(Command::new("kill").args(["-TERM", "--", &group]).status());
+        drop(self.display.wait());
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("find a free port");
+    listener.local_addr().expect("know the port").port()
+}
+
+/// A display with a session bus and the driver on it, in a process group of its own.
+fn start_display(folder: &Path, port: u16, world: &World) -> Child {
+    let log = File::create(folder.join("log")).expect("make the log");
+    let nowhere = folder.join("nowhere.sock");
+    let control = world.control_socket.as_ref().unwrap_or(&nowhere);
+    let mut path = world.programs.clone().map_or_else(std::ffi::OsString::new, |programs| {
+        let mut programs = programs.into_os_string();
+        programs.push(":");
+        programs
+    });
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut command = Command::new("xvfb-run");
+    command
+        .args(["--auto-servernum", "--server-args=-screen 0 1600x1000x24", "dbus-run-session", "--"])
+        .args(["WebKitWebDriver", &format!("--port={port}")])
+        .env("PATH", path)
+        .env("TAURI_AUTOMATION", "true")
+        .env("TAURI_WEBVIEW_AUTOMATION", "true")
+        .env("BERTH_CONTROL_SOCKET", control)
+        .env("BERTH_DOCKER_SOCKET", world.docker_socket.clone().unwrap_or_default())
+        .env("HOME", folder)
+        .env("XDG_RUNTIME_DIR", folder)
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        // The language that breaks pages which don't expect it.
+        .env("LANG", "C")
+        .env_remove("LC_ALL")
+        .env("WEBKIT_DISABLE_DMABUF_RENDERER", "1")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("share the log"))
+        .stderr(log)
+        .process_group(0);
+    command.spawn().expect("start the display")
+}
