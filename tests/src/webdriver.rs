@@ -46,15 +46,6 @@ impl Session {
         Ok(ids.iter().filter_map(|id| id[ELEMENT].as_str()).map(|id| Element(id.to_owned())).collect())
     }
 
-    /// An element's text as a reader sees it.
-    ///
-    /// # Errors
-    /// When the element isn't in the page any more.
-    pub fn text(&self, element: &Element) -> Result<String, String> {
-        let text = self.send("GET", &format!("/element/{}/text", element.0), None)?;
-        Ok(text.as_str().unwrap_or_default().to_owned())
-    }
-
     /// Clicks on an element.
     ///
     /// # Errors

@@ -80,8 +80,12 @@ impl Window {
     /// When it doesn't appear.
     pub fn read(&self, css: &str, text: &str) -> String {
         self.until(&format!("{css} says {text:?}"), || {
-            let elements = self.session.find(css).ok()?;
-            elements.iter().filter_map(|one| self.session.text(one).ok()).find(|found| found.contains(text))
+            // One command for all texts: an element that a change of the page took away in between is no error.
+            let css = serde_json::Value::from(css);
+            let script = format!("return [...document.querySelectorAll({css})].map(one => one.innerText)");
+            let texts = self.session.run(&script).ok()?;
+            let texts = texts.as_array()?.iter().filter_map(serde_json::Value::as_str);
+            texts.map(ToOwned::to_owned).find(|found| found.contains(text))
         })
     }
 
@@ -134,7 +138,14 @@ impl Window {
     /// When it can't be written.
     pub fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("BERTH_PICTURES").map(PathBuf::from) else { return };
-        // Movement comes to rest first.
+        // The driver waits for the next paint, which a page at rest doesn't make: one point of it never rests.
+        self.run(
+            "if (document.getElementById('restless')) return; const point = document.createElement('div'); \
+             point.id = 'restless'; point.style = 'position: fixed; width: 1px; height: 1px; z-index: 99'; \
+             document.body.append(point); let n = 0; \
+             setInterval(() => (point.style.background = `rgb(128 128 ${n++ % 99} / 2%)`), 50)",
+        );
+        // Movement of the page comes to rest first.
         std::thread::sleep(std::time::Duration::from_millis(400));
         let encoded = self.session.picture().expect("take a picture");
         let mut decoder = Command::new("base64");

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::step::{cargo, programs_dir, step, workspace_root};
+use crate::window;
 
 /// What `cargo xtask build` takes.
 #[derive(clap::Args, Default)]
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     guest_programs()?;
     if !args.guest {
         host_programs()?;
+        window::build()?;
     }
     Ok(())
 }
@@ -60,7 +62,7 @@ pub(crate) fn host_programs() -> anyhow::Result<()> {
 }
 
 /// Cargo's target folder, wherever the environment puts it.
-fn cargo_target_dir() -> anyhow::Result<PathBuf> {
+pub(crate) fn cargo_target_dir() -> anyhow::Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new()
         .current_dir(workspace_root())
         .no_deps()
@@ -71,7 +73,7 @@ fn cargo_target_dir() -> anyhow::Result<PathBuf> {
 
 /// Lays `programs` from Cargo's folder in `target/berth/`, stripped of debug information; a running one is replaced
 /// by rename.
-fn lay(from: &Path, programs: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn lay(from: &Path, programs: &[&str]) -> anyhow::Result<()> {
     let folder = programs_dir();
     fs::create_dir_all(&folder)?;
     for name in programs {

@@ -10,6 +10,8 @@ mod setup;
 mod step;
 mod test;
 mod tidy;
+mod window;
+mod window_test;
 
 use clap::Parser;
 
@@ -27,6 +29,8 @@ enum Command {
     Test(test::Args),
     /// Checks the house rules: layers, sizes, names, where an OS may be named.
     Tidy,
+    /// Tests the window: its page alone, then the real one against a real engine.
+    WindowTest,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,5 +40,6 @@ fn main() -> anyhow::Result<()> {
         Command::Image(args) => image::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::WindowTest => window_test::run(),
     }
 }

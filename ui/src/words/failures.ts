@@ -126,6 +126,6 @@ const TABLE: Record<FailureCode, Writer> = {
 
 /** The port in Docker's sentence about one that is taken. */
 export function takenPort(message: string): number | null {
-  const found = /(?:Bind for |listen tcp\d? ?|[\d\].]):(\d{1,5})\b/.exec(message) ?? /\bport (\d{1,5})\b/.exec(message);
+  const found = /Bind for \S*:(\d{1,5}) failed/.exec(message) ?? /[\d\].]:(\d{1,5})\b/.exec(message) ?? /\bport (\d{1,5})\b/.exec(message);
   return found === null ? null : Number(found[1]);
 }
