@@ -27,13 +27,26 @@ pub mod key {
 pub struct World {
     /// A Docker socket that is used whatever the host daemon says.
     pub docker_socket: Option<PathBuf>,
-    /// Where the host daemon listens; none: nowhere.
-    pub control_socket: Option<PathBuf>,
-    /// A folder in front of `$PATH`.
-    pub programs: Option<PathBuf>,
+    /// What lies beside the window.
+    pub beside: Beside,
 }
 
-/// A running window. When dropped, it, its driver and its display end.
+/// What lies beside the window's program.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The `berth` command without the VM's image.
+    Berth,
+    /// The `berth` command and the VM's image.
+    BerthAndImage,
+    /// The same, but `berth` runs with a `$PATH` that leads nowhere.
+    BerthWithoutPath,
+}
+
+/// A running window with a home of its own. When dropped, a daemon that was started from it, the window, its
+/// driver and its display end.
 pub struct Window {
     session: Session,
     display: Child,
@@ -53,8 +66,8 @@ impl Window {
     pub fn open(world: &World) -> Self {
         let folder = tempfile::tempdir().expect("make a folder for the window");
         let port = free_port();
+        let binary = lay_programs(folder.path(), world.beside);
         let display = start_display(folder.path(), port, world);
-        let binary = program("berth-desktop").canonicalize().expect("find the window");
         eventually("the driver listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         let session = Session::start(port, &binary.to_string_lossy());
         let session = session.unwrap_or_else(|error| {
@@ -158,6 +171,11 @@ impl Window {
         decoder.wait().expect("base64 ends");
     }
 
+    /// The window's home, which is also its runtime folder.
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn until<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(what, ask)));
         asked.unwrap_or_else(|_| {
@@ -171,6 +189,11 @@ impl Window {
 impl Drop for Window {
     fn drop(&mut self) {
         drop(self.session.end());
+        let berth = self.folder.path().join("bin/berth");
+        if berth.exists() {
+            let mut stop = Command::new(berth);
+            drop(in_home(stop.arg("stop"), self.folder.path()).stdout(Stdio::null()).status());
+        }
         let group = format!("-{}", self.display.id());
         drop(Command::new("kill").args(["-TERM", "--", &group]).status());
         drop(self.display.wait());
@@ -185,27 +208,13 @@ fn free_port() -> u16 {
 /// A display with a session bus and the driver on it, in a process group of its own.
 fn start_display(folder: &Path, port: u16, world: &World) -> Child {
     let log = File::create(folder.join("log")).expect("make the log");
-    let nowhere = folder.join("nowhere.sock");
-    let control = world.control_socket.as_ref().unwrap_or(&nowhere);
-    let mut path = world.programs.clone().map_or_else(std::ffi::OsString::new, |programs| {
-        let mut programs = programs.into_os_string();
-        programs.push(":");
-        programs
-    });
-    path.push(std::env::var_os("PATH").unwrap_or_default());
     let mut command = Command::new("xvfb-run");
     command
         .args(["--auto-servernum", "--server-args=-screen 0 1600x1000x24", "dbus-run-session", "--"])
         .args(["WebKitWebDriver", &format!("--port={port}")])
-        .env("PATH", path)
         .env("TAURI_AUTOMATION", "true")
         .env("TAURI_WEBVIEW_AUTOMATION", "true")
-        .env("BERTH_CONTROL_SOCKET", control)
         .env("BERTH_DOCKER_SOCKET", world.docker_socket.clone().unwrap_or_default())
-        .env("HOME", folder)
-        .env("XDG_RUNTIME_DIR", folder)
-        .env("XDG_DATA_HOME", folder.join("data"))
-        .env("XDG_CACHE_HOME", folder.join("cache"))
         // The language that breaks pages which don't expect it.
         .env("LANG", "C")
         .env_remove("LC_ALL")
@@ -214,5 +223,42 @@ fn start_display(folder: &Path, port: u16, world: &World) -> Child {
         .stdout(log.try_clone().expect("share the log"))
         .stderr(log)
         .process_group(0);
-    command.spawn().expect("start the display")
+    in_home(&mut command, folder).spawn().expect("start the display")
+}
+
+/// A command with everything of the user's beneath `folder`.
+fn in_home<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    command
+        .env("HOME", folder)
+        .env("XDG_RUNTIME_DIR", folder)
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env("DOCKER_CONFIG", folder.join("docker"))
+}
+
+/// Lays the window's program into a folder of its own with what shall be beside it; returns its path.
+fn lay_programs(folder: &Path, beside: Beside) -> PathBuf {
+    let bin = folder.join("bin");
+    std::fs::create_dir(&bin).expect("make a folder for programs");
+    let lay = |name: &str, place: &Path| {
+        std::fs::copy(program(name), place).expect("lay a program");
+    };
+    match beside {
+        Beside::Nothing => {}
+        Beside::Berth | Beside::BerthAndImage => lay("berth", &bin.join("berth")),
+        Beside::BerthWithoutPath => {
+            let real = bin.join("real");
+            lay("berth", &real);
+            let script = format!("#!/bin/sh\nPATH=/nonexistent exec {} \"$@\"\n", real.display());
+            std::fs::write(bin.join("berth"), script).expect("write a script");
+            let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(bin.join("berth"), executable).expect("make the script executable");
+        }
+    }
+    if matches!(beside, Beside::BerthAndImage | Beside::BerthWithoutPath) {
+        std::os::unix::fs::symlink(program("vm"), bin.join("vm")).expect("lay the VM's image");
+    }
+    lay("berth-desktop", &bin.join("berth-desktop"));
+    bin.join("berth-desktop")
 }

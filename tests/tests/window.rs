@@ -14,8 +14,8 @@ fn engine_and_window() -> Option<(Engine, Window)> {
     if !need_display() {
         return None;
     }
-    let engine = Engine::with_busybox()?;
-    let window = Window::open(&World { docker_socket: Some(engine.socket()), ..World::default() });
+    let engine = Engine::native_with_busybox()?;
+    let window = Window::open(&World { docker_socket: Some(engine.socket().to_path_buf()), ..World::default() });
     Some((engine, window))
 }
 
