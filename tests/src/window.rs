@@ -181,7 +181,10 @@ impl Window {
         asked.unwrap_or_else(|_| {
             let page = self.session.run("return document.body.innerText").unwrap_or_default();
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            panic!("not seen: {what}\nthe page says:\n{}\nthe window said:\n{log}", page.as_str().unwrap_or_default())
+            panic!(
+                "not seen: {what}\nthe page says:\n{}\nthe window said:\n{log}",
+                page.as_str().unwrap_or_default()
+            )
         })
     }
 }

@@ -15,7 +15,8 @@ fn engine_and_window() -> Option<(Engine, Window)> {
         return None;
     }
     let engine = Engine::native_with_busybox()?;
-    let window = Window::open(&World { docker_socket: Some(engine.socket().to_path_buf()), ..World::default() });
+    let window =
+        Window::open(&World { docker_socket: Some(engine.socket().to_path_buf()), ..World::default() });
     Some((engine, window))
 }
 

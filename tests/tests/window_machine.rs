@@ -48,7 +48,8 @@ fn the_window_starts_berth_shows_its_phases_and_then_its_containers() {
     window.read("main", "No containers yet");
     let socket = format!("unix://{}", window.home().join("berth/docker.sock").display());
     let docker = |args: &[&str]| {
-        let output = Command::new("docker").args(args).env("DOCKER_HOST", &socket).output().expect("run docker");
+        let output =
+            Command::new("docker").args(args).env("DOCKER_HOST", &socket).output().expect("run docker");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let archive = image::busybox(window.home());
@@ -100,7 +101,8 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(folder: PathBuf) -> Self {
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "small"]).arg(&folder).status();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "small"]).arg(&folder).status();
         assert!(mount.expect("run mount").success());
         Self(folder)
     }
@@ -118,7 +120,8 @@ fn a_taken_port_is_named_and_the_way_out_works() {
         return;
     }
     let Some(engine) = Engine::native_with_busybox() else { return };
-    let window = Window::open(&World { docker_socket: Some(engine.socket().to_path_buf()), ..World::default() });
+    let window =
+        Window::open(&World { docker_socket: Some(engine.socket().to_path_buf()), ..World::default() });
     engine.ok(&["run", "--detach", "--name", "first", "--publish", "8099:80", "busybox", "sleep", "600"]);
     engine.ok(&["create", "--name", "second", "--publish", "8099:80", "busybox", "sleep", "600"]);
     window.read("[data-name=first] .port", "8099");

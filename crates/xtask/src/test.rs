@@ -6,7 +6,7 @@
 mod machine;
 
 use crate::step::{cargo, step};
-use crate::{build, image, setup, tidy};
+use crate::{build, image, setup, tidy, window};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
@@ -18,9 +18,9 @@ pub(crate) struct Args {
 /// A part of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// Format, lints, house rules.
+    /// Format, lints, house rules, the window's types.
     Checks,
-    /// Unit tests, and the black-box tests against an engine run natively.
+    /// Unit tests, and the black-box tests against an engine run natively, the window among them.
     Native,
     /// The same black-box tests against the engine in the VM.
     Machine,
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn checks() -> anyhow::Result<()> {
     step("format", cargo().args(["fmt", "--all", "--check"]))?;
     tidy::run()?;
+    window::check_page()?;
     let lints = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("lints", cargo().args(lints))
 }

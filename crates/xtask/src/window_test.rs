@@ -14,7 +14,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     // Each test has a display and an engine of its own; nextest shows a skip's reason only when asked.
     let tests = ["--package", "e2e", "--test", "window"];
     if find_program("cargo-nextest").is_some() {
-        return step("test the window", cargo().args(["nextest", "run", "--success-output=final"]).args(tests));
+        return step(
+            "test the window",
+            cargo().args(["nextest", "run", "--success-output=final"]).args(tests),
+        );
     }
     step("test the window", cargo().arg("test").args(tests).args(["--", "--nocapture"]))
 }

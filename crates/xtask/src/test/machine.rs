@@ -1,5 +1,7 @@
 //! The black-box tests against the engine in the VM, started as a user starts it, in a home of its own.
 
+use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,15 +16,27 @@ pub(super) fn run() -> anyhow::Result<()> {
         return Ok(());
     }
     let home = tempfile::tempdir().context("make a home for the machine's tests")?;
+    let port = free_port()?;
+    let settings = home.path().join("config/berth");
+    fs::create_dir_all(&settings).context("make the settings' folder")?;
+    fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{port}]}}"))
+        .context("write settings")?;
     let started = step("start the machine", berth(home.path()).args(["start", "--machine", "emulated"]));
     let tested = started.and_then(|()| {
         let socket = home.path().join("run/berth/docker.sock");
         let mut tests = cargo();
         tests.args(["nextest", "run", "--package", "e2e", "--profile", "machine", "--no-fail-fast"]);
-        step("machine tests", tests.env("BERTH_E2E_SOCKET", socket))
+        tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
+        step("machine tests", &mut tests)
     });
     let stopped = step("stop the machine", berth(home.path()).arg("stop"));
     tested.and(stopped)
+}
+
+/// A port of the loopback that nobody listens on now.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
+    Ok(listener.local_addr().context("find a free port")?.port())
 }
 
 /// The `berth` command with everything of the user's beneath `home`.
@@ -37,7 +51,7 @@ fn berth(home: &Path) -> Command {
     ] {
         let folder = home.join(folder);
         // The command makes what it needs; the runtime folder is the system's to make.
-        drop(std::fs::create_dir_all(&folder));
+        drop(fs::create_dir_all(&folder));
         berth.env(name, folder);
     }
     berth
