@@ -17,6 +17,7 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<(StatusCode, Json<CreateResponse>), Failure> {
     let request: CreateRequest = body::json(&body)?;
+    let mut warnings = request.warnings();
     let networks = request.networking_config.unwrap_or_default().endpoints_config.unwrap_or_default();
     let created = engine
         .create(Create {
@@ -27,5 +28,6 @@ pub(super) async fn create(
             networks: networks.into_iter().map(|(name, wish)| (name, wish.unwrap_or_default())).collect(),
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(CreateResponse { id: created.id, warnings: created.warnings })))
+    warnings.extend(created.warnings);
+    Ok((StatusCode::CREATED, Json(CreateResponse { id: created.id, warnings })))
 }

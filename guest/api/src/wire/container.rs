@@ -11,6 +11,7 @@ use berth_engine::endpoint::EndpointSettings;
 use berth_engine::ports::OpenPorts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::query::{flag, number};
 
@@ -38,6 +39,33 @@ pub(crate) struct CreateRequest {
     pub(crate) config: Config,
     pub(crate) host_config: Option<HostConfig>,
     pub(crate) networking_config: Option<NetworkingConfig>,
+    /// Fields that this engine doesn't know.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
+}
+
+impl CreateRequest {
+    /// One warning for each field that has a value and that this engine doesn't know. A value that says nothing
+    /// (null, false, 0, empty) asks for nothing.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let host = self.host_config.iter().flat_map(|host| &host.unknown);
+        let host = host.map(|(name, value)| (format!("HostConfig.{name}"), value));
+        let own = self.unknown.iter().map(|(name, value)| (name.clone(), value));
+        let told = own.chain(host).filter(|(_, value)| asks_for_something(value));
+        told.map(|(name, _)| format!("the field {name} is not known to this engine and has no effect"))
+            .collect()
+    }
+}
+
+fn asks_for_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(true) => true,
+    }
 }
 
 /// The networks of a new container.
@@ -393,4 +421,20 @@ pub(crate) struct StreamQuery {
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) tail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_with_a_value_is_a_warning() {
+        let body =
+            r#"{"Image": "x", "MacAddress": "", "Wings": 2, "HostConfig": {"Memory": 7, "Fins": [1]}}"#;
+        let request: CreateRequest = serde_json::from_str(body).unwrap();
+        assert_eq!(request.host_config.as_ref().unwrap().resources.memory, 7);
+        let warnings = request.warnings().join("\n");
+        assert!(warnings.contains("Wings") && warnings.contains("HostConfig.Fins"), "{warnings}");
+        assert_eq!(request.warnings().len(), 2);
+    }
 }

@@ -124,6 +124,9 @@ pub struct HostConfig {
     pub masked_paths: Option<Vec<String>>,
     /// Paths that can't be written; Docker's list when absent.
     pub readonly_paths: Option<Vec<String>>,
+    /// Fields that this engine doesn't know, for a warning.
+    #[serde(flatten, skip_serializing)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 /// Where output goes.
