@@ -57,6 +57,16 @@ fn containers_of_a_network_reach_each_other_and_others_do_not() {
 }
 
 #[test]
+fn containers_of_a_users_network_know_each_other_by_name() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "named"]);
+    engine.ok(&["run", "-d", "--name", "known", "--network", "named", "busybox", "sleep", "1000"]);
+    let address = engine.inspect("known", ".NetworkSettings.Networks.named.IPAddress");
+    let ask = ["run", "--rm", "--network", "named", "busybox", "nslookup", "known"];
+    eventually("the name resolves", || engine.docker(&ask).out.contains(&address).then_some(()));
+}
+
+#[test]
 fn a_network_can_be_joined_and_left_while_running() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&["network", "create", "later"]);

@@ -148,6 +148,13 @@ impl Engine {
         };
         write("hostname", &format!("{}\n", record.config.hostname))?;
         write("hosts", &hosts(&record))?;
+        let by_name = |endpoint: &Endpoint| {
+            self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())
+        };
+        if record.endpoints.iter().any(by_name) {
+            // The network's own resolver, which knows its containers and asks this machine's for the rest.
+            return write("resolv.conf", "nameserver 127.0.0.11\noptions ndots:0\n");
+        }
         write("resolv.conf", &resolv_conf(&record))
     }
 
