@@ -33,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// For clients to hear the last status before the process ends.
 const FAREWELL: Duration = Duration::from_millis(100);
 
+/// A daemon that nobody wants anything of ends.
+const FIRST_WISH: Duration = Duration::from_secs(30);
+
 /// How often the guest hears the host's clock: soon enough after the host woke from sleep.
 const CLOCK: Duration = Duration::from_secs(10);
 
@@ -44,7 +47,9 @@ enum End {
 
 /// Serves wishes until one of them is to stop.
 pub(crate) async fn run(settings: Settings, state: Shared, mut inbox: mpsc::Receiver<Change>) {
-    while let Some(change) = inbox.recv().await {
+    // A client that starts a daemon and dies before it says why leaves none behind.
+    let mut next = tokio::time::timeout(FIRST_WISH, inbox.recv()).await.ok().flatten();
+    while let Some(change) = next {
         let stopped = match change {
             Change::Stop => true,
             Change::Start(kind) => {
@@ -56,6 +61,7 @@ pub(crate) async fn run(settings: Settings, state: Shared, mut inbox: mpsc::Rece
         if stopped {
             break;
         }
+        next = inbox.recv().await;
     }
     state.change(|status| status.state = State::Stopped);
     tokio::time::sleep(FAREWELL).await;

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
 
 mod build;
+mod demo;
 mod image;
 mod setup;
 mod step;
@@ -25,6 +26,8 @@ enum Command {
     Build(build::Args),
     /// Builds the VM's kernel and root image and lays them in target/berth/vm/.
     Image(image::Args),
+    /// Builds, boots the machine, runs a container and fetches its page: everything in one command.
+    Demo(demo::Args),
     /// Runs format, lints, tidy and every test this machine can run.
     Test(test::Args),
     /// Checks the house rules: layers, sizes, names, where an OS may be named.
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         Command::Setup(args) => setup::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::WindowTest => window_test::run(),
