@@ -1,5 +1,6 @@
 //! From a wish to a Docker API that answers: the phases of a start, each with its deadline.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::guest::Guest;
 use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::Shared;
+use crate::{Error, socket};
 
 /// What the vmm process does before the guest runs: name, what it waits for, when it is given up.
 const HOST_PHASES: &[(Phase, &str, &str, Duration)] = &[
@@ -26,6 +28,9 @@ const HOST_PHASES: &[(Phase, &str, &str, Duration)] = &[
 /// The first boot formats the data disk; a crashed one replays its journal.
 const GREETING: Duration = Duration::from_secs(60);
 const ENGINE: Duration = Duration::from_secs(60);
+/// A machine whose daemon was killed powers off within 15 s.
+const EARLIER: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A machine whose Docker API answers.
 pub(crate) struct Running {
@@ -45,6 +50,11 @@ pub(crate) struct Vmm {
 /// Boots a machine; the status shows each phase.
 pub(crate) async fn boot(settings: &Settings, state: &Shared) -> Result<Running, Problem> {
     let since = Instant::now();
+    let lock = machine_lock(&settings.vmm_config().data_disk).map_err(|error| died(error.to_string()))?;
+    if !is_free(&lock)? {
+        let name = "end the earlier machine";
+        state.phase(since, name, "its containers and the data disk", EARLIER, until_free(&lock)).await?;
+    }
     let mut vmm = Vmm::start(settings).await?;
     for (phase, name, waits_for, deadline) in HOST_PHASES {
         state.phase(since, name, waits_for, *deadline, vmm.reaches(*phase)).await?;
@@ -65,6 +75,30 @@ pub(crate) async fn boot(settings: &Settings, state: &Shared) -> Result<Running,
     };
     state.phase(since, "start the engine", "the Docker API", ENGINE, engine_is_up).await?;
     Ok(Running { vmm, guest, ports })
+}
+
+/// What the machine's process holds: one machine at a time writes the data disk.
+pub(crate) fn machine_lock(data_disk: &Path) -> Result<PathBuf, Error> {
+    let lock = data_disk.with_extension("lock");
+    let folder = lock.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(|source| Error::Prepare {
+        doing: "make",
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    Ok(lock)
+}
+
+fn is_free(lock: &Path) -> Result<bool, Problem> {
+    Ok(socket::hold(lock).map_err(|error| died(error.to_string()))?.is_some())
+}
+
+/// The machine of a daemon that was killed is powering off in order.
+async fn until_free(lock: &Path) -> Result<(), Problem> {
+    while !is_free(lock)? {
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// An engine that starts again publishes the ports of its containers, and waits for the answer before it serves.

@@ -108,6 +108,9 @@ pub fn machine(config: &Path) -> Result<(), Error> {
     let read = vmm::process::read_config(config);
     let config =
         read.map_err(|source| Error::Prepare { doing: "read", path: config.to_path_buf(), source })?;
+    // Held until this process ends: the next daemon waits for it, also when this one's was killed.
+    let lock = boot::machine_lock(&config.data_disk)?;
+    let Some(_held) = socket::hold(&lock)? else { return Err(Error::AlreadyRunning) };
     Ok(vmm::process::run(config)?)
 }
 

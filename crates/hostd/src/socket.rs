@@ -14,22 +14,27 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Prepare { doing, path: path.to_path_buf(), source }
 }
 
-/// Takes the lock of this user's daemon; it is free again when the file is closed, however this process ends.
+/// Takes the lock of this user's daemon.
 pub(crate) fn lock(run_dir: &Path) -> Result<File, Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(run_dir);
     made.map_err(failed("make", run_dir))?;
     let path = run_dir.join("hostd.lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(failed("open", &path))?;
+    let file = hold(&path)?.ok_or(Error::AlreadyRunning)?;
+    // For whoever looks which process it is: tests and benches measure its memory.
+    let named = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
+    named.map_err(failed("write", &path))?;
+    Ok(file)
+}
+
+/// Locks a file; none when somebody else holds it. It is free again when the file is closed, however that process
+/// ends.
+pub(crate) fn hold(path: &Path) -> Result<Option<File>, Error> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(failed("open", path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            // For whoever looks which process it is: tests and benches measure its memory.
-            let named = file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id()));
-            named.map_err(failed("write", &path))?;
-            Ok(file)
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::AlreadyRunning),
-        Err(error) => Err(failed("lock", &path)(error.into())),
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed("lock", path)(error.into())),
     }
 }
 

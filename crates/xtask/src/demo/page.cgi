@@ -16,6 +16,7 @@ value /proc/sys/kernel/osrelease '?'; kernel=$value
 while read -r device place kind options rest; do
   [ "$place" = / ] && { root_kind=$kind; root_options=$options; break; }
 done < /proc/self/mounts
+peer=${REMOTE_ADDR:-?}; peer=${peer#[}; peer=${peer%]}; peer=${peer#::ffff:}
 printf 'Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\n\r\n'
 cat /srv/head.html
 cat <<EOF
@@ -28,7 +29,7 @@ cat <<EOF
   <dl class="facts">
     <div><dt>It is called</dt><dd>$host</dd></div>
     <div><dt>Its kernel</dt><dd>Linux $kernel</dd></div>
-    <div><dt>You came from</dt><dd>${REMOTE_ADDR:-?}</dd></div>
+    <div><dt>You came from</dt><dd>$peer</dd></div>
   </dl>
 </header>
 <section>
@@ -83,9 +84,8 @@ cat <<EOF
   it, and one thin writable layer on top that goes with the container.</p>
   <div class="stack"><div class="top">upper: what this container wrote</div>
 EOF
-lower=${root_options#*lowerdir=}; lower=${lower%%,*}
-echo "$lower" | tr ':' '\n' | text | while read -r layer; do
-  [ -n "$layer" ] && echo "<div>lower: <code>$layer</code></div>"
+echo "$root_options" | tr ',' '\n' | text | while IFS== read -r option layer; do
+  case "$option" in lowerdir*) echo "<div>lower: <code>$layer</code></div>" ;; esac
 done
 cat <<EOF
   </div>
