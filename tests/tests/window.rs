@@ -143,20 +143,24 @@ fn pictures_of_the_window() {
     let Some((engine, window)) = engine_and_window() else { return };
     let lines = "i=0; while true; do i=$((i+1)); echo \"$i request GET /status 200 in $((i % 7 + 2)) ms\"; \
                  [ $((i % 9)) -eq 0 ] && echo 'slow upstream, retrying' >&2; sleep 0.3; done";
-    let run = |name: &str, script: &str| {
-        engine.ok(&["run", "--detach", "--network", "none", "--name", name, "busybox", "sh", "-c", script]);
+    let run = |name: &str, image: &str, port: &str, script: &str| {
+        engine.ok(&["tag", "busybox", image]);
+        let publish: &[&str] = if port.is_empty() { &[] } else { &["--publish", port] };
+        let run = ["run", "--detach", "--name", name];
+        engine.ok(&[&run, publish, &[image, "sh", "-c", script]].concat());
     };
-    run("report", "exit 0");
-    run("migrate", "echo no such table; exit 2");
-    run("worker", PATIENT);
-    run("queue", PATIENT);
-    run("web", lines);
+    run("nightly-report", "harbour/report:2.1", "", "exit 0");
+    run("migrate", "harbour/shop:1.8", "", "echo no such table; exit 2");
+    run("worker", "harbour/shop:1.8", "", PATIENT);
+    run("queue", "harbour/queue:0.4", "6379:6379", PATIENT);
+    run("web", "harbour/web:3.2", "8080:80", lines);
     eventually("all run", || (engine.ok(&["ps", "-q"]).lines().count() == 3).then_some(()));
     window.read("[data-name=migrate] .state", "Failed");
     window.run("document.documentElement.dataset.theme = 'light'");
     window.picture("list-light");
     window.click("[data-name=web]");
     window.read(".line", "retrying");
+    std::thread::sleep(std::time::Duration::from_secs(8));
     window.picture("wide-light");
     window.run("document.documentElement.dataset.theme = 'dark'");
     window.picture("wide-dark");

@@ -93,6 +93,7 @@ fn a_full_disk_is_said() {
     });
     let Some(window) = window else { return };
     window.read("[data-code=disk_full]", "The disk is full");
+    assert_eq!(window.run("return document.querySelectorAll('[data-code]').length"), 1);
     window.picture("disk-full");
 }
 

@@ -15,6 +15,8 @@ export interface Mishap {
   subject: string;
   image?: string;
   again?: () => void;
+  /** Whether it was a start of Berth: a problem of the machine says the same in better words. */
+  isStart?: boolean;
 }
 
 class Desk {
@@ -87,11 +89,8 @@ class Desk {
     try {
       await calls.startBerth();
     } catch (thrown) {
-      const failure = calls.asFailure(thrown);
-      const daemon = this.snapshot.daemon;
-      // The machine's own problem has a panel already.
-      const isShown = daemon.presence === 'present' && daemon.machine.problem !== null;
-      if (!isShown) this.mishap = { failure, subject: 'Berth', again: () => void this.startBerth() };
+      const again = (): void => void this.startBerth();
+      this.mishap = { failure: calls.asFailure(thrown), subject: 'Berth', again, isStart: true };
     } finally {
       this.isStarting = false;
     }

@@ -17,7 +17,7 @@ test('sizes are decimal, as Docker prints them', () => {
 });
 
 test('durations change their unit', () => {
-  expect([12, 1234, 75_000].map(duration)).toEqual(['12 ms', '1.2 s', '1 min 15 s']);
+  expect([0, 12, 1234, 10_000, 60_000, 75_000].map(duration)).toEqual(['< 1 ms', '12 ms', '1.2 s', '10 s', '1 min', '1 min 15 s']);
 });
 
 test('a digest is shortened without its algorithm', () => {

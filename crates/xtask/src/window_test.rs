@@ -8,11 +8,10 @@ use crate::{build, window};
 /// Builds what is needed and runs the window's tests.
 pub(crate) fn run() -> anyhow::Result<()> {
     window::check_page()?;
-    build::guest_programs()?;
-    window::build()?;
+    build::run(&build::Args::default())?;
     step("test the shell", cargo().args(["test", "--quiet", "--package", "berth-desktop"]))?;
     // Each test has a display and an engine of its own; nextest shows a skip's reason only when asked.
-    let tests = ["--package", "e2e", "--test", "window"];
+    let tests = ["--package", "e2e", "--test", "window", "--test", "window_machine"];
     if find_program("cargo-nextest").is_some() {
         return step(
             "test the window",

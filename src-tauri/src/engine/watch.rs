@@ -88,7 +88,11 @@ impl Stale {
         let action = event.action.as_deref().unwrap_or_default();
         match event.typ {
             // What runs inside a container isn't shown.
-            Some(EventMessageTypeEnum::CONTAINER) => self.containers |= !action.starts_with("exec_"),
+            Some(EventMessageTypeEnum::CONTAINER) => {
+                self.containers |= !action.starts_with("exec_");
+                // An image shows how many containers are made from it.
+                self.images |= matches!(action, "create" | "destroy");
+            }
             Some(EventMessageTypeEnum::IMAGE) => {
                 // A container shows its image's name, which a tag can take away.
                 self.images = true;

@@ -21,9 +21,12 @@ export interface About {
 }
 
 export function wordsFor(failure: Failure, about: About = {}): Words {
-  const subject = about.subject ?? 'Berth';
+  const subject = about.subject ?? BERTH;
   return TABLE[failure.code](failure, { subject, image: about.image ?? 'IMAGE' });
 }
+
+/** The subject when it isn't a container. */
+const BERTH = 'Berth';
 
 type Writer = (failure: Failure, about: Required<About>) => Words;
 
@@ -51,12 +54,20 @@ const TABLE: Record<FailureCode, Writer> = {
     command: 'cargo xtask image',
     ways: ['start'],
   }),
-  disk_full: () => ({
-    title: 'The disk is full',
-    text: 'Nothing more can be written. Remove containers and images you no longer need, or free space on this computer.',
-    command: 'docker system df',
-    ways: ['again', 'images'],
-  }),
+  disk_full: (_, { subject }) =>
+    subject === BERTH
+      ? {
+          title: 'The disk is full',
+          text: 'This computer has too little free space for Berth’s own disk. Make room, then start again; nothing is lost.',
+          command: 'df -h ~',
+          ways: ['start'],
+        }
+      : {
+          title: 'The disk is full',
+          text: `“${subject}” can’t write anything more. Remove containers and images you no longer need, then try again.`,
+          command: 'docker system df',
+          ways: ['again', 'images'],
+        },
   machine_died: () => ({
     title: 'The machine ended unexpectedly',
     text: 'Berth’s Linux machine stopped by itself. Its disk is safe: start it again and your containers will be there.',
