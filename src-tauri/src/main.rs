@@ -47,6 +47,12 @@ fn main() -> anyhow::Result<()> {
             tauri::async_runtime::spawn(engine::watch::watch(desk));
             Ok(())
         })
-        .run(tauri::generate_context!())
+        .run(context())
         .context("open the window")
+}
+
+/// The page and the configuration, embedded at compile time.
+#[expect(clippy::exit, reason = "Tauri's macro ends a program whose embedded files can't be read")]
+fn context() -> tauri::Context {
+    tauri::generate_context!()
 }
