@@ -60,6 +60,15 @@ impl Engine {
         Self::with_busybox()
     }
 
+    /// The engine in the VM with busybox, for tests of what the VM hides; none, with the reason printed, natively.
+    pub fn machine_with_busybox() -> Option<Self> {
+        if std::env::var_os(SOCKET).is_none() {
+            eprintln!("skipped: natively there is no VM around the engine");
+            return None;
+        }
+        Self::with_busybox()
+    }
+
     /// An engine with busybox whose machine can limit what a container uses; none, with the reason printed, elsewhere.
     pub fn limiting_with_busybox() -> Option<Self> {
         let engine = Self::with_busybox()?;
