@@ -69,8 +69,7 @@ pub(crate) async fn converse(
 async fn type_into(mut writer: impl AsyncWrite + Unpin, mut keys: Option<DetachKeys>) -> bool {
     let mut input = tokio::io::stdin();
     let mut buffer = vec![0; BLOCK];
-    loop {
-        let Ok(length @ 1..) = input.read(&mut buffer).await else { break };
+    while let Ok(length @ 1..) = input.read(&mut buffer).await {
         let (typed, detach) = match &mut keys {
             Some(keys) => keys.filter(&buffer[..length]),
             None => (buffer[..length].to_vec(), false),

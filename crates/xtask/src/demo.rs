@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the README's first command. Builds what isn't built, boots the machine, runs a container from
 //! an image that needs no registry, and fetches its page from localhost.
 
-mod image;
+pub(crate) mod image;
 mod interrupt;
 mod page;
 mod timeline;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
 
+mod bench;
 mod build;
 mod demo;
 mod image;
@@ -26,6 +27,9 @@ enum Command {
     Build(build::Args),
     /// Builds the VM's kernel and root image and lays them in target/berth/vm/.
     Image(image::Args),
+    /// Measures something and prints a table and a line of JSON.
+    #[command(subcommand)]
+    Bench(bench::Args),
     /// Builds, boots the machine, runs a container and fetches its page: everything in one command.
     Demo(demo::Args),
     /// Runs format, lints, tidy and every test this machine can run.
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Setup(args) => setup::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

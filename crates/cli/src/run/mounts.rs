@@ -39,7 +39,7 @@ pub(super) fn tmpfs(given: &[String]) -> HashMap<String, String> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Wanted {
     /// One that the API can carry.
-    Known(Mount),
+    Known(Box<Mount>),
     /// Of a type that no engine knows. Docker's client leaves it to the engine to say so.
     Unknown(String),
 }
@@ -48,7 +48,7 @@ impl Wanted {
     /// The mount, or the engine's words for its type.
     pub(super) fn known(&self) -> Result<Mount, Failure> {
         match self {
-            Self::Known(mount) => Ok(mount.clone()),
+            Self::Known(mount) => Ok(Mount::clone(mount)),
             Self::Unknown(kind) => {
                 Err(Failure::new(format!("Error response from daemon: mount type unknown: \"{kind}\"")))
             }
@@ -61,7 +61,7 @@ pub(super) fn wanted(text: &str) -> Result<Wanted, String> {
     let kind = text.split(',').find_map(|field| field.strip_prefix("type=")).map(str::to_lowercase);
     match kind.filter(|kind| !["bind", "volume", "tmpfs", "image"].contains(&kind.as_str())) {
         Some(kind) => Ok(Wanted::Unknown(kind)),
-        None => mount(text).map(Wanted::Known),
+        None => mount(text).map(|mount| Wanted::Known(Box::new(mount))),
     }
 }
 

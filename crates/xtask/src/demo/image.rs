@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 /// What the image is called.
-pub(super) const NAME: &str = "berth/demo:latest";
+pub(crate) const NAME: &str = "berth/demo:latest";
 /// Debian's package busybox-static.
 const BUSYBOX: &str = "/bin/busybox";
 /// Equal inputs give an equal image.
@@ -21,7 +21,7 @@ const FOLDERS: &[&str] =
     &["bin", "dev", "etc", "proc", "root", "srv", "srv/www", "srv/www/cgi-bin", "sys", "tmp"];
 
 /// Writes the archive that `berth load` reads; returns its path.
-pub(super) fn make(folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn make(folder: &Path) -> anyhow::Result<PathBuf> {
     let layer = layer()?;
     let config = json!({
         "architecture": "amd64", "os": "linux", "created": "2023-11-14T22:13:20Z",

@@ -1,0 +1,41 @@
+//! `cargo xtask bench …`: measurements against a floor or a peer. Each prints a table for people and one line of JSON
+//! for whoever keeps them.
+
+mod boot;
+mod memory;
+
+/// What `cargo xtask bench` takes.
+#[derive(clap::Subcommand)]
+pub(crate) enum Args {
+    /// From launch to an API that answers, against the same kernel booting to a shell in the same machine.
+    Boot(boot::Args),
+}
+
+/// Measures.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match args {
+        Args::Boot(args) => boot::run(args),
+    }
+}
+
+/// The middle one of some measurements, in seconds.
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    let middle = seconds.len() / 2;
+    match seconds.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => seconds[middle],
+        _ => f64::midpoint(seconds[middle - 1], seconds[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between() {
+        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+    }
+}
