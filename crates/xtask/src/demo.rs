@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::step::programs_dir;
-use crate::{build, setup};
+use crate::{build, setup, window};
 use interrupt::Interrupt;
 use timeline::Timeline;
 
@@ -44,6 +44,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     crate::image::run(&crate::image::Args::default())?;
     interrupt.check()?;
     build::host_programs()?;
+    if !args.headless {
+        interrupt.check()?;
+        window::build()?;
+    }
     let archive = image::make(&programs_dir())?;
     interrupt.check()?;
     let ran_before = is_running()?;
