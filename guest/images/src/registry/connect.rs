@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -41,7 +42,12 @@ pub(super) struct Names(Option<Arc<TokioResolver>>);
 impl Names {
     /// Reads the machine's configuration; without one every name fails.
     pub(super) fn configured() -> Self {
-        let built = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        let built = TokioResolver::builder_tokio().and_then(|mut builder| {
+            // One after the other: a name that the hosts file has for IPv4 alone (`host.docker.internal`) would
+            // otherwise wait for name servers that may not be reachable.
+            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+            builder.build()
+        });
         Self(built.inspect_err(|error| tracing::warn!(%error, "no name servers")).ok().map(Arc::new))
     }
 }
