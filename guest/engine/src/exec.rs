@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -110,7 +111,10 @@ impl Exec {
     }
 }
 
-/// Every exec by id. An ended one is kept as long as its container runs, for `docker inspect`.
+/// How long an exec that ended can still be inspected, as in Docker.
+const KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Every exec by id. An ended one is kept for a while, for `docker inspect`.
 #[derive(Debug, Default)]
 pub(crate) struct Execs(Mutex<HashMap<String, Arc<Exec>>>);
 
@@ -232,6 +236,12 @@ impl Engine {
             return Err(Error::ExecEnded);
         }
         exec.container.guard()?.resize(exec.process, rows, columns).await
+    }
+
+    /// Forgets an exec some time after it ended: a health check makes many.
+    pub(crate) async fn forget_exec(self: Arc<Self>, exec: Arc<Exec>) {
+        tokio::time::sleep(KEPT).await;
+        self.execs.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&exec.id);
     }
 
     /// Tells `exec_create: sh -c true`, as Docker names these events.

@@ -57,7 +57,7 @@ impl Engine {
         }
     }
 
-    async fn heard(&self, container: &Arc<Container>, message: FromGuard) {
+    async fn heard(self: &Arc<Self>, container: &Arc<Container>, message: FromGuard) {
         match message {
             FromGuard::Output { process, stream, bytes, .. } => {
                 let stream = match stream {
@@ -83,9 +83,11 @@ impl Engine {
                 }
             }
             FromGuard::Exited { process, exit } => {
-                if let Some(exec) = exec_of(container, process) {
+                let exec = container.execs().remove(&process);
+                if let Some(exec) = exec {
                     exec.end(i64::from(exit.code));
                     self.tell_exec_died(&exec, i64::from(exit.code));
+                    tokio::spawn(self.clone().forget_exec(exec));
                 }
                 if let Ok(guard) = container.guard() {
                     guard.stdin_over(process);
