@@ -9,6 +9,10 @@ use anyhow::Context;
 
 use crate::step::{cargo, find_program, programs_dir, step};
 
+/// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
+/// the window's and the command's tests have engines of their own.
+const TESTS: &str = "package(e2e) and not binary(/^(cli|window|window_machine)$/)";
+
 /// Starts a VM with `berth start`, runs the tests against its Docker socket, and stops it, also when they fail.
 pub(super) fn run() -> anyhow::Result<()> {
     if find_program("qemu-system-x86_64").is_none() {
@@ -25,7 +29,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     let tested = started.and_then(|()| {
         let socket = home.path().join("run/berth/docker.sock");
         let mut tests = cargo();
-        tests.args(["nextest", "run", "--package", "e2e", "--profile", "machine", "--no-fail-fast"]);
+        tests.args(["nextest", "run", "--workspace", "--profile", "machine", "--no-fail-fast", "-E", TESTS]);
         tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
         step("machine tests", &mut tests)
     });
