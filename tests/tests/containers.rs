@@ -88,6 +88,18 @@ fn exec_runs_beside_the_program_and_returns_its_code() {
 }
 
 #[test]
+fn each_of_many_execs_has_its_own_stdin() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "many", "--network", "none", "busybox", "sleep", "1000"]);
+    for word in ["first", "second", "third"] {
+        let mut client = engine.client(&["exec", "-i", "many", "cat"]);
+        let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(word.as_bytes()).unwrap();
+        assert_eq!(said(&child.wait_with_output().unwrap()).out, word);
+    }
+}
+
+#[test]
 fn stop_asks_first_and_kills_after_its_time() {
     let Some(engine) = Engine::with_busybox() else { return };
     let polite = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done";

@@ -11,6 +11,7 @@ pub(crate) mod user;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -56,6 +57,8 @@ pub struct Container {
     disk: Mutex<()>,
     guard: Mutex<Option<Arc<GuardLink>>>,
     execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
+    /// The highest of the guard's numbers for execs that was given out; none is given twice.
+    last_exec: AtomicU32,
     moment: watch::Sender<Moment>,
     writes: watch::Sender<()>,
 }
@@ -75,6 +78,7 @@ impl Container {
             disk: Mutex::default(),
             guard: Mutex::default(),
             execs: Mutex::default(),
+            last_exec: AtomicU32::new(berth_guard::CONTAINER),
             moment: watch::Sender::new(Moment { running, exit_code, ..Moment::default() }),
             writes: watch::Sender::default(),
         })
@@ -180,6 +184,16 @@ impl Container {
     /// Its execs by the guard's number for them.
     pub(crate) fn execs(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Exec>>> {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a new exec.
+    pub(crate) fn next_exec(&self) -> u32 {
+        self.last_exec.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Leaves out the numbers up to `used`: a guard that outlived an engine still has execs of those.
+    pub(crate) fn skip_execs(&self, used: u32) {
+        self.last_exec.fetch_max(used, Ordering::Relaxed);
     }
 
     /// What events tell of it: image, name and labels.

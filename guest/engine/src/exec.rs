@@ -162,8 +162,7 @@ impl Engine {
             return Err(Error::InvalidRequest("No exec command specified".to_owned()));
         }
         let id = identity::fresh()?;
-        let mut execs = container.execs();
-        let process = execs.keys().next_back().map_or(1, |last| last + 1);
+        let process = container.next_exec();
         let exec = Arc::new(Exec {
             id: id.clone(),
             config,
@@ -172,8 +171,7 @@ impl Engine {
             output: Fanout::default(),
             state: watch::Sender::new(ExecState::Created),
         });
-        execs.insert(process, exec.clone());
-        drop(execs);
+        container.execs().insert(process, exec.clone());
         self.execs.insert(exec.clone());
         self.tell_exec(&exec, "exec_create");
         Ok(id)

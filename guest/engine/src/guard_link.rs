@@ -198,7 +198,10 @@ impl GuardLink {
 
     /// Ends whoever waits for a process to take input: it is gone.
     pub(crate) fn stdin_over(&self, process: u32) {
-        self.window(process).close();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = windows.remove(&process) {
+            window.close();
+        }
     }
 
     fn window(&self, process: u32) -> Arc<Semaphore> {

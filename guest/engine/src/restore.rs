@@ -71,6 +71,7 @@ impl Engine {
         };
         let exit = match held.await {
             Ok((connection, Held::Running { pid, .. }, execs)) => {
+                container.skip_execs(execs.iter().map(|exec| exec.process).max().unwrap_or_default());
                 for exec in execs.iter().filter(|exec| exec.exit.is_some()) {
                     connection.link.acknowledge(exec.process).await;
                 }
