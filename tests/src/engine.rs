@@ -14,7 +14,7 @@ const SOCKET: &str = "BERTH_E2E_SOCKET";
 /// Names the port of this machine's loopback that such a machine may reach.
 const HOST_PORT: &str = "BERTH_E2E_HOST_PORT";
 
-/// An engine. When dropped, its containers, networks and volumes are removed; a native one ends, and its folders go.
+/// An engine. When dropped, everything in it is removed; a native one ends, and its folders go.
 pub struct Engine {
     folder: tempfile::TempDir,
     socket: PathBuf,
@@ -260,6 +260,7 @@ impl Drop for Engine {
         self.clear(&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]);
         self.clear(&["network", "ls", "--quiet", "--filter", "type=custom"], &["network", "rm"]);
         self.clear(&["volume", "ls", "--quiet"], &["volume", "rm"]);
+        self.clear(&["images", "--all", "--quiet"], &["rmi", "--force"]);
         let Some(native) = &mut self.native else { return };
         drop(Command::new("kill").args(["-TERM", &native.process.id().to_string()]).status());
         drop(native.process.wait());
