@@ -43,6 +43,9 @@ impl World {
         sys::leave_the_machine().unwrap();
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private).unwrap();
+        // Temporary files go with the mount namespace: namespaces that a test leaves mounted keep no folder.
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", std::env::temp_dir(), "tmpfs", flags, None::<&std::ffi::CStr>).unwrap();
         run("ip", &["link", "set", "lo", "up"]);
         let folder = TempDir::new().unwrap();
         let networks = open(folder.path(), PREFIX, Vec::new());
