@@ -33,16 +33,19 @@ impl Conversation {
         }
     }
 
-    /// Shows each status to `watch` until the machine runs.
-    pub(crate) async fn until_it_runs(&mut self, mut watch: impl FnMut(&Status)) -> Result<Status, Failure> {
+    /// Shows each status to `watch` until the machine runs; none when the daemon ended before that.
+    pub(crate) async fn until_it_runs(
+        &mut self,
+        mut watch: impl FnMut(&Status),
+    ) -> Result<Option<Status>, Failure> {
         while let Some(status) = self.next().await? {
             watch(&status);
             match (status.state, &status.problem) {
-                (State::Running, _) => return Ok(status),
+                (State::Running, _) => return Ok(Some(status)),
                 (State::Failed, Some(problem)) => return Err(Failure::new(&problem.message)),
                 _ => {}
             }
         }
-        Err(Failure::new("the Berth daemon ended before the machine ran"))
+        Ok(None)
     }
 }

@@ -76,7 +76,7 @@ async fn own() -> Result<PathBuf, Failure> {
             return Ok(settings.docker_socket());
         }
     }
-    start::start(daemon::connect(&settings).await?, Kind::Auto).await?;
+    start::start(&settings, Kind::Auto).await?;
     Ok(settings.docker_socket())
 }
 

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use hostd::settings::Settings;
 use protocol::control::{Status, Wish};
 use protocol::machine::{Kind, Phase};
-use tokio::net::UnixStream;
 
 use crate::control::Conversation;
 use crate::daemon;
@@ -15,6 +15,11 @@ use crate::terminal;
 
 /// A start that takes longer than this says what it waits for.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// How long a daemon that says nothing is taken for one that is dying.
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Between two calls to such a daemon.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Starts the machine and waits until its engine answers. What runs already is left as it is.
 #[derive(clap::Args)]
@@ -42,7 +47,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Machine::Auto => Kind::Auto,
         Machine::Emulated => Kind::Emulated,
     };
-    let status = start(daemon::connect(&settings).await?, machine).await?;
+    let status = start(&settings, machine).await?;
     if args.select {
         hostd::use_context()?;
     }
@@ -53,13 +58,35 @@ pub(crate) async fn run(args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the machine runs; a terminal sees the phase when that takes long.
-pub(crate) async fn start(daemon: UnixStream, machine: Kind) -> Result<Status, Failure> {
-    let mut conversation = Conversation::begin(daemon, Wish::Start { machine }).await?;
+/// Waits until the machine runs; a terminal sees the phase when that takes long. A daemon that was just killed may
+/// still take the call and say nothing: then the next one is asked.
+pub(crate) async fn start(settings: &Settings, machine: Kind) -> Result<Status, Failure> {
+    let deadline = Instant::now() + SILENCE;
     let mut line = PhaseLine { began: Instant::now(), shown: false };
-    let started = conversation.until_it_runs(|status| line.show(status)).await;
-    line.clear();
-    started
+    loop {
+        let mut heard = false;
+        let started = async {
+            let daemon = daemon::connect(settings).await?;
+            // One that can't even be told is as silent as one that doesn't answer.
+            let Ok(mut conversation) = Conversation::begin(daemon, Wish::Start { machine }).await else {
+                return Ok(None);
+            };
+            conversation
+                .until_it_runs(|status| {
+                    heard = true;
+                    line.show(status);
+                })
+                .await
+        };
+        let started = started.await;
+        line.clear();
+        match started {
+            Ok(None) if !heard && Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Ok(None) => return Err(Failure::new("the Berth daemon ended before the machine ran")),
+            Ok(Some(status)) => return Ok(status),
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 /// The line on standard error that names the phase.
