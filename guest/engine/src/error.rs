@@ -34,8 +34,6 @@ pub enum Error {
     NoSuchContainer(String),
     #[error("multiple IDs found with provided prefix: {0}")]
     AmbiguousId(String),
-    #[error("No such image: {0}")]
-    NoSuchImage(String),
     #[error(
         "image with reference {image} was found but its platform does not match the specified platform: wanted {platform}"
     )]
@@ -71,8 +69,6 @@ pub enum Error {
     AlreadyStarted,
     #[error("container already stopped")]
     AlreadyStopped,
-    #[error("removal of container {0} is already in progress")]
-    RemovalInProgress(String),
     #[error(
         "cannot remove container \"{name}\": container is {state}: stop the container before removing or force remove"
     )]
@@ -85,10 +81,6 @@ pub enum Error {
     ExecEnded,
     #[error("volume is in use - [{0}]")]
     VolumeInUse(String),
-    #[error(
-        "conflict: unable to delete {image} ({how}) - image is being used by {state} container {container}"
-    )]
-    ImageInUse { image: String, how: &'static str, state: &'static str, container: String },
     /// A field or a query that makes no sense; the text names it and says what would.
     #[error("{0}")]
     InvalidRequest(String),
@@ -161,7 +153,6 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoSuchContainer(_)
-            | Self::NoSuchImage(_)
             | Self::NoSuchExec(_)
             | Self::WrongPlatform { .. }
             | Self::NoSuchVolume(_)
@@ -174,14 +165,12 @@ impl Error {
             | Self::ExecPaused(_)
             | Self::StartPaused
             | Self::StartRemoving
-            | Self::RemovalInProgress(_)
             | Self::RemoveRunning { .. }
             | Self::CannotAttach(..)
             | Self::ExecRunning(_)
             | Self::ExecEnded
             | Self::VolumeInUse(_)
-            | Self::JoinNotRunning(_)
-            | Self::ImageInUse { .. } => Kind::Conflict,
+            | Self::JoinNotRunning(_) => Kind::Conflict,
             Self::AmbiguousId(_)
             | Self::InvalidName(_)
             | Self::InvalidRequest(_)
