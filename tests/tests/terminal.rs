@@ -30,14 +30,7 @@ fn a_terminal_has_a_name_a_size_and_an_exit_code() {
     let mut input = child.stdin.take().expect("its input");
     let mut output = child.stdout.take().expect("its output");
     let mut seen = Vec::new();
-    let mut read_until = |wanted: &str| {
-        let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&seen).contains(wanted) {
-            let length = output.read(&mut buffer).expect("read the terminal");
-            assert!(length > 0, "it ended without {wanted:?}: {}", String::from_utf8_lossy(&seen));
-            seen.extend_from_slice(&buffer[..length]);
-        }
-    };
+    let mut read_until = |wanted: &str| read_until(&mut output, &mut seen, wanted);
     read_until("/ # ");
     input.write_all(b"tty; stty size; echo $TERM\n").expect("type");
     read_until("/dev/pts/0");
@@ -53,10 +46,21 @@ fn the_detach_keys_leave_the_container_running() {
     engine.ok(&["run", "-dit", "--name", "shell", "--network", "none", "busybox", "sh"]);
     let Some(mut child) = in_a_terminal(&engine, "docker attach shell") else { return };
     let mut input = child.stdin.take().expect("its input");
-    // Typed again while the client isn't listening yet: until its terminal is raw, the keys mean something else.
-    eventually("the client leaves", || {
-        drop(input.write_all(b"\x10\x11"));
-        child.try_wait().expect("ask for its end")
-    });
+    let mut output = child.stdout.take().expect("its output");
+    // Once the shell's answer is seen, the client's terminal is raw: before, the keys mean something else.
+    input.write_all(b"\n").expect("type");
+    read_until(&mut output, &mut Vec::new(), "/ # ");
+    input.write_all(b"\x10\x11").expect("type");
+    eventually("the client leaves", || child.try_wait().expect("ask for its end"));
     assert_eq!(engine.inspect("shell", ".State.Status"), "running");
+}
+
+/// Reads what a terminal shows until it shows `wanted`.
+fn read_until(output: &mut impl Read, seen: &mut Vec<u8>, wanted: &str) {
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(seen).contains(wanted) {
+        let length = output.read(&mut buffer).expect("read the terminal");
+        assert!(length > 0, "it ended without {wanted:?}: {}", String::from_utf8_lossy(seen));
+        seen.extend_from_slice(&buffer[..length]);
+    }
 }
