@@ -2,19 +2,17 @@
 //! an image that needs no registry, and fetches its page from localhost.
 
 pub(crate) mod image;
-mod interrupt;
 mod page;
 mod timeline;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 use crate::step::programs_dir;
-use crate::{build, setup, window};
-use interrupt::Interrupt;
+use crate::{build, interrupt, setup, window};
 use timeline::Timeline;
 
 /// What `cargo xtask demo` takes.
@@ -30,6 +28,8 @@ pub(crate) struct Args {
 
 const CONTAINER: &str = "berth-demo";
 const PORT: u16 = 8080;
+/// A daemon that was just started listens after this, and can be asked to stop.
+const SETTLED: Duration = Duration::from_millis(300);
 /// The page tells of these limits.
 const LIMITS: &[&str] = &["--memory", "128m", "--cpus", "1", "--pids-limit", "64"];
 
@@ -38,20 +38,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.stop {
         return stop();
     }
-    let interrupt = Interrupt::watch()?;
-    setup::run(&setup::Args::default())?;
-    interrupt.check()?;
+    setup::for_demo()?;
     crate::image::run(&crate::image::Args::default())?;
-    interrupt.check()?;
     build::host_programs()?;
     if !args.headless {
-        interrupt.check()?;
         window::build()?;
     }
     let archive = image::make(&programs_dir())?;
-    interrupt.check()?;
     let ran_before = is_running()?;
-    match show(&interrupt, &archive) {
+    match show(&archive) {
         Ok(timeline) => {
             print!("{timeline}");
             println!("\nThe page: http://localhost:{PORT}");
@@ -66,7 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if ran_before {
                 drop(berth(&["rm", "--force", CONTAINER]).output());
             } else {
-                interrupt::settle();
+                std::thread::sleep(SETTLED);
                 drop(berth(&["stop"]).output());
             }
             Err(error)
@@ -75,19 +70,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// From nothing to a fetched page, each step timed.
-fn show(interrupt: &Interrupt, archive: &std::path::Path) -> anyhow::Result<Timeline> {
+fn show(archive: &std::path::Path) -> anyhow::Result<Timeline> {
     let mut timeline = Timeline::begin();
-    interrupt.output(&mut berth(&["start"]))?;
+    interrupt::output(&mut berth(&["start"]))?;
     timeline.machine(&status()?)?;
-    interrupt.output(&mut berth(&["rm", "--force", "--volumes", CONTAINER]))?;
+    interrupt::output(&mut berth(&["rm", "--force", "--volumes", CONTAINER]))?;
     let began = Instant::now();
-    interrupt.output(berth(&["load", "--quiet", "--input"]).arg(archive))?;
+    interrupt::output(berth(&["load", "--quiet", "--input"]).arg(archive))?;
     timeline.step("load the image", began);
     let began = Instant::now();
     let publish = format!("{PORT}:80");
     let mut run =
         berth(&["run", "--detach", "--name", CONTAINER, "--hostname", CONTAINER, "--publish", &publish]);
-    if let Err(error) = interrupt.output(run.args(LIMITS).arg(image::NAME)) {
+    if let Err(error) = interrupt::output(run.args(LIMITS).arg(image::NAME)) {
         if error.to_string().contains("already allocated") || error.to_string().contains("already in use") {
             bail!("{error}\nSomebody else listens on port {PORT}: end that and run this again.");
         }
@@ -95,7 +90,7 @@ fn show(interrupt: &Interrupt, archive: &std::path::Path) -> anyhow::Result<Time
     }
     timeline.step("run the container", began);
     let began = Instant::now();
-    let page = page::fetch(PORT, interrupt)?;
+    let page = page::fetch(PORT)?;
     timeline.step("fetch the page", began);
     timeline.end();
     println!("\nThe container says: {}", page::title(&page));

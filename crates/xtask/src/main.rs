@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod demo;
 mod image;
+mod interrupt;
 mod setup;
 mod step;
 mod test;
@@ -41,7 +42,9 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+    let command = Command::parse();
+    interrupt::watch()?;
+    match command {
         Command::Setup(args) => setup::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Image(args) => image::run(&args),

@@ -19,14 +19,17 @@ pub(crate) struct Args {
 /// One group of packages and what it is for.
 struct Group {
     purpose: &'static str,
+    /// Whether only tests need it, and not the demo.
+    tests_only: bool,
     packages: &'static [&'static str],
 }
 
 /// Everything, by purpose. A package stands once, in the group that needs it first.
 const GROUPS: &[Group] = &[
-    Group { purpose: "compile Rust and C", packages: &["build-essential", "pkg-config"] },
+    Group { purpose: "compile Rust and C", tests_only: false, packages: &["build-essential", "pkg-config"] },
     Group {
         purpose: "build the guest kernel and root image",
+        tests_only: false,
         packages: &[
             "linux-source-6.12",
             "flex",
@@ -42,31 +45,33 @@ const GROUPS: &[Group] = &[
             "ca-certificates",
         ],
     },
-    Group { purpose: "run the emulated machine", packages: &["qemu-system-x86"] },
+    Group { purpose: "run the emulated machine", tests_only: false, packages: &["qemu-system-x86"] },
+    Group { purpose: "make the demo's image", tests_only: false, packages: &["busybox-static"] },
     Group {
-        purpose: "test the engine: a registry, a shell image, oracles",
-        packages: &["docker-registry", "busybox-static", "nftables", "iproute2"],
+        purpose: "test the engine: a registry, oracles",
+        tests_only: true,
+        packages: &["docker-registry", "apache2-utils", "nftables", "iproute2"],
     },
     Group {
-        purpose: "build and test the window",
-        packages: &[
-            "libwebkit2gtk-4.1-dev",
-            "libxdo-dev",
-            "libayatana-appindicator3-dev",
-            "librsvg2-dev",
-            "xvfb",
-            "xauth",
-            "webkit2gtk-driver",
-            "dbus",
-            "dbus-x11",
-            "fonts-dejavu-core",
-        ],
+        purpose: "build the window",
+        tests_only: false,
+        packages: &["libwebkit2gtk-4.1-dev", "libxdo-dev", "libayatana-appindicator3-dev", "librsvg2-dev"],
+    },
+    Group {
+        purpose: "test the window",
+        tests_only: true,
+        packages: &["xvfb", "xauth", "webkit2gtk-driver", "dbus", "dbus-x11", "fonts-dejavu-core"],
     },
 ];
 
+/// Installs what building and running need and isn't there, with `sudo` when not root.
+pub(crate) fn for_demo() -> anyhow::Result<()> {
+    packages(&Args::default(), |group| !group.tests_only)
+}
+
 /// Installs what is missing, with `sudo` when not root.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    packages(args)?;
+    packages(args, |_| true)?;
     if find_program("cargo-nextest").is_none() {
         if args.check {
             bail!("cargo-nextest is missing: run `cargo xtask setup`");
@@ -76,13 +81,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn packages(args: &Args) -> anyhow::Result<()> {
-    let missing = missing();
+fn packages(args: &Args, is_wanted: fn(&Group) -> bool) -> anyhow::Result<()> {
+    let groups: Vec<&Group> = GROUPS.iter().filter(|group| is_wanted(group)).collect();
+    let missing = missing(&groups);
     if missing.is_empty() {
         println!("setup: nothing is missing");
         return Ok(());
     }
-    for group in GROUPS {
+    for group in groups {
         let wanted: Vec<_> = group.packages.iter().filter(|name| missing.contains(name)).copied().collect();
         if !wanted.is_empty() {
             println!("setup: to {}: {}", group.purpose, wanted.join(" "));
@@ -106,14 +112,14 @@ fn packages(args: &Args) -> anyhow::Result<()> {
     )
 }
 
-/// The packages of [`GROUPS`] that dpkg doesn't report as installed.
-fn missing() -> Vec<&'static str> {
+/// The packages of `groups` that dpkg doesn't report as installed.
+fn missing(groups: &[&Group]) -> Vec<&'static str> {
     let installed = Command::new("dpkg-query")
         .args(["--show", "--showformat=${db:Status-Status} ${Package}\n"])
         .output()
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
-    let wanted = GROUPS.iter().flat_map(|group| group.packages.iter().copied());
+    let wanted = groups.iter().flat_map(|group| group.packages.iter().copied());
     wanted.filter(|name| !installed.lines().any(|line| line == format!("installed {name}"))).collect()
 }
 

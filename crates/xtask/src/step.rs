@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use crate::interrupt;
+
 /// The folder that holds the workspace's Cargo.toml.
 pub(crate) fn workspace_root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -17,14 +19,12 @@ pub(crate) fn programs_dir() -> PathBuf {
     workspace_root().join("target/berth")
 }
 
-/// Runs `command` from the workspace root, prints it and its duration, and fails when it fails.
+/// Runs `command` from the workspace root, prints it and its duration, and fails when it fails or a signal ends it.
 pub(crate) fn step(title: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("==> {title}");
     let started = Instant::now();
-    let status = command
-        .current_dir(workspace_root())
-        .status()
-        .with_context(|| format!("{title}: can't run {}", command.get_program().display()))?;
+    let status =
+        interrupt::status(command.current_dir(workspace_root())).with_context(|| title.to_owned())?;
     if !status.success() {
         bail!("{title}: failed ({status}): {}", shown(command));
     }

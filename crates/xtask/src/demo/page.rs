@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::interrupt::Interrupt;
+use crate::interrupt;
 
 /// The server in the container listens within this, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -15,10 +15,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MARK: &str = "You are talking to a container.";
 
 /// The page, as soon as the container serves it.
-pub(super) fn fetch(port: u16, interrupt: &Interrupt) -> anyhow::Result<String> {
+pub(super) fn fetch(port: u16) -> anyhow::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        interrupt.check()?;
+        interrupt::check()?;
         match ask(port) {
             Ok(page) if page.contains(MARK) && page.trim_end().ends_with("</html>") => return Ok(page),
             Ok(page) if Instant::now() > deadline => {
