@@ -4,6 +4,7 @@
 //! other people's suites, benches, cross checks and long fuzzing are commands of their own.
 
 mod machine;
+pub(crate) mod skips;
 
 use crate::step::{cargo, step};
 use crate::{build, image, setup, tidy, window};
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if parts.contains(&Part::Native) {
         step("native tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        skips::print("default")?;
     }
     if parts.contains(&Part::Machine) {
         machine::run()?;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
+use super::skips;
 use crate::step::{cargo, find_program, programs_dir, step};
 
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
@@ -31,7 +32,8 @@ pub(super) fn run() -> anyhow::Result<()> {
         let mut tests = cargo();
         tests.args(["nextest", "run", "--workspace", "--profile", "machine", "--no-fail-fast", "-E", TESTS]);
         tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
-        step("machine tests", &mut tests)
+        step("machine tests", &mut tests)?;
+        skips::print("machine")
     });
     let stopped = step("stop the machine", berth(home.path()).arg("stop"));
     tested.and(stopped)
