@@ -103,7 +103,9 @@ fn format(device: &str) -> anyhow::Result<()> {
 
 /// Repairs what can be repaired without a decision.
 fn check(device: &str) -> anyhow::Result<()> {
-    run(Command::new("/sbin/e2fsck").args(["-p", device]), &[0, 1])
+    run(Command::new("/sbin/e2fsck").args(["-p", device]), &[0, 1]).context(
+        "the data disk is damaged and was left alone: stop Berth and repair its file with `e2fsck -f`",
+    )
 }
 
 fn run(command: &mut Command, fine: &[i32]) -> anyhow::Result<()> {

@@ -1,99 +1,18 @@
-//! The emulated machine for real: it boots the VM image that `cargo xtask image` lays.
-
-#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+//! The machine's way from start to end.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use protocol::frame;
-use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
+use protocol::guest::ToGuest;
 use protocol::port::{Forward, Forwarded, Transport};
-use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use protocol::vsock::FORWARD;
 use vmm::Error;
 use vmm::config::{Config, HOST_ALIAS, HostForward};
 use vmm::emulated::Machine;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether emulator and image are there; prints what isn't.
-fn need_machine() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if !std::env::split_paths(&path).any(|folder| folder.join("qemu-system-x86_64").is_file()) {
-        eprintln!("skipped: QEMU isn't installed (`cargo xtask setup`)");
-        return false;
-    }
-    let there = image("vmlinux").is_file() && image("root.erofs").is_file();
-    if !there {
-        eprintln!("skipped: the VM image isn't built (`cargo xtask image`)");
-    }
-    there
-}
-
-fn image(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/berth/vm")).join(name)
-}
-
-fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
-    let examples = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples");
-    Config {
-        kernel: image("vmlinux"),
-        root: image("root.erofs"),
-        data_disk: folder.join("data.img"),
-        data_disk_bytes: 8 << 30,
-        run_dir: folder.join("run"),
-        memory_mib: 512,
-        cpus: 2,
-        forwards,
-        relay: vec![examples.join("boot").to_str().unwrap().to_owned(), "relay".to_owned()],
-    }
-}
-
-fn write(stream: &mut UnixStream, message: &impl Serialize) {
-    stream.write_all(&frame::encode(message).unwrap()).unwrap();
-}
-
-fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> T {
-    let mut prefix = [0; frame::PREFIX];
-    stream.read_exact(&mut prefix).unwrap();
-    let mut body = vec![0; frame::body_length(prefix).unwrap()];
-    stream.read_exact(&mut body).unwrap();
-    frame::decode(&body).unwrap()
-}
-
-/// Greets the guest as the host daemon does.
-fn greet(machine: &Machine) -> UnixStream {
-    let mut control = machine.connect(CONTROL, Instant::now() + PATIENCE).unwrap();
-    control.set_read_timeout(Some(PATIENCE)).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let hello = HostHello {
-        version: protocol::VERSION,
-        unix_nanos: u64::try_from(now.as_nanos()).unwrap(),
-        os: HostOs::Linux,
-        shares: Vec::new(),
-        host_subnets: Vec::new(),
-        daemon_json: String::new(),
-    };
-    write(&mut control, &ToGuest::Hello(hello));
-    let FromGuest::Hello { version, image } = read(&mut control) else { panic!("no hello") };
-    assert_eq!(version, protocol::VERSION);
-    assert_eq!(image.len(), 64, "the guest doesn't know its image: {image}");
-    control
-}
-
-/// `GET /_ping` over the Docker API's port.
-fn ping(machine: &Machine) -> String {
-    let mut api = machine.connect(DOCKER_API, Instant::now() + PATIENCE).unwrap();
-    api.set_read_timeout(Some(PATIENCE)).unwrap();
-    api.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    api.read_to_string(&mut answer).unwrap();
-    answer
-}
+use crate::fixture::{PATIENCE, config, ext4_identity, greet, need_machine, ping, read, write};
 
 /// A published connection to `target`, and the guest's answer.
 fn forward(machine: &Machine, target: SocketAddr) -> (UnixStream, Forwarded) {
@@ -224,12 +143,4 @@ fn memory_that_the_host_lacks_is_a_clear_error() {
     let machine = Machine::start(huge, |_| ()).unwrap();
     let error = machine.wait().unwrap_err();
     assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
-}
-
-/// The UUID that a file system keeps for life, and the magic number before it.
-fn ext4_identity(disk: &Path) -> Vec<u8> {
-    let mut superblock = vec![0; 2048];
-    std::fs::File::open(disk).unwrap().read_exact(&mut superblock).unwrap();
-    assert_eq!(superblock[1024 + 0x38..1024 + 0x3a], [0x53, 0xef], "the disk isn't formatted");
-    superblock[1024 + 0x68..1024 + 0x78].to_vec()
 }
