@@ -7,6 +7,7 @@ pub mod condition;
 pub mod engine;
 pub mod guard;
 pub mod image;
+pub mod machine;
 pub mod registry;
 pub mod webdriver;
 pub mod window;

@@ -11,8 +11,8 @@ use super::skips;
 use crate::step::{cargo, find_program, programs_dir, step};
 
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
-/// the window's and the command's tests have engines of their own.
-const TESTS: &str = "package(e2e) and not binary(/^(cli|window|window_machine)$/)";
+/// the other binaries' tests have engines and machines of their own.
+const TESTS: &str = "package(e2e) and not binary(/^(cli|machine_life|window|window_machine)$/)";
 
 /// Starts a VM with `berth start`, runs the tests against its Docker socket, and stops it, also when they fail.
 pub(super) fn run() -> anyhow::Result<()> {

@@ -1,0 +1,115 @@
+//! A machine of the test's own, started with the `berth` command in a home of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::condition::eventually;
+use crate::engine::{Said, said};
+use crate::guard::need_program;
+use crate::image;
+
+/// A user with a running machine. When dropped, the machine is stopped.
+pub struct Machine {
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    /// Starts one with `busybox:latest` loaded; none, with the reason printed, where this machine can't run one.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub fn with_busybox() -> Option<Self> {
+        let built = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/berth"));
+        if !built.join("berth").exists() || !built.join("vm/root.erofs").exists() {
+            eprintln!("skipped: the command or the VM's image isn't built (`cargo xtask build`, `image`)");
+            return None;
+        }
+        if !need_program("qemu-system-x86_64") {
+            return None;
+        }
+        let machine = Self { home: tempfile::tempdir().expect("make a home") };
+        machine.ok(&["start"]);
+        let archive = image::busybox(machine.home.path());
+        machine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+        Some(machine)
+    }
+
+    /// Runs the `berth` command to its end.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn berth(&self, args: &[&str]) -> Said {
+        self.run(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/berth/berth"), args)
+    }
+
+    /// Runs the `docker` client, aimed at the machine, to its end.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn docker(&self, args: &[&str]) -> Said {
+        self.run("docker", args)
+    }
+
+    /// Runs the `berth` command, which must succeed; returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let said = self.berth(args);
+        assert_eq!(said.code, 0, "berth {}: {} {}", args.join(" "), said.out, said.err);
+        said.out
+    }
+
+    /// What `docker inspect` tells of a container, through a template.
+    ///
+    /// # Panics
+    /// When there is no such container.
+    pub fn inspect(&self, name: &str, template: &str) -> String {
+        let said = self.docker(&["inspect", "--format", template, name]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.out
+    }
+
+    /// Kills the emulator without a warning, and waits until the daemon has started the machine again.
+    ///
+    /// # Panics
+    /// When there is no emulator, or the machine doesn't come back.
+    pub fn crash(&self) {
+        let emulator = self.emulator().expect("an emulator runs");
+        let killed = Command::new("kill").args(["-KILL", &emulator.to_string()]).status();
+        assert!(killed.expect("run kill").success());
+        eventually("another emulator runs", || self.emulator().filter(|process| *process != emulator));
+        eventually("the machine is back", || (self.docker(&["version"]).code == 0).then_some(()));
+    }
+
+    /// The emulator's process, known by this home on its command line.
+    fn emulator(&self) -> Option<u32> {
+        let home = self.home.path().to_string_lossy().into_owned();
+        let processes = fs::read_dir("/proc").expect("list processes").filter_map(Result::ok);
+        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.find(|id| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.contains("qemu-system") && line.contains(&home)
+        })
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Said {
+        let home = self.home.path();
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null());
+        command.env("HOME", home).env("XDG_RUNTIME_DIR", home).env_remove("XDG_CONFIG_HOME");
+        command.env_remove("XDG_DATA_HOME").env_remove("DOCKER_CONFIG").env_remove("DOCKER_HOST");
+        if program == "docker" {
+            command.env("DOCKER_HOST", format!("unix://{}", home.join("berth/docker.sock").display()));
+        }
+        said(&command.output().expect("run a client"))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.berth(&["stop"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! What only the VM has: a kernel of our own, and an engine that its PID 1 starts again.
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+
+/// A shell that sees and may end every process of the machine.
+const ROOT: &[&str] =
+    &["run", "--rm", "--privileged", "--pid", "host", "--network", "none", "busybox", "sh", "-c"];
+
+/// The machine's processes whose command line begins with a pattern.
+fn processes(engine: &Engine, pattern: &str) -> String {
+    let script = format!(
+        "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q '^{pattern}' && \
+         echo ${{p#/proc/}}; done; true"
+    );
+    engine.ok(&[ROOT, &[&script]].concat())
+}
+
+/// Kills such a process, of which there must be exactly one; returns which it was.
+fn kill(engine: &Engine, pattern: &str) -> String {
+    let process = processes(engine, pattern);
+    assert_eq!(process.lines().count(), 1, "{pattern}: {process}");
+    // The engine's own client is cut off when the engine is what ends.
+    engine.docker(&[ROOT, &[&format!("kill -9 {process}")]].concat());
+    process
+}
+
+#[test]
+fn containers_outlive_the_engine_in_the_guest_with_every_line_and_exit_code() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let script = "i=0; while [ ! -e /go ]; do i=$((i+1)); echo $i; sleep 0.05; done; exit 9";
+    engine.ok(&["run", "-d", "--name", "counter", "--network", "none", "busybox", "sh", "-c", script]);
+    let started = engine.inspect("counter", ".State.StartedAt");
+    const ENGINE: &str = "/bin/berth-guest serve ";
+    let killed = kill(&engine, ENGINE);
+    eventually("the engine is back", || {
+        (engine.docker(&["inspect", "--format", "{{.State.Status}}", "counter"]).out == "running")
+            .then_some(())
+    });
+    assert_ne!(processes(&engine, ENGINE), killed);
+    assert_eq!(engine.inspect("counter", ".State.StartedAt"), started);
+    engine.ok(&["exec", "counter", "touch", "/go"]);
+    assert_eq!(engine.ok(&["wait", "counter"]), "9");
+    let log = engine.ok(&["logs", "counter"]);
+    let lines: Vec<usize> = log.lines().map(|line| line.parse().expect("a whole line")).collect();
+    assert_eq!(lines, (1..=lines.len()).collect::<Vec<_>>(), "a line is lost or told twice");
+}
+
+#[test]
+fn a_container_in_the_guest_dies_with_its_guard_and_says_why() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let id = engine.ok(&["run", "-d", "--name", "held", "--network", "none", "busybox", "sleep", "1000"]);
+    kill(&engine, &format!("/.*berth-guard .*{id}"));
+    eventually("its end is noticed", || (engine.inspect("held", ".State.Status") == "exited").then_some(()));
+    assert_eq!(engine.inspect("held", ".State.ExitCode"), "137");
+    assert!(engine.inspect("held", ".State.Error").contains("guard"));
+}
+
+#[test]
+fn the_kernel_has_what_the_engine_needs() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let configuration = engine.ok(&[ROOT, &["zcat /proc/config.gz"]].concat());
+    let has = |name: &&str| configuration.lines().any(|line| line == format!("CONFIG_{name}=y"));
+    let missing: Vec<_> = NEEDED.iter().filter(|name| !has(name)).collect();
+    assert!(missing.is_empty(), "the kernel lacks {missing:?}");
+}
+
+/// By what a container gets from each: namespaces, limits, files, network, safety, the machine's devices.
+const NEEDED: &[&str] = &[
+    "UTS_NS",
+    "IPC_NS",
+    "USER_NS",
+    "PID_NS",
+    "NET_NS",
+    "TIME_NS",
+    "CGROUPS",
+    "MEMCG",
+    "BLK_CGROUP",
+    "CFS_BANDWIDTH",
+    "CGROUP_PIDS",
+    "CGROUP_FREEZER",
+    "CGROUP_HUGETLB",
+    "CPUSETS",
+    "CGROUP_BPF",
+    "PSI",
+    "OVERLAY_FS",
+    "EROFS_FS",
+    "EXT4_FS",
+    "EXT4_FS_SECURITY",
+    "TMPFS",
+    "TMPFS_XATTR",
+    "FUSE_FS",
+    "VIRTIO_FS",
+    "NFS_V4",
+    "POSIX_MQUEUE",
+    "INOTIFY_USER",
+    "FANOTIFY",
+    "BINFMT_MISC",
+    "VETH",
+    "BRIDGE",
+    "MACVLAN",
+    "IPVLAN",
+    "VXLAN",
+    "IPV6",
+    "NF_TABLES_INET",
+    "NF_CONNTRACK",
+    "NFT_NAT",
+    "NFT_MASQ",
+    "NFT_CT",
+    "NFT_FIB_INET",
+    "NFT_NUMGEN",
+    "SECCOMP_FILTER",
+    "SECURITY_LANDLOCK",
+    "CPU_MITIGATIONS",
+    "RANDOMIZE_BASE",
+    "VIRTIO_BLK",
+    "VIRTIO_NET",
+    "VIRTIO_BALLOON",
+    "PAGE_REPORTING",
+    "VIRTIO_VSOCKETS",
+    "HW_RANDOM_VIRTIO",
+    "IKCONFIG_PROC",
+];
