@@ -6,11 +6,14 @@
 
 mod bench;
 mod build;
+mod container_image;
 mod demo;
 mod image;
 mod interrupt;
+mod peer;
 mod setup;
 mod step;
+mod suite;
 mod test;
 mod tidy;
 mod window;
@@ -31,6 +34,9 @@ enum Command {
     /// Measures something and prints a table and a line of JSON.
     #[command(subcommand)]
     Bench(bench::Args),
+    /// Runs other people's tests against an engine.
+    #[command(subcommand)]
+    Suite(suite::Args),
     /// Builds, boots the machine, runs a container and fetches its page: everything in one command.
     Demo(demo::Args),
     /// Runs format, lints, tidy and every test this machine can run.
@@ -49,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Command::Build(args) => build::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Suite(args) => suite::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

@@ -1,0 +1,175 @@
+//! An engine to measure or to test from outside: ours natively, ours in the VM, or Debian's dockerd as the reference.
+//!
+//! Each has folders of its own; a native one has a network namespace too, so that nothing of the machine is touched.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::step::{find_program, programs_dir};
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Engine {
+    /// Ours, on this machine.
+    Native,
+    /// Ours, in the VM.
+    Machine,
+    /// Debian's dockerd (package docker.io).
+    Dockerd,
+}
+
+/// No engine takes longer to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An engine that runs. When dropped, it ends.
+pub(crate) struct Peer {
+    engine: Engine,
+    folder: PathBuf,
+    process: Option<Child>,
+    /// Its network namespace, as `ip netns` names it.
+    network: Option<String>,
+}
+
+impl Peer {
+    /// Starts one in `folder`, which must be empty. It may reach `registry`, a port of its user's loopback, and asks
+    /// there for Docker Hub's images.
+    pub(crate) fn start(engine: Engine, folder: &Path, registry: u16) -> anyhow::Result<Self> {
+        let mut peer = Self { engine, folder: folder.to_path_buf(), process: None, network: None };
+        match engine {
+            Engine::Machine => peer.start_machine(registry)?,
+            Engine::Native | Engine::Dockerd => peer.start_native(registry)?,
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while UnixStream::connect(peer.socket()).is_err() {
+            if Instant::now() > deadline {
+                bail!("the engine doesn't listen on {}: {}", peer.socket().display(), peer.last_words());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(peer)
+    }
+
+    /// Its Docker socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        match self.engine {
+            Engine::Machine => self.folder.join("run/berth/docker.sock"),
+            Engine::Native | Engine::Dockerd => self.folder.join("docker.sock"),
+        }
+    }
+
+    /// A program that runs where the engine's user does.
+    pub(crate) fn beside(&self, program: &str) -> Command {
+        let Some(network) = &self.network else { return Command::new(program) };
+        let mut inside = Command::new("nsenter");
+        inside.arg(format!("--net=/run/netns/{network}")).arg(program);
+        inside
+    }
+
+    fn start_machine(&self, registry: u16) -> anyhow::Result<()> {
+        let settings = self.folder.join("config/berth");
+        fs::create_dir_all(&settings)?;
+        fs::create_dir_all(self.folder.join("run"))?;
+        fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{registry}]}}"))?;
+        fs::write(settings.join("daemon.json"), daemon_json("host.docker.internal", registry))?;
+        let started =
+            self.berth(&["start", "--machine", "emulated"]).status().context("run `berth start`")?;
+        if !started.success() {
+            bail!("the machine doesn't start");
+        }
+        Ok(())
+    }
+
+    fn start_native(&mut self, registry: u16) -> anyhow::Result<()> {
+        let network = format!("berth-peer-{}", std::process::id());
+        run(Command::new("ip").args(["netns", "add", &network]))?;
+        self.network = Some(network.clone());
+        run(self.beside("ip").args(["link", "set", "lo", "up"]))?;
+        let configuration = self.folder.join("daemon.json");
+        fs::write(&configuration, daemon_json("127.0.0.1", registry))?;
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let listen = format!("unix://{}", at("docker.sock"));
+        let program = match self.engine {
+            Engine::Dockerd => find_program("dockerd").context("dockerd isn't installed (docker.io)")?,
+            _ => programs_dir().join("berth-guest"),
+        };
+        // A mount namespace: what an engine that is killed leaves mounted goes with it.
+        let mut command = self.beside("unshare");
+        command.args(["--mount", "--propagation", "private"]).arg(program);
+        match self.engine {
+            Engine::Dockerd => command
+                .args(["--host", &listen, "--data-root", &at("data"), "--exec-root", &at("exec")])
+                .args(["--pidfile", &at("pid"), "--config-file", &configuration.display().to_string()])
+                .args(["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"]),
+            _ => command
+                .args(["serve", "--listen", &listen, "--data-root", &at("data"), "--exec-root", &at("exec")])
+                .args(["--cgroup-parent", &format!("/{network}"), "--name-prefix", "peer"])
+                .args(["--config-file", &configuration.display().to_string()]),
+        };
+        let log = fs::File::create(self.log())?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.process = Some(command.spawn().context("start the engine")?);
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("engine.log")
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// The `berth` command with everything of the user's beneath the folder.
+    fn berth(&self, args: &[&str]) -> Command {
+        let mut berth = Command::new(programs_dir().join("berth"));
+        berth.args(args).stdin(Stdio::null());
+        for (name, folder) in [
+            ("HOME", "."),
+            ("XDG_RUNTIME_DIR", "run"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_CONFIG_HOME", "config"),
+            ("DOCKER_CONFIG", "docker"),
+        ] {
+            berth.env(name, self.folder.join(folder));
+        }
+        berth
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if self.engine == Engine::Machine {
+            drop(self.berth(&["stop"]).output());
+        }
+        if let Some(process) = &mut self.process {
+            drop(Command::new("kill").arg(process.id().to_string()).status());
+            drop(process.wait());
+        }
+        if let Some(network) = &self.network {
+            drop(Command::new("ip").args(["netns", "del", network]).status());
+        }
+    }
+}
+
+fn daemon_json(host: &str, registry: u16) -> String {
+    let address = format!("{host}:{registry}");
+    serde_json::json!({
+        "insecure-registries": [address], "registry-mirrors": [format!("http://{address}")],
+    })
+    .to_string()
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("run {}", command.get_program().display()))?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
