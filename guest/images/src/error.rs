@@ -140,6 +140,15 @@ pub enum Error {
     #[error("content {0} isn't in the store")]
     NoSuchContent(Digest),
 
+    /// A folder and something that isn't one may not replace each other.
+    #[error("cannot overwrite {} {path:?} with {}", if *.is_folder { "directory" } else { "non-directory" },
+        if *.is_folder { "non-directory" } else { "directory" })]
+    Overwrite {
+        /// What is there.
+        path: String,
+        /// Whether that is a folder.
+        is_folder: bool,
+    },
     /// A layer can't be unpacked.
     #[error("unpack layer entry {entry:?}: {step}")]
     Unpack {
@@ -283,7 +292,8 @@ impl Error {
             | Self::InvalidSnapshotName(_)
             | Self::InvalidArchive(_)
             | Self::InvalidLayer(_)
-            | Self::LayerLimit { .. } => Kind::InvalidParameter,
+            | Self::LayerLimit { .. }
+            | Self::Overwrite { .. } => Kind::InvalidParameter,
             Self::NoSuchImage(_)
             | Self::NoSuchSnapshot(_)
             | Self::NoSuchContent(_)

@@ -8,6 +8,7 @@ mod archive;
 mod blobs;
 mod changes;
 mod config;
+mod copy;
 mod digest;
 mod durable;
 mod error;
@@ -28,6 +29,7 @@ mod unpack;
 
 pub use archive::{CommitOptions, ImportOptions, Loaded};
 pub use config::{EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig};
+pub use copy::{CopyOptions, copy_in, copy_out};
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};
 pub use image::{HistoryItem, Image, Layer};

@@ -1,75 +1,143 @@
 //! Writes folders as tar: a container's changes as a layer, or a whole root file system.
 
+//!
+//! A running container may change what is being read, so every folder is opened by its name in the one above and
+//! never through a symbolic link: nothing outside can be reached, whatever is swapped meanwhile.
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags};
 use tar::{EntryType, Header};
 
 use crate::{Error, Result, changes};
 
-/// Writes overlayfs' writable folder as a layer: whiteouts as `.wh.` files (OCI image layer specification).
-pub(crate) fn layer(upper: &Path, writer: impl Write) -> Result<()> {
-    Packer::new(upper, writer, true).run()
+/// Writes overlayfs' writable folder as a layer: whiteouts as `.wh.` files (OCI image layer specification). Of
+/// `leave_out`, what is an empty file or folder is left out.
+pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<()> {
+    let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
+    Packer { writer, as_layer: true, leave_out, links: HashMap::new() }.run(root)
 }
 
-/// Writes a folder as it is.
-pub(crate) fn tree(root: &Path, writer: impl Write) -> Result<()> {
-    Packer::new(root, writer, false).run()
+/// Writes a folder's content as it is.
+pub(crate) fn tree(root: BorrowedFd<'_>, writer: impl Write) -> Result<()> {
+    let root = open(root, OsStr::new("."), OFlags::DIRECTORY).map_err(Error::stream("open the root"))?;
+    Packer { writer, as_layer: false, leave_out: &[], links: HashMap::new() }.run(root)
+}
+
+/// Writes what is at `name` in `folder` and all in it, under the name `shown`; a `name` of `.` is the folder itself.
+pub(crate) fn one(folder: BorrowedFd<'_>, name: &OsStr, shown: &[u8], writer: impl Write) -> Result<()> {
+    let mut packer = Packer { writer, as_layer: false, leave_out: &[], links: HashMap::new() };
+    let entry = Child::of(folder, name).map_err(Error::stream("look at what is to be copied"))?;
+    packer.entry(folder, &entry, shown)?;
+    if entry.metadata.is_dir() {
+        let inner = open(folder, name, OFlags::DIRECTORY).map_err(Error::stream("open the folder"))?;
+        packer.folder(&inner, shown)?;
+    }
+    packer.end()
 }
 
 /// The files' sizes beneath a folder, each inode once.
 pub(crate) fn size(root: &Path) -> Result<u64> {
     let mut seen = HashMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for (path, metadata) in children(&folder)? {
-            if metadata.is_dir() {
-                folders.push(path);
-            } else if metadata.is_file() {
-                seen.insert(metadata.ino(), metadata.len());
-            }
-        }
-    }
+    let root = open(CWD, root.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", root))?;
+    measure(&root, &mut seen, 0)?;
     Ok(seen.values().sum())
 }
 
-struct Packer<W> {
-    root: PathBuf,
+fn measure(folder: &File, seen: &mut HashMap<u64, u64>, depth: usize) -> Result<()> {
+    if depth > PATH_LONGEST / 2 {
+        return Ok(());
+    }
+    for child in children(folder)? {
+        if child.metadata.is_dir() {
+            // A running container may take it away meanwhile.
+            if let Ok(inner) = open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
+                measure(&inner, seen, depth + 1)?;
+            }
+        } else if child.metadata.is_file() {
+            seen.insert(child.metadata.ino(), child.metadata.len());
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's longest path, PATH_MAX without its NUL: what lies deeper can't be in an archive, and recursion ends.
+const PATH_LONGEST: usize = 4095;
+
+/// One entry of a folder.
+struct Child {
+    name: std::ffi::OsString,
+    /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+impl Child {
+    fn of(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        let metadata = fs::symlink_metadata(&path)?;
+        Ok(Self { name: name.to_owned(), path, metadata })
+    }
+}
+
+/// Opens `name` in `folder` for reading, unless it is a symbolic link. Never waits for a FIFO's other end.
+fn open(folder: BorrowedFd<'_>, name: &OsStr, more: OFlags) -> io::Result<File> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
+    Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?.into())
+}
+
+struct Packer<'a, W> {
     writer: W,
     as_layer: bool,
+    leave_out: &'a [String],
     /// First names of inodes with several.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
 
-impl<W: Write> Packer<W> {
-    fn new(root: &Path, writer: W, as_layer: bool) -> Self {
-        Self { root: root.to_owned(), writer, as_layer, links: HashMap::new() }
+impl<W: Write> Packer<'_, W> {
+    fn run(mut self, root: File) -> Result<()> {
+        self.folder(&root, b"")?;
+        self.end()
     }
 
-    fn run(mut self) -> Result<()> {
-        self.folder(&self.root.clone())?;
+    fn end(mut self) -> Result<()> {
         self.write(&[0; 1024])?;
         self.writer.flush().map_err(Error::stream("write the archive"))
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<()> {
-        for (path, metadata) in children(folder)? {
-            let name = path.strip_prefix(&self.root).unwrap_or(&path).as_os_str().as_bytes().to_vec();
-            if self.as_layer && changes::is_whiteout(&metadata) {
+    fn folder(&mut self, folder: &File, shown: &[u8]) -> Result<()> {
+        for child in children(folder)? {
+            let between: &[u8] = if shown.is_empty() || shown.ends_with(b"/") { b"" } else { b"/" };
+            let name = [shown, between, child.name.as_bytes()].concat();
+            if name.len() > PATH_LONGEST {
+                return Err(Error::InvalidArchive("a path is too long for an archive".to_owned()));
+            }
+            if self.as_layer && changes::is_whiteout(&child.metadata) {
                 self.whiteout(&beside(&name, b".wh."))?;
                 continue;
             }
-            self.entry(&path, &name, &metadata)?;
-            if metadata.is_dir() {
-                if self.as_layer && changes::is_opaque(&path) {
+            if self.leave_out.iter().any(|path| path.as_bytes() == name) && is_empty(folder, &child) {
+                continue;
+            }
+            self.entry(folder.as_fd(), &child, &name)?;
+            if child.metadata.is_dir() {
+                if self.as_layer && changes::is_opaque(&child.path) {
                     self.whiteout(&[name.as_slice(), b"/.wh..wh..opq"].concat())?;
                 }
-                self.folder(&path)?;
+                match open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
+                    Ok(inner) => self.folder(&inner, &name)?,
+                    // A running container may replace it meanwhile.
+                    Err(error) if is_gone(&error) => {}
+                    Err(source) => return Err(Error::File { operation: "open", path: child.path, source }),
+                }
             }
         }
         Ok(())
@@ -82,7 +150,8 @@ impl<W: Write> Packer<W> {
         self.header(header, name, b"", Vec::new(), 0)
     }
 
-    fn entry(&mut self, path: &Path, name: &[u8], metadata: &Metadata) -> Result<()> {
+    fn entry(&mut self, folder: BorrowedFd<'_>, child: &Child, name: &[u8]) -> Result<()> {
+        let Child { path, metadata, .. } = child;
         let kind = metadata.file_type();
         if kind.is_socket() {
             // Tar has no such thing, and it is dead without its process.
@@ -113,15 +182,24 @@ impl<W: Write> Packer<W> {
         }
         if kind.is_dir() {
             header.set_entry_type(EntryType::Directory);
-            self.header(header, &[name, b"/"].concat(), b"", pax, 0)
+            let slash: &[u8] = if name.ends_with(b"/") { b"" } else { b"/" };
+            self.header(header, &[name, slash].concat(), b"", pax, 0)
         } else if kind.is_symlink() {
             let target = fs::read_link(path).map_err(Error::file("read link", path))?;
             header.set_entry_type(EntryType::Symlink);
             self.header(header, name, target.as_os_str().as_bytes(), pax, 0)
         } else if kind.is_file() {
             header.set_entry_type(EntryType::Regular);
-            self.header(header, name, b"", pax, metadata.len())?;
-            self.content(path, metadata.len())
+            let file = match open(folder, &child.name, OFlags::empty()) {
+                Err(error) if is_gone(&error) => return Ok(()),
+                opened => opened.map_err(Error::file("open", path))?,
+            };
+            // Swapped for something else meanwhile: a device would never end, and a FIFO never begin.
+            let Ok(size) = file.metadata().map(|found| if found.is_file() { found.len() } else { 0 }) else {
+                return Ok(());
+            };
+            self.header(header, name, b"", pax, size)?;
+            self.content(&file, size)
         } else {
             header.set_entry_type(match kind {
                 _ if kind.is_fifo() => EntryType::Fifo,
@@ -134,8 +212,10 @@ impl<W: Write> Packer<W> {
     }
 
     /// Exactly as many bytes as the header says, whatever a running container does to the file meanwhile.
-    fn content(&mut self, path: &Path, size: u64) -> Result<()> {
-        let file = File::open(path).map_err(Error::file("open", path))?;
+    fn content(&mut self, file: &File, size: u64) -> Result<()> {
+        if size == 0 {
+            return Ok(());
+        }
         let mut content = file.chain(io::repeat(0)).take(size);
         io::copy(&mut content, &mut self.writer).map_err(Error::stream("write the archive"))?;
         self.pad(size)
@@ -183,19 +263,40 @@ impl<W: Write> Packer<W> {
 }
 
 /// A folder's entries by name, so that the same content is the same archive.
-fn children(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+fn children(folder: &File) -> Result<Vec<Child>> {
     let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::file("read folder", folder))? {
-        let path = entry.map_err(Error::file("read folder", folder))?.path();
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) => entries.push((path, metadata)),
+    let reading = |error: rustix::io::Errno| Error::stream("read a folder")(error.into());
+    for entry in rustix::fs::Dir::read_from(folder).map_err(reading)? {
+        let entry = entry.map_err(reading)?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        match Child::of(folder.as_fd(), name) {
+            Ok(child) => entries.push(child),
             // A running container may remove it meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::File { operation: "look at", path, source }),
+            Err(error) if is_gone(&error) => {}
+            Err(source) => return Err(Error::File { operation: "look at", path: name.into(), source }),
         }
     }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// Whether it is a file or folder with nothing in it.
+fn is_empty(folder: &File, child: &Child) -> bool {
+    if child.metadata.is_dir() {
+        let inner = open(folder.as_fd(), &child.name, OFlags::DIRECTORY);
+        return inner.is_ok_and(|inner| children(&inner).is_ok_and(|children| children.is_empty()));
+    }
+    child.metadata.is_file() && child.metadata.len() == 0
+}
+
+/// Whether what was there has gone, or became something else.
+fn is_gone(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let raw = Errno::from_io_error(error);
+    matches!(raw, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::STALE))
 }
 
 /// The attributes that belong into an archive.

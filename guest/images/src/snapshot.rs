@@ -1,5 +1,6 @@
 //! A container's file system: its own writable folder on top of an image's layers, joined by overlayfs.
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -139,7 +140,7 @@ impl Store {
     /// # Errors
     /// When it has no snapshot, or the disk or the writer refuses.
     pub fn write_diff(&self, container: &str, writer: impl std::io::Write) -> Result<()> {
-        pack::layer(&self.snapshot(container)?.upper, writer)
+        pack::layer(&self.snapshot(container)?.upper, &[], writer)
     }
 
     fn snapshot_folder(&self, container: &str) -> PathBuf {
@@ -162,6 +163,6 @@ impl Store {
 ///
 /// # Errors
 /// When the disk or the writer refuses.
-pub fn export(rootfs: &Path, writer: impl std::io::Write) -> Result<()> {
+pub fn export(rootfs: BorrowedFd<'_>, writer: impl std::io::Write) -> Result<()> {
     pack::tree(rootfs, writer)
 }

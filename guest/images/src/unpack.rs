@@ -13,6 +13,7 @@ mod tree;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, makedev};
@@ -52,13 +53,61 @@ pub(crate) fn unpack(source: impl Read + Send, root: &Path, limits: &Limits) -> 
     })
 }
 
-/// Unpacks all entries and says the files' sizes together.
-pub(crate) fn unpack_entries<R: Read>(archive: &mut Archive<R>, root: &Path, limits: &Limits) -> Result<u64> {
+/// Runs `work` on the uncompressed content of `source`.
+pub(crate) fn decompressed<T>(
+    source: impl Read + Send,
+    work: impl FnOnce(&mut dyn Read) -> Result<T>,
+) -> Result<T> {
+    decompress::piped(source, work)
+}
+
+/// How entries are placed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Placing {
+    /// The folder beneath the root that names start at, without slashes around it.
+    pub(crate) beneath: Vec<u8>,
+    /// Whether `.wh.` names are whiteouts, as in a layer, or names like others.
+    pub(crate) whiteouts: bool,
+    /// Whether a folder and something that isn't one may not replace each other.
+    pub(crate) no_overwrite_dir_non_dir: bool,
+    /// Who owns everything; whom the archive says when none is given.
+    pub(crate) owner: Option<(u32, u32)>,
+}
+
+/// Unpacks all entries of a layer and says the files' sizes together.
+fn unpack_entries<R: Read>(archive: &mut Archive<R>, root: &Path, limits: &Limits) -> Result<u64> {
     let tree = Tree::open(root).map_err(Error::file("open", root))?;
-    let mut unpacker =
-        Unpacker { tree, spent: Spent::new(*limits), folders: Vec::new(), buffer: vec![0; BUFFER], size: 0 };
-    while let Some(entry) = archive.next()? {
-        let path = clean(&entry.path)?;
+    place_all(archive, tree, Placing { whiteouts: true, ..Placing::default() }, limits)
+}
+
+/// Places all entries in the tree at `root`.
+pub(crate) fn place_entries<R: Read>(
+    archive: &mut Archive<R>,
+    root: OwnedFd,
+    placing: Placing,
+) -> Result<()> {
+    place_all(archive, Tree::at(root), placing, &Limits::default()).map(drop)
+}
+
+fn place_all<R: Read>(
+    archive: &mut Archive<R>,
+    tree: Tree,
+    placing: Placing,
+    limits: &Limits,
+) -> Result<u64> {
+    let mut unpacker = Unpacker {
+        tree,
+        placing,
+        spent: Spent::new(*limits),
+        folders: Vec::new(),
+        buffer: vec![0; BUFFER],
+        size: 0,
+    };
+    while let Some(mut entry) = archive.next()? {
+        if let Some((uid, gid)) = unpacker.placing.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        let path = unpacker.named(&entry.path)?;
         unpacker.spent.entry(&entry, &path)?;
         unpacker.place(&entry, &path, archive).map_err(|failed| failed.into_error(&path))?;
     }
@@ -68,6 +117,7 @@ pub(crate) fn unpack_entries<R: Read>(archive: &mut Archive<R>, root: &Path, lim
 
 struct Unpacker {
     tree: Tree,
+    placing: Placing,
     spent: Spent,
     /// Folders and their times, set when nothing is put into them any more.
     folders: Vec<(Vec<u8>, (i64, u32))>,
@@ -95,13 +145,27 @@ fn at<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failed {
 }
 
 impl Unpacker {
+    /// Where an archive's name is in the tree.
+    fn named(&self, name: &[u8]) -> Result<Vec<u8>> {
+        let name = clean(name)?;
+        Ok(match (self.placing.beneath.as_slice(), name.as_slice()) {
+            (b"", _) => name,
+            (beneath, b"") => beneath.to_vec(),
+            (beneath, name) => [beneath, b"/", name].concat(),
+        })
+    }
+
     fn place<R: Read>(&mut self, entry: &Entry, path: &[u8], content: &mut Archive<R>) -> Result<(), Failed> {
         let (parent, name) = tree::split(path);
         if name.is_empty() {
             return self.root(entry);
         }
-        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+        if let Some(hidden) = name.strip_prefix(WHITEOUT).filter(|_| self.placing.whiteouts) {
             return self.whiteout(parent, name, hidden);
+        }
+        if path == self.placing.beneath {
+            // The folder that is copied into; it keeps its owner and mode, as with Docker.
+            return Ok(());
         }
         let is_folder = entry.kind.is_dir() || (entry.kind.is_file() && entry.path.ends_with(b"/"));
         if is_folder {
@@ -154,6 +218,12 @@ impl Unpacker {
             Err(Errno::EXIST) => {
                 let found = tree::kind(folder, name).map_err(at("look"))?;
                 if !matches!(found, Some((FileType::Directory, _))) {
+                    if self.placing.no_overwrite_dir_non_dir && found.is_some() {
+                        return Err(Failed::Said(Error::Overwrite {
+                            path: tree::shown(path),
+                            is_folder: false,
+                        }));
+                    }
                     tree::remove(folder, name).map_err(at("replace"))?;
                     rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o700))
                         .map_err(at("make a folder"))?;
@@ -174,7 +244,11 @@ impl Unpacker {
     /// Makes room for something that isn't a folder.
     fn clear(&mut self, parent: &[u8], name: &[u8]) -> Result<(), Failed> {
         let folder = self.tree.folder(parent, true).map_err(at("open the folder"))?;
-        if tree::kind(folder, name).map_err(at("look"))?.is_some() {
+        if let Some((kind, _)) = tree::kind(folder, name).map_err(at("look"))? {
+            if self.placing.no_overwrite_dir_non_dir && kind == FileType::Directory {
+                let path = [b"/", parent, b"/", name].concat();
+                return Err(Failed::Said(Error::Overwrite { path: tree::shown(&path), is_folder: true }));
+            }
             tree::remove(folder, name).map_err(at("replace"))?;
             self.tree.forget();
         }
@@ -211,7 +285,7 @@ impl Unpacker {
     }
 
     fn hard_link(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), Failed> {
-        let target = clean(&entry.link).map_err(Failed::Said)?;
+        let target = self.named(&entry.link).map_err(Failed::Said)?;
         let (target_parent, target_name) = tree::split(&target);
         let from = self.tree.folder(target_parent, false).map_err(at("open the link target's folder"))?;
         let from = from.try_clone_to_owned().map_err(at("open the link target's folder"))?;
@@ -301,7 +375,7 @@ fn make_whiteout(folder: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result
 }
 
 /// A path without empty parts, `.` and `..`; the empty path is the root.
-fn clean(path: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn clean(path: &[u8]) -> Result<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {

@@ -35,5 +35,6 @@ pub use error::{Error, FailureKind};
 pub use exec::{Exec, Process, exec};
 pub use oci_spec::runtime as oci;
 pub use oci_spec::runtime::Spec;
+pub use rootfs::beneath;
 pub use span::Span;
 pub use stdio::Stdio;

@@ -10,7 +10,7 @@
 //! name: images are hostile, and a symlink may be swapped between two looks at it.
 
 pub(crate) mod attributes;
-mod beneath;
+pub mod beneath;
 mod devices;
 mod masks;
 mod mounts;

@@ -37,6 +37,8 @@ pub struct CommitOptions {
     pub created_by: String,
     /// When it is made, RFC 3339.
     pub created: String,
+    /// Paths that the layer leaves out when there is an empty file or folder: mount points of the engine's own.
+    pub leave_out: Vec<String>,
 }
 
 impl Store {
@@ -81,8 +83,9 @@ impl Store {
             "created": options.created, "created_by": options.created_by,
             "author": options.author, "comment": options.message,
         });
-        let id =
-            self.stack(config, made, entry, parent.as_ref(), |writer| pack::layer(&snapshot.upper, writer))?;
+        let id = self.stack(config, made, entry, parent.as_ref(), |writer| {
+            pack::layer(&snapshot.upper, &options.leave_out, writer)
+        })?;
         self.name_new(options.name.as_ref(), &id)?;
         Ok(id)
     }

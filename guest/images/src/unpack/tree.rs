@@ -19,7 +19,12 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::open(root, flags, Mode::empty())?, last: None })
+        Ok(Self::at(rustix::fs::open(root, flags, Mode::empty())?))
+    }
+
+    /// The tree whose root is open.
+    pub(crate) fn at(root: OwnedFd) -> Self {
+        Self { root, last: None }
     }
 
     /// The folder at `path`, opened for `*at` calls; with `make`, missing parts are made.

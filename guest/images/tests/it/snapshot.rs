@@ -1,6 +1,7 @@
 //! What a container sees of its layers and what it changed, through a real overlay mount.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::process::Command;
 
@@ -191,7 +192,7 @@ fn an_export_holds_the_whole_root() {
     let mounted = place.mounted("c1", &image);
     fs::write(mounted.path("d/b"), "2").unwrap();
     let mut archive = Vec::new();
-    berth_images::export(&mounted.path(""), &mut archive).unwrap();
+    berth_images::export(fs::File::open(mounted.path("")).unwrap().as_fd(), &mut archive).unwrap();
     let paths: Vec<_> = tar::Archive::new(archive.as_slice())
         .entries()
         .unwrap()

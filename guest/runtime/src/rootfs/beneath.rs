@@ -14,7 +14,10 @@ const FOLDER: Mode = Mode::from_raw_mode(0o755);
 const MOST_LINKS: u32 = 40;
 
 /// Opens `path` (`O_PATH`), following symlinks inside the root.
-pub(super) fn look_up(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+///
+/// # Errors
+/// The kernel's, when it isn't there.
+pub fn look_up(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
     open(root, path, OFlags::empty())
 }
 
@@ -36,8 +39,11 @@ fn open(root: BorrowedFd<'_>, path: &Path, more: OFlags) -> rustix::io::Result<O
     }
 }
 
-/// Opens the folder, making what is missing.
-pub(super) fn make_folders(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Error> {
+/// Opens the folder (`O_PATH`), making what is missing.
+///
+/// # Errors
+/// When something on the way is no folder, or the disk refuses.
+pub fn make_folders(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Error> {
     let mut links = MOST_LINKS;
     make(root, path, &mut links).on("make the folder", path)
 }
@@ -86,7 +92,10 @@ fn make_one(
 }
 
 /// Opens the file (`O_PATH`), making an empty one if nothing is there.
-pub(super) fn make_file(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Error> {
+///
+/// # Errors
+/// When it can't be made.
+pub fn make_file(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Error> {
     match look_up(root, path) {
         Err(Errno::NOENT) => {}
         other => return other.on("look up", path),
