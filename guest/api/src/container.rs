@@ -1,9 +1,12 @@
 //! The routes of containers.
 
+mod archive;
 mod attach;
 mod create;
 mod list;
 mod logs;
+mod stats;
+mod update;
 mod wait;
 
 use axum::extract::{Path, Query, State};
@@ -36,6 +39,12 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/containers/{name}/wait", post(wait::wait))
         .route("/containers/{name}/attach", post(attach::attach))
         .route("/containers/{name}/logs", get(logs::logs))
+        .route("/containers/{name}/stats", get(stats::stats))
+        .route("/containers/{name}/top", get(update::top))
+        .route("/containers/{name}/update", post(update::update))
+        .route("/containers/{name}/archive", get(archive::get).head(archive::stat).put(archive::put))
+        .route("/containers/{name}/export", get(archive::export))
+        .route("/containers/{name}/changes", get(archive::changes))
         .route("/containers/{name}", delete(remove))
 }
 

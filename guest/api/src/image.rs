@@ -1,6 +1,7 @@
 //! The routes of images. An image's name has slashes, so what follows it is split off here.
 
 mod auth;
+mod commit;
 mod load;
 mod pull;
 
@@ -20,6 +21,7 @@ use crate::wire::query;
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/images/json", get(list))
+        .route("/commit", post(commit::commit))
         .route("/images/create", post(pull::create))
         .route("/images/load", post(load::load))
         .route("/images/get", get(load::save))

@@ -17,6 +17,7 @@ mod ping;
 mod progress;
 pub mod routes;
 mod system;
+mod transfer;
 mod version;
 mod volume;
 mod wire;

@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// A container's binds and volumes, resolved to paths of this machine.
-    fn binds(&self, record: &crate::container::record::Record) -> Result<Vec<Bind>, Error> {
+    pub(crate) fn binds(&self, record: &crate::container::record::Record) -> Result<Vec<Bind>, Error> {
         let mut binds = Vec::new();
         for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
             let source = match mount.kind {

@@ -49,6 +49,12 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
     crate::container::mounts::check(host, paths)
 }
 
+/// Checks what an update would make of a container.
+pub(crate) fn update(host: &HostConfig) -> Result<(), Error> {
+    restart_policy(host)?;
+    spec::check_resources(&host.resources)
+}
+
 fn restart_policy(host: &HostConfig) -> Result<(), Error> {
     let policy = &host.restart_policy;
     let refuse = |text: String| Err(Error::InvalidRequest(text));

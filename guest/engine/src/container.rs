@@ -49,7 +49,7 @@ pub struct Container {
     /// Its folder in the exec root: the bundle, the guard's socket.
     pub(crate) exec_folder: PathBuf,
     /// Held by a verb that changes what the container is doing: one at a time.
-    pub(crate) verb: tokio::sync::Mutex<()>,
+    pub(crate) verb: Arc<tokio::sync::Mutex<()>>,
     /// Who listens to its output.
     pub(crate) output: Fanout,
     record: Mutex<Record>,
@@ -72,7 +72,7 @@ impl Container {
             created: record.created,
             folder,
             exec_folder,
-            verb: tokio::sync::Mutex::default(),
+            verb: Arc::default(),
             output: Fanout::default(),
             record: Mutex::new(record),
             disk: Mutex::default(),

@@ -137,7 +137,7 @@ impl Engine {
 }
 
 /// Adds what the image wishes and the user left open.
-fn merge(config: &mut Config, image: &Config) {
+pub(crate) fn merge(config: &mut Config, image: &Config) {
     if config.user.is_empty() {
         config.user.clone_from(&image.user);
     }
@@ -180,7 +180,6 @@ fn merge(config: &mut Config, image: &Config) {
     if config.shell.is_none() {
         config.shell.clone_from(&image.shell);
     }
-    config.on_build.clone_from(&image.on_build);
 }
 
 /// Writes down what Docker decides when the user doesn't.

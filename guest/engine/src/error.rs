@@ -40,6 +40,14 @@ pub enum Error {
     WrongPlatform { image: String, platform: String },
     #[error("No such exec instance: {0}")]
     NoSuchExec(String),
+    #[error("{0}")]
+    CannotCommit(String),
+    #[error("{0}")]
+    CannotUpdate(String),
+    #[error("Could not find the file {path} in container {container}")]
+    NoSuchFile { path: String, container: String },
+    #[error("can't look at the container's files: {step}")]
+    View { step: &'static str, source: std::io::Error },
     #[error("get {0}: no such volume")]
     NoSuchVolume(String),
     #[error("error looking up volume plugin {0}: plugin \"{0}\" not found")]
@@ -154,6 +162,7 @@ impl Error {
         match self {
             Self::NoSuchContainer(_)
             | Self::NoSuchExec(_)
+            | Self::NoSuchFile { .. }
             | Self::WrongPlatform { .. }
             | Self::NoSuchVolume(_)
             | Self::NoSuchDriver(_) => Kind::NotFound,
@@ -170,6 +179,8 @@ impl Error {
             | Self::ExecRunning(_)
             | Self::ExecEnded
             | Self::VolumeInUse(_)
+            | Self::CannotCommit(_)
+            | Self::CannotUpdate(_)
             | Self::JoinNotRunning(_) => Kind::Conflict,
             Self::AmbiguousId(_)
             | Self::InvalidName(_)

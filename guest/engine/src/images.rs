@@ -12,7 +12,7 @@ use crate::filters::Filters;
 use crate::{Config, Engine, Error};
 
 pub use berth_images::registry::Credentials;
-pub use berth_images::{HistoryItem, Image, Loaded, Progress, Reference, Removed};
+pub use berth_images::{Change, HistoryItem, Image, Loaded, Progress, Reference, Removed};
 
 /// Filters that a list of images knows.
 const KNOWN: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];

@@ -75,7 +75,8 @@ fn operating_system() -> String {
     name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
 }
 
-fn memory() -> u64 {
+/// Bytes of memory.
+pub(crate) fn memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
     kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() * 1024

@@ -4,9 +4,11 @@
 //! and nothing of it is global to the process, so two engines can run on one machine at once. It knows nothing
 //! of HTTP: `api` turns requests into calls of its methods and its [`Error`]s into statuses.
 
+mod archive;
 pub mod attach;
 mod bundle;
 mod check;
+mod commit;
 mod config;
 pub mod container;
 mod create;
@@ -16,6 +18,7 @@ mod error;
 pub mod events;
 pub mod exec;
 mod exit;
+mod export;
 mod filters;
 mod follow;
 mod guard_link;
@@ -25,6 +28,7 @@ mod identity;
 pub mod images;
 mod info;
 mod inspect;
+mod instructions;
 mod kill;
 mod list;
 mod logs;
@@ -41,7 +45,12 @@ mod sandbox;
 mod signal;
 mod spec;
 mod start;
+pub mod stats;
 mod stop;
+mod sys;
+mod top;
+mod update;
+mod view;
 mod volume;
 pub mod volumes;
 mod wait;
@@ -52,15 +61,19 @@ use std::sync::Arc;
 use berth_network::Networks;
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 
+pub use archive::{Archive, ExtractOptions, PathStat};
+pub use commit::{Commit, Import};
 pub use config::Config;
 pub use create::{Create, Created};
 pub use error::{Error, Kind};
+pub use export::Export;
 pub use filters::Filters;
 pub use host_paths::{HostOs, HostPaths, Share};
 pub use info::Info;
 pub use inspect::Details;
 pub use list::List;
 pub use logs::{LogLine, LogOptions, Logs};
+pub use top::Top;
 pub use volume::VolumeWish;
 pub use wait::{Condition, Waiting};
 

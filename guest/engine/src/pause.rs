@@ -22,8 +22,7 @@ impl Engine {
             Status::Paused => return Err(Error::AlreadyPaused(container.id.clone())),
             _ => return Err(Error::NotRunning(container.id.clone())),
         }
-        let cgroup = self.cgroup_of(&container);
-        tokio::task::spawn_blocking(move || cgroup.freeze(DEADLINE)).await??;
+        self.freeze(&container).await?;
         container.change(|record| record.state.status = Status::Paused)?;
         self.tell(&container, "pause");
         Ok(())
@@ -42,6 +41,13 @@ impl Engine {
         self.thaw(&container).await?;
         container.change(|record| record.state.status = Status::Running)?;
         self.tell(&container, "unpause");
+        Ok(())
+    }
+
+    /// Stops a container's processes where they are.
+    pub(crate) async fn freeze(&self, container: &Container) -> Result<(), Error> {
+        let cgroup = self.cgroup_of(container);
+        tokio::task::spawn_blocking(move || cgroup.freeze(DEADLINE)).await??;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
-pub(crate) use limits::check as check_resources;
+pub(crate) use limits::{check as check_resources, from as limits};
 pub(crate) use process::{check_ulimits, exec_process, set as set_variable};
 pub(crate) use security::check as check_security;
 

@@ -1,7 +1,8 @@
 //! `POST /images/create` (pull) and `POST /images/{name}/push`.
 
+use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::json;
 
@@ -9,15 +10,19 @@ use super::auth;
 use crate::error::Failure;
 use crate::progress;
 use crate::routes::Shared;
+use crate::wire::archive::CommitQuery;
 use crate::wire::image::CreateQuery;
 
 pub(super) async fn create(
     State(engine): State<Shared>,
     Query(query): Query<CreateQuery>,
     headers: HeaderMap,
+    uri: Uri,
+    body: Body,
 ) -> Result<Response, Failure> {
     if !query.from_src.is_empty() {
-        return Err(Failure::not_implemented("importing an image is not supported by this engine yet"));
+        let changes = CommitQuery::parse(uri.query().unwrap_or_default()).changes;
+        return super::commit::import(engine, query, changes, body).await;
     }
     if query.from_image.is_empty() {
         return Err(Failure::bad_request("invalid reference format"));

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use berth_engine::container::config::Config;
-use berth_engine::container::host_config::HostConfig;
+use berth_engine::container::host_config::{HostConfig, RestartPolicy};
 use berth_engine::container::mounts::MountPoint;
 use berth_engine::container::record::Record;
+use berth_engine::container::resources::Resources;
 use berth_engine::container::state::{State, Status};
 use berth_engine::endpoint::EndpointSettings;
 use berth_engine::ports::OpenPorts;
@@ -387,6 +388,22 @@ pub(crate) struct VerbQuery {
     pub(crate) h: Option<i64>,
     #[serde(deserialize_with = "number")]
     pub(crate) w: Option<i64>,
+}
+
+/// `POST /containers/{id}/update`'s body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct UpdateRequest {
+    #[serde(flatten)]
+    pub(crate) resources: Resources,
+    pub(crate) restart_policy: Option<RestartPolicy>,
+}
+
+/// `GET /containers/{id}/top`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TopQuery {
+    pub(crate) ps_args: String,
 }
 
 /// `POST /containers/{id}/wait`'s answer.

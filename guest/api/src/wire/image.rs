@@ -22,6 +22,8 @@ pub(crate) struct ListQuery {
 pub(crate) struct CreateQuery {
     pub(crate) from_image: String,
     pub(crate) from_src: String,
+    pub(crate) repo: String,
+    pub(crate) message: String,
     pub(crate) tag: String,
     pub(crate) platform: String,
 }

@@ -1,0 +1,64 @@
+//! `POST /commit`, and `POST /images/create?fromSrc=-`: images of containers and of root file systems.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use berth_engine::container::config::Config;
+use berth_engine::{Commit, Import};
+use serde_json::{Value, json};
+
+use crate::error::Failure;
+use crate::routes::Shared;
+use crate::wire::archive::CommitQuery;
+use crate::wire::image::CreateQuery;
+use crate::{body, progress, transfer};
+
+pub(super) async fn commit(
+    State(engine): State<Shared>,
+    uri: Uri,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let query = CommitQuery::parse(uri.query().unwrap_or_default());
+    let config: Option<Config> = body::json_or_default(&body)?;
+    let wish = Commit {
+        repository: query.repo,
+        tag: query.tag,
+        author: query.author,
+        comment: query.comment,
+        changes: query.changes,
+        pause: query.pause,
+        config: config.unwrap_or_default(),
+    };
+    let image = engine.commit(&query.container, wish).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "Id": image.to_string() }))))
+}
+
+/// Makes an image of the root file system in the body.
+pub(super) async fn import(
+    engine: Shared,
+    query: CreateQuery,
+    changes: Vec<String>,
+    body: Body,
+) -> Result<Response, Failure> {
+    if query.from_src != "-" {
+        return Err(Failure::not_implemented(
+            "this engine doesn't download root file systems: download it and import it from stdin (-)",
+        ));
+    }
+    let archive = transfer::upload(body);
+    progress::answer(move |lines| async move {
+        let wish = Import {
+            repository: query.repo,
+            tag: query.tag,
+            message: query.message,
+            platform: query.platform,
+            changes,
+        };
+        let image = tokio::task::spawn_blocking(move || engine.import(wish, archive)).await??;
+        drop(lines.send(json!({ "status": image.to_string() })));
+        Ok(())
+    })
+    .await
+}

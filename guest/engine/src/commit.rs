@@ -1,0 +1,130 @@
+//! `docker commit` and `docker import`: images made of a container's changes, or of a root file system.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use berth_images::{CommitOptions, Digest, ImportOptions, Platform, Reference, RunConfig};
+use jiff::Timestamp;
+
+use crate::container::config::Config;
+use crate::container::state::Status;
+use crate::export::MOUNT_POINTS;
+use crate::{Engine, Error, create, instructions};
+
+/// What a new image of a container should be.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Its repository; none leaves it without a name.
+    pub repository: String,
+    /// Its tag; `latest` when empty.
+    pub tag: String,
+    /// Who makes it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Dockerfile instructions that change how it runs.
+    pub changes: Vec<String>,
+    /// Whether the container is frozen meanwhile.
+    pub pause: bool,
+    /// How it runs; the container's own wishes fill what is open.
+    pub config: Config,
+}
+
+/// What an image of a root file system should be.
+#[derive(Debug, Default)]
+pub struct Import {
+    /// Its repository; none leaves it without a name.
+    pub repository: String,
+    /// Its tag; `latest` when empty.
+    pub tag: String,
+    /// The comment.
+    pub message: String,
+    /// What it runs on; this machine's platform when empty.
+    pub platform: String,
+    /// Dockerfile instructions that change how it runs.
+    pub changes: Vec<String>,
+}
+
+impl Engine {
+    /// Makes an image of what a container changed.
+    ///
+    /// # Errors
+    /// When a name or a change makes no sense, the image below is gone, or the disk refuses.
+    pub async fn commit(&self, name: &str, commit: Commit) -> Result<Digest, Error> {
+        let container = self.containers.find(name)?;
+        let Commit { repository, tag, author, comment, changes, pause, mut config } = commit;
+        let reference = reference(&repository, &tag)?;
+        instructions::apply(&mut config, &changes)?;
+        let _verb = container.verb.lock().await;
+        let record = container.record();
+        if matches!(record.state.status, Status::Dead | Status::Removing) {
+            let (id, state) = (&container.id, record.state.status.name());
+            return Err(Error::CannotCommit(format!("You cannot commit container {id} which is {state}")));
+        }
+        create::merge(&mut config, &record.config);
+        let created_by = record.config.cmd.as_ref().map(|words| words.0.join(" ")).unwrap_or_default();
+        let options = CommitOptions {
+            name: reference.clone(),
+            author,
+            message: comment.clone(),
+            config: run_config(&config)?,
+            created_by,
+            created: Timestamp::now().to_string(),
+            leave_out: MOUNT_POINTS.iter().map(|&path| path.to_owned()).collect(),
+        };
+        let freeze = pause && record.state.status == Status::Running;
+        if freeze {
+            self.freeze(&container).await?;
+        }
+        let (images, id) = (self.images.clone(), container.id.clone());
+        let made = tokio::task::spawn_blocking(move || images.commit(&id, &options)).await;
+        if freeze {
+            self.thaw(&container).await?;
+        }
+        let image = made??;
+        let mut attributes = container.attributes();
+        attributes.insert("comment".to_owned(), comment);
+        attributes.insert("imageID".to_owned(), image.to_string());
+        attributes.insert(
+            "imageRef".to_owned(),
+            reference.map(|name| name.or_latest().to_string()).unwrap_or_default(),
+        );
+        self.events.tell("container", "commit", &container.id, attributes);
+        Ok(image)
+    }
+
+    /// Makes an image of a root file system's tar. Blocks.
+    ///
+    /// # Errors
+    /// When a name or a change makes no sense, or it isn't a tar.
+    pub fn import(&self, import: Import, archive: impl Read + Send) -> Result<Digest, Error> {
+        let name = reference(&import.repository, &import.tag)?;
+        let mut config = Config::default();
+        instructions::apply(&mut config, &import.changes)?;
+        let platform = Some(&import.platform).filter(|text| !text.is_empty());
+        let options = ImportOptions {
+            name,
+            message: if import.message.is_empty() { "Imported from -".to_owned() } else { import.message },
+            platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
+            config: run_config(&config)?,
+            created: Timestamp::now().to_string(),
+        };
+        let image = self.images.import(archive, &options)?;
+        let id = image.to_string();
+        self.events.tell("image", "import", &id, BTreeMap::from([("name".to_owned(), id.clone())]));
+        Ok(image)
+    }
+}
+
+fn reference(repository: &str, tag: &str) -> Result<Option<Reference>, Error> {
+    if repository.is_empty() {
+        return Ok(None);
+    }
+    let name = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+    Ok(Some(name.parse()?))
+}
+
+fn run_config(config: &Config) -> Result<RunConfig, Error> {
+    let json = serde_json::to_value(config).and_then(serde_json::from_value);
+    json.map_err(|error| Error::InvalidRequest(format!("the configuration makes no sense: {error}")))
+}
