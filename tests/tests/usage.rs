@@ -44,7 +44,8 @@ fn stats_show_the_network_and_end_for_a_container_at_rest() {
 fn stats_measure_memory_processes_and_cpu() {
     let Some(engine) = Engine::limiting_with_busybox() else { return };
     engine.ok(&["run", "-d", "--name", "busy", "-m", "64m", "busybox", "sh", "-c", "while :; do :; done"]);
-    let out = engine.ok(&["stats", "--no-stream", "--format", "{{.MemUsage}};{{.PIDs}};{{.CPUPerc}}", "busy"]);
+    let out =
+        engine.ok(&["stats", "--no-stream", "--format", "{{.MemUsage}};{{.PIDs}};{{.CPUPerc}}", "busy"]);
     let parts: Vec<&str> = out.split(';').collect();
     assert!(parts[0].ends_with("/ 64MiB") && !parts[0].starts_with("0B"), "{out}");
     assert_eq!(parts[1], "1");

@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use berth_engine::Error;
 
 use crate::error::Failure;
+use crate::prune;
 use crate::routes::Shared;
 use crate::wire::container::{Inspect, InspectQuery, VerbQuery};
 
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/containers/create", post(create::create))
         .route("/containers/json", get(list::list))
+        .route("/containers/prune", post(prune::containers))
         .route("/containers/{name}/json", get(inspect))
         .route("/containers/{name}/start", post(start))
         .route("/containers/{name}/stop", post(stop))

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::error::{self, Failure};
+use crate::prune;
 use crate::routes::Shared;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery};
 use crate::wire::query;
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/images/json", get(list))
         .route("/commit", post(commit::commit))
         .route("/images/create", post(pull::create))
+        .route("/images/prune", post(prune::images))
         .route("/images/load", post(load::load))
         .route("/images/get", get(load::save))
         .route("/images/search", get(search))

@@ -15,6 +15,7 @@ mod multiplex;
 mod network;
 mod ping;
 mod progress;
+mod prune;
 pub mod routes;
 mod system;
 mod transfer;

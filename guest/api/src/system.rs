@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::routes::Shared;
 use crate::wire::system;
-use crate::{events, ping};
+use crate::{events, ping, prune};
 
 /// Every route of the engine itself.
 pub(crate) fn routes() -> Router<Shared> {
@@ -15,6 +15,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/_ping", get(ping::ping).head(ping::ping))
         .route("/version", get(version))
         .route("/info", get(info))
+        .route("/system/df", get(prune::disk_usage))
         .route("/events", get(events::events))
 }
 

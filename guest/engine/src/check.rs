@@ -7,7 +7,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::resources::Resources;
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
-use crate::spec;
+use crate::{health, spec};
 
 /// Checks a container's description.
 pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
@@ -27,6 +27,9 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
     }
     if let Some(signal) = &config.stop_signal {
         Signal::parse(signal)?;
+    }
+    if let Some(health) = &config.healthcheck {
+        health::check(health)?;
     }
     if config.hostname.len() > 63 || config.hostname.contains(['/', ' ']) {
         return invalid(format!("invalid hostname format: {}", config.hostname));

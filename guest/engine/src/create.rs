@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_images::Platform;
 
 use crate::container::Container;
-use crate::container::config::{Config, Words};
+use crate::container::config::{Config, HealthConfig, Words};
 use crate::container::host_config::HostConfig;
 use crate::container::mounts::{self, MountPoint};
 use crate::container::record::Record;
@@ -174,11 +174,33 @@ pub(crate) fn merge(config: &mut Config, image: &Config) {
     if config.stop_signal.is_none() {
         config.stop_signal.clone_from(&image.stop_signal);
     }
-    if config.healthcheck.is_none() {
-        config.healthcheck.clone_from(&image.healthcheck);
-    }
+    merge_health(&mut config.healthcheck, image.healthcheck.as_ref());
     if config.shell.is_none() {
         config.shell.clone_from(&image.shell);
+    }
+}
+
+/// Fills what the user leaves open of a health check with the image's.
+fn merge_health(own: &mut Option<HealthConfig>, image: Option<&HealthConfig>) {
+    let (Some(own), Some(image)) = (own.as_mut(), image) else {
+        if own.is_none() {
+            *own = image.cloned();
+        }
+        return;
+    };
+    if own.test.as_ref().is_none_or(Vec::is_empty) {
+        own.test.clone_from(&image.test);
+    }
+    for (own, image) in [
+        (&mut own.interval, image.interval),
+        (&mut own.timeout, image.timeout),
+        (&mut own.start_period, image.start_period),
+        (&mut own.start_interval, image.start_interval),
+        (&mut own.retries, image.retries),
+    ] {
+        if own.unwrap_or_default() == 0 {
+            *own = image;
+        }
     }
 }
 

@@ -87,6 +87,12 @@ impl Exec {
         self.state.borrow().clone()
     }
 
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&self) {
+        let over = |state: &ExecState| matches!(state, ExecState::Exited { .. } | ExecState::Refused { .. });
+        drop(self.state.subscribe().wait_for(over).await);
+    }
+
     /// Notes that it runs.
     pub(crate) fn began(&self, pid: i32) {
         self.state.send_replace(ExecState::Running { pid });

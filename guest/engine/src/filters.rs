@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{Error, instructions};
+
 /// Parsed filters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters(BTreeMap<String, Vec<String>>);
@@ -29,6 +33,32 @@ impl Filters {
             None => labels.contains_key(wanted),
         };
         self.values("label").is_none_or(|wanted| wanted.iter().all(has))
+            && self.values("label!").is_none_or(|unwanted| !unwanted.iter().any(has))
+    }
+
+    /// The moment of `until`: a time, seconds since 1970, or a time span before now. The latest that is given.
+    ///
+    /// # Errors
+    /// When it is none of these, or given twice.
+    pub fn until(&self) -> Result<Option<Timestamp>, Error> {
+        let text = match self.values("until") {
+            None => return Ok(None),
+            Some([text]) => text,
+            Some(_) => return Err(Error::InvalidRequest("more than one until filter specified".to_owned())),
+        };
+        let before = |nanoseconds| Timestamp::now().checked_sub(SignedDuration::from_nanos(nanoseconds)).ok();
+        let at = text.parse().ok();
+        let at = at.or_else(|| Timestamp::from_second(text.parse().ok()?).ok());
+        let at = at.or_else(|| before(instructions::duration(text)?));
+        at.map(Some).ok_or_else(|| Error::InvalidRequest(format!("invalid until filter: {text:?}")))
+    }
+
+    /// Refuses keys that aren't among `known`, in Docker's words.
+    pub(crate) fn check(&self, known: &[&str]) -> Result<(), Error> {
+        match self.unknown(known) {
+            Some(key) => Err(Error::InvalidRequest(format!("invalid filter '{key}'"))),
+            None => Ok(()),
+        }
     }
 
     /// The first key that isn't among `known`.
@@ -68,6 +98,23 @@ mod tests {
         let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
         assert!(filters("label", &["a=1", "b"]).labels_match(&labels));
         assert!(!filters("label", &["a=1", "c"]).labels_match(&labels));
+    }
+
+    #[test]
+    fn a_label_may_be_unwanted() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        assert!(!filters("label!", &["a"]).labels_match(&labels));
+        assert!(filters("label!", &["a=2"]).labels_match(&labels));
+    }
+
+    #[test]
+    fn until_is_a_moment_or_a_span() {
+        let until = |text| filters("until", &[text]).until().unwrap().unwrap();
+        assert_eq!(until("1700000000").as_second(), 1_700_000_000);
+        assert_eq!(until("2023-11-14T22:13:20Z").as_second(), 1_700_000_000);
+        let hour = Timestamp::now().as_second() - until("1h").as_second();
+        assert!((3600..3605).contains(&hour));
+        assert!(filters("until", &["soon"]).until().is_err());
     }
 
     #[test]

@@ -176,7 +176,12 @@ impl GuardLink {
 
     /// Sends a signal to the container's own process.
     pub(crate) async fn signal(&self, signal: Signal) -> Result<(), Error> {
-        self.send(&ToGuard::Signal { process: CONTAINER, signal: signal.number() }).await
+        self.signal_process(CONTAINER, signal).await
+    }
+
+    /// Sends a signal to a process by the guard's number for it.
+    pub(crate) async fn signal_process(&self, process: u32, signal: Signal) -> Result<(), Error> {
+        self.send(&ToGuard::Signal { process, signal: signal.number() }).await
     }
 
     /// Gives a process input, in pieces that fit into messages. Waits while it doesn't read, so that what it

@@ -84,9 +84,7 @@ impl Engine {
     /// # Errors
     /// When a filter isn't known or makes no sense.
     pub fn images(&self, filters: &Filters) -> Result<Vec<Image>, Error> {
-        if let Some(key) = filters.unknown(KNOWN) {
-            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
-        }
+        filters.check(KNOWN)?;
         let dangling = filters
             .flag("dangling")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
@@ -95,11 +93,13 @@ impl Engine {
             name.map(|name| Ok(self.image(name)?.config.created.clone().unwrap_or_default())).transpose()
         };
         let (before, since) = (moment("before")?, moment("since")?);
+        let until = filters.until()?;
         let created = |image: &Image| image.config.created.clone().unwrap_or_default();
         let wanted = |image: &Image| {
             dangling.is_none_or(|dangling| dangling == image.names.is_empty())
                 && before.as_ref().is_none_or(|moment| created(image) < *moment)
                 && since.as_ref().is_none_or(|moment| created(image) > *moment)
+                && until.is_none_or(|until| self::created(image).is_none_or(|made| made <= until))
                 && filters.labels_match(&labels(image))
                 && filters.any("reference", |pattern| {
                     image.names.iter().any(|name| name_matches(&name.to_string(), pattern))

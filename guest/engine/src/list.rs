@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use regex::RegexBuilder;
 
 use crate::container::Container;
 use crate::container::record::Record;
@@ -29,6 +30,9 @@ const KNOWN: &[&str] = &[
     "volume",
 ];
 
+/// Bytes that a compiled name filter may take.
+const EXPRESSION_LARGEST: usize = 256 << 10;
+
 /// Which containers.
 #[derive(Debug, Default)]
 pub struct List {
@@ -47,8 +51,11 @@ impl Engine {
     /// When a filter isn't known or makes no sense.
     pub fn list(&self, list: &List) -> Result<Vec<Record>, Error> {
         let List { all, limit, filters } = list;
-        if let Some(key) = filters.unknown(KNOWN) {
-            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
+        filters.check(KNOWN)?;
+        for health in filters.values("health").unwrap_or_default() {
+            if !matches!(health.as_str(), "none" | "starting" | "healthy" | "unhealthy") {
+                return Err(Error::InvalidRequest(format!("invalid filter 'health={health}'")));
+            }
         }
         for status in filters.values("status").unwrap_or_default() {
             status_named(status)?;
@@ -96,14 +103,25 @@ impl Engine {
             && filters.any("expose", |wanted| exposes(record, wanted))
             && filters.any("publish", |wanted| publishes(record, wanted))
             && filters.any("ancestor", |wanted| self.descends(record, wanted))
-            && filters.any("health", |wanted| wanted == "none")
+            && filters.any("health", |wanted| {
+                record.state.health.as_ref().map_or("none", |health| health.status.name()) == wanted
+            })
             && filters.any("is-task", |wanted| matches!(wanted, "0" | "false"))
+            && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
             && filters.labels_match(&record.config.labels)
     }
 
     /// Whether the container's image is `wanted` or was made from it.
     fn descends(&self, record: &Record, wanted: &str) -> bool {
-        self.images.image(wanted).is_ok_and(|image| image.id.to_string() == record.image)
+        let Ok(wanted) = self.images.image(wanted) else { return false };
+        let mut next = self.images.image(&record.image).ok();
+        while let Some(image) = next {
+            if image.id == wanted.id {
+                return true;
+            }
+            next = image.parent.and_then(|parent| self.images.image(&parent.to_string()).ok());
+        }
+        false
     }
 }
 
@@ -123,17 +141,13 @@ fn status_named(name: &str) -> Result<(), Error> {
     Err(Error::InvalidRequest(format!("invalid filter 'status={name}'")))
 }
 
-/// Docker's name filter is a regular expression; the forms in use are a substring, `^begin` and `^whole$`, with
-/// or without the slash.
+/// Docker's name filter is a regular expression, on the name with or without its slash. What isn't one is compared.
 fn name_matches(name: &str, wanted: &str) -> bool {
-    let (from_start, wanted) = wanted.strip_prefix('^').map_or((false, wanted), |rest| (true, rest));
-    let (to_end, wanted) = wanted.strip_suffix('$').map_or((false, wanted), |rest| (true, rest));
-    let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
-    match (from_start, to_end) {
-        (true, true) => name == wanted,
-        (true, false) => name.starts_with(wanted),
-        (false, true) => name.ends_with(wanted),
-        (false, false) => name.contains(wanted),
+    let slashed = format!("/{name}");
+    // A hostile expression may be long to compile: its size is limited.
+    match RegexBuilder::new(wanted).size_limit(EXPRESSION_LARGEST).build() {
+        Ok(expression) => expression.is_match(name) || expression.is_match(&slashed),
+        Err(_) => name == wanted || slashed == wanted,
     }
 }
 
@@ -169,6 +183,7 @@ mod tests {
         assert!(name_matches("my_web_1", "web"));
         assert!(name_matches("web", "^/web$"));
         assert!(!name_matches("web2", "^web$"));
+        assert!(name_matches("web-2", "w.b-[0-9]+") && !name_matches("web", "w.*b["));
     }
 
     #[test]

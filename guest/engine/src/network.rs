@@ -32,9 +32,7 @@ impl Engine {
     /// # Errors
     /// When a filter isn't known or makes no sense.
     pub fn network_list(&self, filters: &Filters) -> Result<Vec<Network>, Error> {
-        if let Some(key) = filters.unknown(KNOWN) {
-            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
-        }
+        filters.check(KNOWN)?;
         let dangling = filters
             .flag("dangling")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
@@ -85,14 +83,18 @@ impl Engine {
     /// # Errors
     /// When one can't be removed.
     pub fn network_prune(&self, filters: &Filters) -> Result<Vec<String>, Error> {
+        filters.check(&["label", "label!", "until"])?;
+        let until = filters.until()?;
         let mut removed = Vec::new();
         for network in self.networks.list() {
             let unused = !network.is_predefined() && self.members(&network).is_empty();
-            if unused && filters.labels_match(&network.labels) {
+            let old = until.is_none_or(|until| network.created <= until);
+            if unused && old && filters.labels_match(&network.labels) {
                 self.network_remove(&network.id)?;
                 removed.push(network.name);
             }
         }
+        self.tell_pruned("network", 0);
         Ok(removed)
     }
 

@@ -78,6 +78,7 @@ impl Engine {
                 container.set_guard(Some(connection.link));
                 container.apply(|record| record.state.pid = pid);
                 tokio::spawn(self.clone().follow_guard(container.clone(), connection.frames));
+                self.watch_health(container);
                 return;
             }
             Ok((connection, Held::Exited { exit }, _)) => {

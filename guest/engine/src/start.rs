@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::container::Container;
 use crate::container::state::Status;
 use crate::guard_link::{self, Started};
-use crate::{Engine, Error};
+use crate::{Engine, Error, health};
 
 /// How long killed processes may take to be gone.
 const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
@@ -66,8 +66,12 @@ impl Engine {
         let connection = guard_link::launch(guard, &container.exec_folder, &launch).await?;
         let Started { link, frames, pid } = connection.start().await?;
         container.set_guard(Some(link));
-        container.change(|record| record.state.began(pid, Timestamp::now()))?;
+        container.change(|record| {
+            record.state.began(pid, Timestamp::now());
+            record.state.health = health::fresh(&record.config);
+        })?;
         self.tell(container, "start");
+        self.watch_health(container);
         tokio::spawn(self.clone().follow_guard(container.clone(), frames));
         Ok(())
     }

@@ -45,9 +45,7 @@ impl Engine {
     /// # Errors
     /// When a filter isn't known or makes no sense.
     pub fn volumes(&self, filters: &Filters) -> Result<Vec<Volume>, Error> {
-        if let Some(key) = filters.unknown(KNOWN) {
-            return Err(Error::InvalidRequest(format!("invalid filter '{key}'")));
-        }
+        filters.check(KNOWN)?;
         let dangling = filters
             .flag("dangling")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
@@ -94,6 +92,7 @@ impl Engine {
     /// # Errors
     /// When a filter makes no sense, or the disk refuses.
     pub fn volume_prune(&self, filters: &Filters) -> Result<(Vec<String>, u64), Error> {
+        filters.check(&["all", "label", "label!"])?;
         let all = filters
             .flag("all")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'all=[{value}]'")))?
@@ -110,6 +109,7 @@ impl Engine {
                 removed.push(volume.name);
             }
         }
+        self.tell_pruned("volume", size);
         Ok((removed, size))
     }
 

@@ -145,6 +145,11 @@ impl Volumes {
         inner.volumes.iter().map(|(name, volume)| (volume.clone(), used(name))).collect()
     }
 
+    /// How many containers use a volume.
+    pub(crate) fn users(&self, name: &str) -> usize {
+        self.lock().users.get(name).map_or(0, BTreeSet::len)
+    }
+
     /// Bytes that a volume's files take on disk. What can't be read doesn't count.
     pub(crate) fn size(&self, name: &str) -> u64 {
         let (mut folders, mut size) = (vec![self.data(name)], 0);

@@ -7,12 +7,12 @@ use berth_engine::container::host_config::{HostConfig, RestartPolicy};
 use berth_engine::container::mounts::MountPoint;
 use berth_engine::container::record::Record;
 use berth_engine::container::resources::Resources;
-use berth_engine::container::state::{State, Status};
+use berth_engine::container::state::{Health, Probe, State, Status};
 use berth_engine::endpoint::EndpointSettings;
 use berth_engine::ports::OpenPorts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::query::{flag, number};
 
@@ -239,6 +239,8 @@ struct InspectState {
     error: String,
     started_at: String,
     finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -334,8 +336,20 @@ impl InspectState {
             error: state.error.clone(),
             started_at: moment(state.started_at),
             finished_at: moment(state.finished_at),
+            health: state.health.as_ref().map(health),
         }
     }
+}
+
+fn health(health: &Health) -> Value {
+    let probe = |probe: &Probe| {
+        json!({
+            "Start": probe.start.to_string(), "End": probe.end.to_string(), "ExitCode": probe.exit_code,
+            "Output": probe.output,
+        })
+    };
+    let log: Vec<Value> = health.log.iter().map(probe).collect();
+    json!({ "Status": health.status.name(), "FailingStreak": health.failing_streak, "Log": log })
 }
 
 impl NetworkSettings {

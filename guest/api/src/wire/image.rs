@@ -101,6 +101,14 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The summary of an image with what it shares with others.
+    pub(crate) fn with_usage(usage: &berth_engine::ImageUsage) -> Self {
+        let shared = i64::try_from(usage.shared).unwrap_or(i64::MAX);
+        Self { shared_size: shared, ..Self::new(&usage.image, usage.containers) }
+    }
+}
+
 fn names(references: &[berth_engine::images::Reference]) -> Vec<String> {
     references.iter().map(ToString::to_string).collect()
 }

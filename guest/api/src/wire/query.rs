@@ -23,6 +23,19 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     text.parse().map(Some).map_err(|_| serde::de::Error::custom(format!("invalid number: {text:?}")))
 }
 
+/// A query of filters alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct FilterQuery {
+    pub(crate) filters: Option<String>,
+}
+
+/// Every value of a key that may come several times, which a map can't hold.
+pub(crate) fn all(query: &str, key: &str) -> Vec<String> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.filter(|(name, _)| name == key).map(|(_, value)| value.into_owned()).collect()
+}
+
 /// `filters={"label":["a=b"]}`, or the older `{"label":{"a=b":true}}`.
 pub(crate) fn filters(text: Option<&str>) -> Result<Filters, Failure> {
     #[derive(Deserialize)]

@@ -53,6 +53,16 @@ pub(crate) struct Volume {
     name: String,
     options: Option<BTreeMap<String, String>>,
     scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_data: Option<UsageData>,
+}
+
+/// How much a volume takes, and how many containers use it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UsageData {
+    ref_count: usize,
+    size: u64,
 }
 
 impl Volume {
@@ -67,6 +77,13 @@ impl Volume {
             name: volume.name,
             options: given(volume.options),
             scope: "local",
+            usage_data: None,
         }
+    }
+
+    /// A volume with how much it takes.
+    pub(crate) fn with_usage(engine: &Engine, usage: berth_engine::VolumeUsage) -> Self {
+        let usage_data = Some(UsageData { ref_count: usage.users, size: usage.size });
+        Self { usage_data, ..Self::new(engine, usage.volume) }
     }
 }

@@ -51,6 +51,74 @@ impl Status {
     }
 }
 
+/// Docker's word for how a container's health check finds it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// Not known yet.
+    #[default]
+    Starting,
+    /// The last probe was good.
+    Healthy,
+    /// Too many probes in a row were bad.
+    Unhealthy,
+}
+
+impl HealthStatus {
+    /// Docker's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// How a container's health check finds it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// In a word.
+    pub status: HealthStatus,
+    /// Bad probes in a row.
+    pub failing_streak: u32,
+    /// The last few probes, the newest last.
+    pub log: Vec<Probe>,
+}
+
+/// One run of a health check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+    /// 0 is good; -1 when it took too long or couldn't be run.
+    pub exit_code: i64,
+    /// What it wrote, cut off.
+    pub output: String,
+}
+
+impl Health {
+    /// Takes a probe into account. A bad one that doesn't `count` changes nothing; `retries` of those that do, in a
+    /// row, make it unhealthy.
+    pub(crate) fn take(&mut self, probe: Probe, counts: bool, retries: u32, kept: usize) {
+        if probe.exit_code == 0 {
+            self.failing_streak = 0;
+            self.status = HealthStatus::Healthy;
+        } else if counts {
+            self.failing_streak += 1;
+            if self.failing_streak >= retries {
+                self.status = HealthStatus::Unhealthy;
+            }
+        }
+        if self.log.len() >= kept {
+            self.log.drain(..=self.log.len() - kept);
+        }
+        self.log.push(probe);
+    }
+}
+
 /// What a container is doing, and how its last run ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -72,6 +140,9 @@ pub struct State {
     pub stopped_by_user: bool,
     /// How often its restart policy started it since the user did.
     pub restart_count: u32,
+    /// How its health check finds it; none without one.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 impl State {
@@ -88,6 +159,10 @@ impl State {
         self.exit_code = exit_code;
         self.oom_killed = oom_killed;
         self.finished_at = Some(at);
+        if let Some(health) = &mut self.health {
+            // Nobody probes it any more; Docker's word for that.
+            health.status = HealthStatus::Unhealthy;
+        }
     }
 
     /// `Up 2 minutes`, `Exited (0) 3 hours ago`: as `docker ps` shows it.
@@ -95,7 +170,15 @@ impl State {
         let since = |then: Option<Timestamp>| then.map_or_else(String::new, |then| ago(now, then));
         match self.status {
             Status::Created => "Created".to_owned(),
-            Status::Running => format!("Up {}", since(self.started_at)),
+            Status::Running => {
+                let health = match self.health.as_ref().map(|health| health.status) {
+                    None => "",
+                    Some(HealthStatus::Starting) => " (health: starting)",
+                    Some(HealthStatus::Healthy) => " (healthy)",
+                    Some(HealthStatus::Unhealthy) => " (unhealthy)",
+                };
+                format!("Up {}{health}", since(self.started_at))
+            }
             Status::Paused => format!("Up {} (Paused)", since(self.started_at)),
             Status::Restarting => format!("Restarting ({}) {} ago", self.exit_code, since(self.finished_at)),
             Status::Exited => format!("Exited ({}) {} ago", self.exit_code, since(self.finished_at)),
@@ -150,6 +233,24 @@ mod tests {
             "2 weeks",
         ];
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn health_turns_after_bad_probes_in_a_row_and_with_one_good_one() {
+        let probe = |exit_code| {
+            let at = Timestamp::UNIX_EPOCH;
+            Probe { start: at, end: at, exit_code, output: String::new() }
+        };
+        let mut health = Health::default();
+        health.take(probe(1), false, 2, 3);
+        assert_eq!((health.status, health.failing_streak), (HealthStatus::Starting, 0));
+        health.take(probe(1), true, 2, 3);
+        assert_eq!(health.status, HealthStatus::Starting);
+        health.take(probe(1), true, 2, 3);
+        assert_eq!((health.status, health.failing_streak), (HealthStatus::Unhealthy, 2));
+        health.take(probe(0), true, 2, 3);
+        assert_eq!((health.status, health.log.len()), (HealthStatus::Healthy, 3));
+        assert_eq!(health.log.last().unwrap().exit_code, 0);
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! `docker container prune` and `docker image prune`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::filters::Filters;
+use crate::images::{Image, Removed};
+use crate::{Engine, Error, images};
+
+impl Engine {
+    /// Removes every container that doesn't run and passes the filters. Returns their ids and the bytes that their
+    /// writable layers took.
+    ///
+    /// # Errors
+    /// When a filter makes no sense.
+    pub async fn container_prune(self: &Arc<Self>, filters: &Filters) -> Result<(Vec<String>, u64), Error> {
+        filters.check(&["label", "label!", "until"])?;
+        let until = filters.until()?;
+        let (mut removed, mut size) = (Vec::new(), 0);
+        for container in self.containers.all() {
+            let record = container.record();
+            let wanted = !record.state.status.has_process()
+                && until.is_none_or(|until| record.created <= until)
+                && filters.labels_match(&record.config.labels);
+            if !wanted {
+                continue;
+            }
+            let (bytes, _) = self.sizes(&container.id).await.unwrap_or_default();
+            match self.remove(&container.id, false, false).await {
+                Ok(()) => {
+                    size += bytes;
+                    removed.push(container.id.clone());
+                }
+                // Started or removed meanwhile.
+                Err(Error::RemoveRunning { .. } | Error::NoSuchContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.tell_pruned("container", size);
+        Ok((removed, size))
+    }
+
+    /// Removes every unused image that passes the filters: those without a name, or with `dangling=false` all.
+    /// Returns what went and the bytes of the layers that nobody has any more. Blocks.
+    ///
+    /// # Errors
+    /// When a filter makes no sense.
+    pub fn image_prune(&self, filters: &Filters) -> Result<(Vec<Removed>, u64), Error> {
+        filters.check(&["dangling", "label", "label!", "until"])?;
+        let dangling = filters
+            .flag("dangling")
+            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
+        let until = filters.until()?;
+        let before = self.layers_size();
+        let users = self.image_users();
+        let wanted = |image: &Image| {
+            let made = images::created(image).unwrap_or(Timestamp::MIN);
+            !users.contains_key(&image.id.to_string())
+                && (image.names.is_empty() || dangling == Some(false))
+                && until.is_none_or(|until| made <= until)
+                && filters.labels_match(&images::labels(image))
+        };
+        let mut gone = Vec::new();
+        for image in self.images.list().into_iter().filter(wanted) {
+            let names = image.names.iter().map(ToString::to_string);
+            let names: Vec<String> =
+                if image.names.is_empty() { vec![image.id.to_string()] } else { names.collect() };
+            for name in names {
+                match self.remove_image(&name, false, false) {
+                    Ok(removed) => gone.extend(removed),
+                    // An image below another, or one that has come into use meanwhile.
+                    Err(Error::Image(error)) => {
+                        tracing::debug!(image = name, error = &error as &dyn std::error::Error, "it stays");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let size = before.saturating_sub(self.layers_size());
+        self.tell_pruned("image", size);
+        Ok((gone, size))
+    }
+
+    /// Tells that a kind of things was pruned.
+    pub(crate) fn tell_pruned(&self, kind: &'static str, bytes: u64) {
+        let attributes = BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]);
+        self.events.tell(kind, "prune", "", attributes);
+    }
+}
