@@ -40,6 +40,7 @@ const GROUPS: &[Group] = &[
             "zstd",
             "xz-utils",
             "cpio",
+            "patch",
             "erofs-utils",
             "e2fsprogs",
             "ca-certificates",

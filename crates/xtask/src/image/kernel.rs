@@ -1,4 +1,4 @@
-//! The guest kernel: Debian's Linux source with vm-image/kernel.config over `tinyconfig`.
+//! The guest kernel: Debian's Linux source with our one patch, vm-image/kernel.config over `tinyconfig`.
 
 mod steps;
 
@@ -21,6 +21,7 @@ const TOOLS: &[(&str, &str)] =
 /// Everything that goes into the kernel.
 pub(super) struct Recipe {
     config: String,
+    patch: String,
     version: String,
     tarball_sha256: String,
     tools: Vec<(String, String)>,
@@ -41,12 +42,15 @@ impl Recipe {
         if !tarball.exists() {
             bail!("{TARBALL} isn't there: run `cargo xtask setup`");
         }
-        let config = fs::read_to_string(workspace_root().join("vm-image/kernel.config"))
-            .context("read vm-image/kernel.config")?;
+        let read = |name: &str| {
+            let path = workspace_root().join("vm-image").join(name);
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+        };
         let version = output("dpkg-query", &["--show", "--showformat=${Version}", PACKAGE])?;
         let tools = TOOLS.iter().map(|(tool, flag)| Ok(((*tool).to_owned(), first_line(tool, flag)?)));
         Ok(Self {
-            config,
+            config: read("kernel.config")?,
+            patch: read("fuse-notify.patch")?,
             version,
             tarball_sha256: digest::of_file(tarball)?,
             tools: tools.collect::<anyhow::Result<_>>()?,
@@ -70,12 +74,13 @@ impl Recipe {
 
     /// Builds in `folder`, which must be empty; returns the path of `vmlinux` beneath it.
     pub(super) fn build(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        steps::build(TARBALL, &self.config, folder)
+        steps::build(TARBALL, &self.patch, &self.config, folder)
     }
 
     fn hash(&self) -> String {
         let mut inputs = digest::Inputs::default();
         inputs.add("config", self.config.as_bytes());
+        inputs.add("patch", self.patch.as_bytes());
         inputs.add("source", self.tarball_sha256.as_bytes());
         inputs.add("recipe", include_bytes!("kernel/steps.rs"));
         for (tool, version) in &self.tools {

@@ -18,14 +18,18 @@ const BUILD: &[(&str, &str)] = &[
     ("LC_ALL", "C"),
 ];
 
-/// Builds the kernel of `tarball` with `config` in `folder`, which must be empty; returns the path of `vmlinux`
+/// Builds the kernel of `tarball` with `patch` and `config` in `folder`, which must be empty; returns the path of `vmlinux`
 /// beneath it.
-pub(super) fn build(tarball: &str, config: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn build(tarball: &str, patch: &str, config: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let source = folder.join("linux");
     fs::create_dir(&source)?;
     let mut unpack = Command::new("tar");
     unpack.args(["-xJf", tarball, "--strip-components=1", "-C"]).arg(&source);
     step("unpack the kernel's source", &mut unpack)?;
+    fs::write(source.join("berth.patch"), patch)?;
+    let mut apply = Command::new("patch");
+    apply.args(["--quiet", "--strip=1", "--fuzz=0", "--input=berth.patch", "--directory"]).arg(&source);
+    step("patch the kernel's source", &mut apply)?;
     fs::write(source.join("berth.config"), config)?;
     step("configure the kernel: tinyconfig", make(&source).arg("tinyconfig"))?;
     let mut merge = Command::new("scripts/kconfig/merge_config.sh");
