@@ -1,0 +1,161 @@
+//! What changes names: making, linking, moving, removing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::handles::Handle;
+use crate::nodes::Place;
+use crate::server::Server;
+use crate::sys::{self, Errno, Kind, mode};
+use crate::wire::reply::Reply;
+use crate::wire::request::Header;
+
+/// Rename's flag that swaps two names.
+const EXCHANGE: u32 = 2;
+/// Open's flag that insists on a new file.
+const EXCLUSIVE: u32 = 0o200;
+
+impl Server {
+    /// Makes a folder.
+    pub(crate) fn make_folder(
+        &self,
+        header: &Header,
+        name: &CStr,
+        permissions: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        sys::make_folder(self.folder(header.node)?.as_fd(), name, permissions & 0o1777)?;
+        self.look_up(header, name, reply)
+    }
+
+    /// Makes a regular file, a FIFO or a socket; a device is refused.
+    pub(crate) fn make_node(
+        &self,
+        header: &Header,
+        name: &CStr,
+        wish: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let kind = match wish & mode::KIND {
+            0 => mode::REGULAR,
+            kind @ (mode::REGULAR | mode::FIFO | mode::SOCKET) => kind,
+            _ => return Err(Errno::PERM),
+        };
+        let folder = self.folder(header.node)?;
+        sys::make_node(folder.as_fd(), name, kind | wish & mode::PERMISSIONS)?;
+        self.look_up(header, name, reply)
+    }
+
+    /// Makes a symbolic link. Where it leads is the guest's business: nothing here follows it.
+    pub(crate) fn make_symlink(
+        &self,
+        header: &Header,
+        name: &CStr,
+        target: &CStr,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        sys::make_symlink(self.folder(header.node)?.as_fd(), name, target)?;
+        self.look_up(header, name, reply)
+    }
+
+    /// Gives a file one more name; also its first, when it was made without one.
+    pub(crate) fn link(
+        &self,
+        header: &Header,
+        node: u64,
+        name: &CStr,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let folder = self.folder(header.node)?;
+        let file = self.folder(node)?;
+        sys::hard_link(file.as_fd(), folder.as_fd(), name)?;
+        self.look_up(header, name, reply)
+    }
+
+    /// Makes a regular file if it isn't there, and opens it.
+    pub(crate) fn create(
+        &self,
+        header: &Header,
+        name: &CStr,
+        flags: u32,
+        permissions: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let folder = self.folder(header.node)?;
+        self.handles().have_room()?;
+        let made = match sys::create(folder.as_fd(), name, flags, permissions & 0o1777) {
+            // Somebody else was faster: it is an ordinary open then.
+            Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => None,
+            made => Some(made?),
+        };
+        let file = sys::look_up(folder.as_fd(), name)?;
+        let status = sys::status(file.as_fd())?;
+        let opened = match made {
+            Some(opened) => opened,
+            None if status.kind() == Kind::Regular => sys::reopen(file.as_fd(), flags)?,
+            None => return Err(Errno::ISDIR),
+        };
+        let entry = self.tell(header, header.node, name, file, status);
+        reply.entry(&entry);
+        let handle = self.keep(Handle::File { file: Arc::new(opened), node: entry.node }, entry.node);
+        reply.open(handle, 0);
+        Ok(())
+    }
+
+    /// Makes a regular file without a name in the folder's file system, and opens it.
+    pub(crate) fn make_nameless(
+        &self,
+        header: &Header,
+        flags: u32,
+        permissions: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let folder = self.folder(header.node)?;
+        self.handles().have_room()?;
+        let opened = sys::make_nameless(folder.as_fd(), flags, permissions & 0o1777)?;
+        let file = sys::same_file(opened.as_fd())?;
+        let status = sys::status(file.as_fd())?;
+        // No name leads there: without its descriptor it is lost, as it should be.
+        let entry = self.tell(header, header.node, c"", file, status);
+        reply.entry(&entry);
+        let handle = self.keep(Handle::File { file: Arc::new(opened), node: entry.node }, entry.node);
+        reply.open(handle, 0);
+        Ok(())
+    }
+
+    /// Takes a name away.
+    pub(crate) fn remove(&self, folder: u64, name: &CStr, is_folder: bool) -> Result<(), Errno> {
+        sys::remove(self.folder(folder)?.as_fd(), name, is_folder)
+    }
+
+    /// Moves a name, or swaps two.
+    pub(crate) fn rename(
+        &self,
+        (folder, name): (u64, &CStr),
+        (new_folder, new_name): (u64, &CStr),
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let (from, to) = (self.folder(folder)?, self.folder(new_folder)?);
+        sys::rename((from.as_fd(), name), (to.as_fd(), new_name), flags)?;
+        let moved = |folder: u64, name: &CStr, file: Result<OwnedFd, Errno>| {
+            // Gone again already: then no name of it is known, and it is found by the next look-up.
+            if let Ok(file) = file
+                && let Ok(status) = sys::status(file.as_fd())
+            {
+                self.nodes().moved(&status, Place::new(folder, name));
+            }
+        };
+        moved(new_folder, new_name, sys::look_up(to.as_fd(), new_name));
+        if flags & EXCHANGE != 0 {
+            moved(folder, name, sys::look_up(from.as_fd(), name));
+        }
+        Ok(())
+    }
+
+    /// Keeps a handle of a node; returns its number.
+    pub(crate) fn keep(&self, handle: Handle, node: u64) -> u64 {
+        self.nodes().opened(node);
+        self.handles().keep(handle)
+    }
+}

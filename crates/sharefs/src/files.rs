@@ -1,0 +1,136 @@
+//! The content of regular files, and links' targets.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::handles::Handle;
+use crate::server::Server;
+use crate::sys::{self, Errno, Kind};
+use crate::wire::reply::Reply;
+use crate::wire::request::CopyRange;
+use crate::wire::{LONGEST_DATA, ROOT};
+
+impl Server {
+    /// Opens a regular file. Others aren't opened: the guest's kernel deals with FIFOs, sockets and devices by itself.
+    pub(crate) fn open(&self, node: u64, flags: u32, reply: &mut Reply<'_>) -> Result<(), Errno> {
+        self.handles().have_room()?;
+        match self.nodes().kind(node)? {
+            Kind::Regular => {}
+            Kind::Folder => return Err(Errno::ISDIR),
+            Kind::Symlink => return Err(Errno::LOOP),
+            Kind::Special => return Err(Errno::NXIO),
+        }
+        let file = self.nodes().file(node)?;
+        let file = sys::reopen(file.as_fd(), flags)?;
+        let handle = self.keep(Handle::File { file: Arc::new(file), node }, node);
+        reply.open(handle, 0);
+        Ok(())
+    }
+
+    /// Closes a handle.
+    pub(crate) fn close(&self, handle: u64) {
+        let node = self.handles().close(handle);
+        if let Some(node) = node {
+            self.nodes().closed(node);
+        }
+    }
+
+    /// Where a symbolic link leads.
+    pub(crate) fn read_link(&self, node: u64, reply: &mut Reply<'_>) -> Result<(), Errno> {
+        let file = self.folder(node)?;
+        reply.bytes.extend(sys::link_target(file.as_fd())?);
+        Ok(())
+    }
+
+    pub(crate) fn read(
+        &self,
+        handle: u64,
+        offset: u64,
+        size: usize,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        sys::read(self.file_of(handle)?.as_fd(), offset, size, reply.bytes)
+    }
+
+    pub(crate) fn write(
+        &self,
+        handle: u64,
+        offset: u64,
+        data: &[u8],
+        append: bool,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let written = sys::write(self.file_of(handle)?.as_fd(), offset, data, append)?;
+        reply.u32(u32::try_from(written).unwrap_or(u32::MAX));
+        reply.u32(0);
+        Ok(())
+    }
+
+    /// Where data or a hole begins.
+    pub(crate) fn seek(
+        &self,
+        handle: u64,
+        offset: u64,
+        whence: u32,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        reply.u64(sys::seek(self.file_of(handle)?.as_fd(), offset, whence)?);
+        Ok(())
+    }
+
+    /// Reserves or frees room.
+    pub(crate) fn allocate(&self, handle: u64, offset: u64, length: u64, mode: u32) -> Result<(), Errno> {
+        sys::allocate(self.file_of(handle)?.as_fd(), mode, offset, length)
+    }
+
+    /// Copies from file to file on the host.
+    pub(crate) fn copy_range(&self, range: &CopyRange, reply: &mut Reply<'_>) -> Result<(), Errno> {
+        /// One request occupies a queue for as long as it takes.
+        const MOST: u64 = 16 * LONGEST_DATA as u64;
+        let (from, to) = (self.file_of(range.from)?, self.file_of(range.to)?);
+        let length = usize::try_from(range.length.min(MOST)).unwrap_or(LONGEST_DATA);
+        let (from, to) = ((from.as_fd(), range.from_offset), (to.as_fd(), range.to_offset));
+        let copied = sys::copy_range(from, to, length)?;
+        reply.u32(u32::try_from(copied).unwrap_or(u32::MAX));
+        reply.u32(0);
+        Ok(())
+    }
+
+    /// Returns when what was written through any handle of the file, or in the folder, is on the disk.
+    pub(crate) fn sync(&self, handle: u64, data_only: bool) -> Result<(), Errno> {
+        let handle = self.handles().get(handle)?;
+        match &*handle {
+            Handle::File { file, .. } => sys::sync(file.as_fd(), data_only),
+            Handle::Folder { folder, .. } => {
+                let folder = folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                sys::sync(folder.as_fd(), data_only)
+            }
+            Handle::Root => Ok(()),
+        }
+    }
+
+    /// Returns when everything of every shared folder's file system is on the disk.
+    pub(crate) fn sync_all(&self) -> Result<(), Errno> {
+        let folders: Vec<_> = self.nodes().shares().iter().map(|share| share.folder.clone()).collect();
+        folders.iter().try_for_each(|folder| sys::sync_file_system(sys::open_root(folder)?.as_fd()))
+    }
+
+    /// How full the file system is; of the root, the first share's.
+    pub(crate) fn file_system(&self, node: u64, reply: &mut Reply<'_>) -> Result<(), Errno> {
+        let found = if node == ROOT {
+            let folder = self.nodes().shares().first().map(|share| share.folder.clone());
+            sys::file_system(sys::open_root(&folder.ok_or(Errno::NOENT)?)?.as_fd())?
+        } else {
+            sys::file_system(self.nodes().file(node)?.as_fd())?
+        };
+        reply.file_system(&found);
+        Ok(())
+    }
+
+    fn file_of(&self, handle: u64) -> Result<Arc<OwnedFd>, Errno> {
+        match &*self.handles().get(handle)? {
+            Handle::File { file, .. } => Ok(Arc::clone(file)),
+            Handle::Folder { .. } | Handle::Root => Err(Errno::ISDIR),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Host folders as a FUSE server, for guests and for `/dev/fuse`: bytes of a request in, bytes of a reply out. Who
+//! carries them (a virtio-fs queue, a stream) is none of its business.
+//!
+//! - **Beneath.** A name is one component, looked up beneath its folder without following anything; links are the
+//!   guest's kernel's to resolve, in the guest. So nothing outside the shared folders is ever reached, whatever names,
+//!   links and races a guest makes.
+//! - **As the user who shares.** Everything happens with the rights of this process. Whoever asks is shown as the owner
+//!   of that user's files, so that any user of a container may work on them; an owner set by the guest is remembered
+//!   in an attribute and never given to the host ([`owner`]).
+//! - **Nothing that runs or is a device.** Set-id bits are dropped, device nodes are refused; only regular files and
+//!   folders are opened.
+//!
+//! Not served: locks (the guest's kernel keeps them, between all of its containers), `ioctl`, device nodes, overlay's
+//! whiteouts. The kernel does the permission checks (`default_permissions`).
+
+mod attributes;
+mod change_names;
+mod extended;
+mod files;
+mod folders;
+mod handles;
+mod look_up;
+mod nodes;
+mod owner;
+mod server;
+mod sys;
+mod wire;
+
+pub use server::{Error, Server, Share};

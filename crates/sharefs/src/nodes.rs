@@ -1,0 +1,270 @@
+//! The files that the guest's kernel knows, by number.
+//!
+//! A node is a file of the host by identity (file system, number, birth), not by name: two names of one file are one
+//! node. It holds a descriptor as long as there is room; one without is opened again by the names that led to it, and
+//! only if these still lead to the same file.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::server::Share;
+use crate::sys::{self, Errno, Kind, Status};
+use crate::wire::ROOT;
+
+/// What makes a file the same file: its file system, its number there, and its birth (numbers are used again).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity(u64, u64, Option<(i64, u32)>);
+
+impl Identity {
+    pub(crate) fn of(status: &Status) -> Self {
+        Self(status.device, status.ino, status.birth)
+    }
+}
+
+/// The latest name that led to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) folder: u64,
+    pub(crate) name: CString,
+}
+
+impl Place {
+    pub(crate) fn new(folder: u64, name: &CStr) -> Self {
+        Self { folder, name: name.to_owned() }
+    }
+}
+
+/// An owner that the guest has set.
+pub(crate) type Owner = (u32, u32);
+
+struct Node {
+    identity: Identity,
+    kind: Kind,
+    place: Place,
+    /// How often the kernel was told of it; at zero it has forgotten.
+    lookups: u64,
+    /// Open handles: the file may have lost its names, so the descriptor stays.
+    handles: u32,
+    file: Option<Arc<OwnedFd>>,
+    /// Used since its descriptor was last considered for closing.
+    recent: bool,
+    /// The remembered owner, as of the change time beside it.
+    owner: Option<((i64, u32), Option<Owner>)>,
+}
+
+/// All nodes.
+pub(crate) struct Nodes {
+    by_id: HashMap<u64, Node>,
+    by_identity: HashMap<Identity, u64>,
+    next: u64,
+    shares: Vec<Share>,
+    /// Nodes that hold a descriptor, the longest unused ones first.
+    held: VecDeque<u64>,
+    most_held: usize,
+    /// File systems in the order in which they were met.
+    devices: Vec<u64>,
+}
+
+impl Nodes {
+    /// Nothing known yet but what is shared; at most so many descriptors are held.
+    pub(crate) fn new(shares: Vec<Share>, most_held: usize) -> Self {
+        Self {
+            by_id: HashMap::new(),
+            by_identity: HashMap::new(),
+            next: ROOT + 1,
+            shares,
+            held: VecDeque::new(),
+            most_held,
+            devices: Vec::new(),
+        }
+    }
+
+    /// The shared folders.
+    pub(crate) fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// The folder shared as `name`.
+    fn shared(&self, name: &CStr) -> Result<PathBuf, Errno> {
+        let share = self.shares.iter().find(|share| share.name.as_bytes() == name.to_bytes());
+        share.map(|share| share.folder.clone()).ok_or(Errno::NOENT)
+    }
+
+    /// Opens what `name` in a folder is; the root's names are the shares.
+    pub(crate) fn look_up(&mut self, folder: u64, name: &CStr) -> Result<OwnedFd, Errno> {
+        if folder == ROOT {
+            return sys::open_root(&self.shared(name)?);
+        }
+        sys::look_up(self.file(folder)?.as_fd(), name)
+    }
+
+    /// Tells the kernel of a file once more: its node, made if it is new, and the descriptor to use.
+    pub(crate) fn tell(&mut self, file: OwnedFd, status: &Status, place: Place) -> (u64, Arc<OwnedFd>) {
+        let identity = Identity::of(status);
+        let id = match self.by_identity.get(&identity) {
+            Some(id) => *id,
+            None => {
+                let id = self.next;
+                self.next += 1;
+                self.by_identity.insert(identity, id);
+                let node = Node {
+                    identity,
+                    kind: status.kind(),
+                    place: place.clone(),
+                    lookups: 0,
+                    handles: 0,
+                    file: None,
+                    recent: false,
+                    owner: None,
+                };
+                self.by_id.insert(id, node);
+                id
+            }
+        };
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.lookups += 1;
+            node.place = place;
+        }
+        (id, self.hold(id, file))
+    }
+
+    /// The kernel has forgotten a node so often.
+    pub(crate) fn forget(&mut self, id: u64, count: u64) {
+        let Some(node) = self.by_id.get_mut(&id) else { return };
+        node.lookups = node.lookups.saturating_sub(count);
+        if node.lookups == 0 && node.handles == 0 {
+            self.drop_node(id);
+        }
+    }
+
+    fn drop_node(&mut self, id: u64) {
+        let Some(node) = self.by_id.remove(&id) else { return };
+        self.by_identity.remove(&node.identity);
+        // Its place in the queue goes when its turn comes: the queue is as long as there are descriptors at most.
+    }
+
+    /// A file that has a node has this name now.
+    pub(crate) fn moved(&mut self, status: &Status, place: Place) {
+        let id = self.by_identity.get(&Identity::of(status));
+        if let Some(node) = id.and_then(|id| self.by_id.get_mut(id)) {
+            node.place = place;
+        }
+    }
+
+    /// What kind of file a node is.
+    pub(crate) fn kind(&self, id: u64) -> Result<Kind, Errno> {
+        if id == ROOT {
+            return Ok(Kind::Folder);
+        }
+        self.by_id.get(&id).map(|node| node.kind).ok_or(Errno::STALE)
+    }
+
+    /// A handle of the node was opened.
+    pub(crate) fn opened(&mut self, id: u64) {
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.handles += 1;
+        }
+    }
+
+    /// A handle of the node was closed.
+    pub(crate) fn closed(&mut self, id: u64) {
+        let Some(node) = self.by_id.get_mut(&id) else { return };
+        node.handles = node.handles.saturating_sub(1);
+        if node.lookups == 0 && node.handles == 0 {
+            self.drop_node(id);
+        }
+    }
+
+    /// The descriptor of a node, opened again if it was closed to make room.
+    pub(crate) fn file(&mut self, id: u64) -> Result<Arc<OwnedFd>, Errno> {
+        let node = self.by_id.get_mut(&id).ok_or(Errno::STALE)?;
+        node.recent = true;
+        if let Some(file) = &node.file {
+            return Ok(Arc::clone(file));
+        }
+        self.open_again(id)
+    }
+
+    /// Climbs to the nearest ancestor that has a descriptor and walks down again, checking each step.
+    fn open_again(&mut self, id: u64) -> Result<Arc<OwnedFd>, Errno> {
+        let mut way = vec![id];
+        // A folder's way to the root has no loops; the bound only guards against our own mistakes.
+        while way.len() < 4096 {
+            let node = way.last().and_then(|id| self.by_id.get(id)).ok_or(Errno::STALE)?;
+            let folder = node.place.folder;
+            let is_open = self.by_id.get(&folder).is_some_and(|node| node.file.is_some());
+            if folder == ROOT || is_open {
+                break;
+            }
+            way.push(folder);
+        }
+        let mut opened = Err(Errno::STALE);
+        for id in way.into_iter().rev() {
+            let node = self.by_id.get(&id).ok_or(Errno::STALE)?;
+            let (identity, place) = (node.identity, node.place.clone());
+            let file = self.look_up(place.folder, &place.name).map_err(|_| Errno::STALE)?;
+            if Identity::of(&sys::status(file.as_fd())?) != identity {
+                return Err(Errno::STALE);
+            }
+            opened = Ok(self.hold(id, file));
+        }
+        opened
+    }
+
+    /// Keeps a descriptor with its node, unless it has one; returns the one that it has.
+    fn hold(&mut self, id: u64, file: OwnedFd) -> Arc<OwnedFd> {
+        let file = Arc::new(file);
+        let Some(node) = self.by_id.get_mut(&id) else { return file };
+        node.recent = true;
+        if let Some(held) = &node.file {
+            return Arc::clone(held);
+        }
+        node.file = Some(Arc::clone(&file));
+        self.held.push_back(id);
+        self.make_room(id);
+        file
+    }
+
+    /// Closes descriptors of nodes that weren't used for long when there are too many.
+    fn make_room(&mut self, newest: u64) {
+        let mut turns = 2 * self.held.len();
+        while self.held.len() > self.most_held && turns > 0 {
+            turns -= 1;
+            let Some(oldest) = self.held.pop_front() else { return };
+            let Some(node) = self.by_id.get_mut(&oldest) else { continue };
+            if node.recent || node.handles > 0 || oldest == newest {
+                node.recent = false;
+                self.held.push_back(oldest);
+            } else {
+                node.file = None;
+            }
+        }
+    }
+
+    /// The number of a file as the guest sees it. The guest sees one file system: numbers of the host's other ones get
+    /// upper bits of their own.
+    pub(crate) fn number(&mut self, device: u64, ino: u64) -> u64 {
+        let known = self.devices.iter().position(|known| *known == device);
+        let index = known.unwrap_or_else(|| {
+            self.devices.push(device);
+            self.devices.len() - 1
+        });
+        ino ^ ((index as u64) << 48)
+    }
+
+    /// The remembered owner, if what is known is as of this change of the file.
+    pub(crate) fn known_owner(&self, id: u64, changed: (i64, u32)) -> Option<Option<Owner>> {
+        let (as_of, owner) = self.by_id.get(&id)?.owner?;
+        (as_of == changed).then_some(owner)
+    }
+
+    /// Keeps what the file's attribute says of its owner.
+    pub(crate) fn keep_owner(&mut self, id: u64, changed: (i64, u32), owner: Option<Owner>) {
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.owner = Some((changed, owner));
+        }
+    }
+}

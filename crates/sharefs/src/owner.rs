@@ -1,0 +1,84 @@
+//! Whose a file is, as the guest sees it.
+//!
+//! - A file of the user who shares belongs to **whoever asks**: any user of a container may do with it what that user
+//!   may. The answer to one user isn't for another, which the reply says (`of_asker`).
+//! - When the guest changes an owner, the host's stays: the new one is remembered in the extended attribute
+//!   `user.berth.owner` (`UID:GID`), which the guest can neither see nor set, and from then on it is the one owner shown.
+//!   Files that can't have the attribute (links, FIFOs, some file systems) take the change without remembering it.
+//! - Everybody else's files show the host's own numbers: the host's kernel refuses there what it would refuse the user.
+
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use crate::server::{SHORT, Server};
+use crate::sys::{self, Errno, Kind, Status, mode};
+use crate::wire::reply::Attributes;
+use crate::wire::request::Header;
+
+/// Where the owner is remembered.
+const ATTRIBUTE: &CStr = c"user.berth.owner";
+/// Beneath this nothing is the guest's to see.
+pub(crate) const HIDDEN: &[u8] = b"user.berth.";
+
+impl Server {
+    /// What the guest is shown of a file.
+    pub(crate) fn shown(
+        &self,
+        header: &Header,
+        node: u64,
+        file: BorrowedFd<'_>,
+        status: Status,
+    ) -> Attributes {
+        let (uid, gid, of_asker) = if status.uid != self.user.0 {
+            (status.uid, status.gid, false)
+        } else {
+            match self.remembered_owner(node, file, &status) {
+                Some((uid, gid)) => (uid, gid, false),
+                None => (header.uid, header.gid, true),
+            }
+        };
+        let ino = self.nodes().number(status.device, status.ino);
+        let mut status = status;
+        if status.kind() != Kind::Folder {
+            // A program that runs as its owner on the host doesn't in the guest.
+            status.mode &= !mode::SET_ID;
+        }
+        Attributes { status, ino, uid, gid, of_asker, valid: SHORT }
+    }
+
+    fn remembered_owner(&self, node: u64, file: BorrowedFd<'_>, status: &Status) -> Option<(u32, u32)> {
+        if !matches!(status.kind(), Kind::Regular | Kind::Folder) {
+            return None;
+        }
+        if let Some(owner) = self.nodes().known_owner(node, status.ctime) {
+            return owner;
+        }
+        let owner = read(file);
+        self.nodes().keep_owner(node, status.ctime, owner);
+        owner
+    }
+
+    /// Remembers an owner; the half that isn't given stays what it is.
+    pub(crate) fn remember_owner(
+        &self,
+        header: &Header,
+        file: BorrowedFd<'_>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> Result<(), Errno> {
+        let (old_uid, old_gid) = read(file).unwrap_or((header.uid, header.gid));
+        let text = format!("{}:{}", uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
+        match sys::set_attribute(file, ATTRIBUTE, text.as_bytes(), 0) {
+            // There is no place for it: accepted, as on any file system without owners.
+            Err(Errno::OPNOTSUPP | Errno::PERM | Errno::LOOP | Errno::BADF) => Ok(()),
+            set => set,
+        }
+    }
+}
+
+fn read(file: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    let mut value = [0; 32];
+    let length = sys::get_attribute(file, ATTRIBUTE, &mut value).ok()?;
+    let (uid, gid) = std::str::from_utf8(value.get(..length)?).ok()?.split_once(':')?;
+    Some((uid.parse().ok()?, gid.parse().ok()?))
+}

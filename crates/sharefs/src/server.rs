@@ -1,0 +1,216 @@
+//! The server: its shared folders, what the guest knows of them, and which verb answers which request.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::handles::Handles;
+use crate::nodes::Nodes;
+use crate::sys::{self, Errno};
+use crate::wire::reply::Reply;
+use crate::wire::request::{self, Header, Operation};
+use crate::wire::{LONGEST_DATA, MAJOR, MINOR, REPLY_HEADER, init};
+
+/// How long the kernel may believe a name or an attribute that nobody watches, in seconds.
+pub(crate) const SHORT: u64 = 1;
+/// Descriptors that this process may need for other things.
+const SPARE_DESCRIPTORS: usize = 512;
+/// The most nodes with a descriptor, however many are allowed.
+const MOST_HELD: usize = 16 << 10;
+
+/// One folder of the host and its name in the root of what is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// A single component.
+    pub name: String,
+    /// An absolute path.
+    pub folder: PathBuf,
+}
+
+/// Why folders can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A shared folder can't be opened.
+    #[error("can't share {}", folder.display())]
+    Folder {
+        /// Which one.
+        folder: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A name can't be one of a folder.
+    #[error("`{0}` can't be the name of a shared folder")]
+    Name(String),
+}
+
+/// Serves some folders to one guest. Its root is a folder that holds the shares by name and nothing else.
+pub struct Server {
+    nodes: Mutex<Nodes>,
+    handles: Mutex<Handles>,
+    /// As whom everything happens.
+    pub(crate) user: (u32, u32),
+}
+
+impl Server {
+    /// A server of `shares`, which takes at most `descriptors` of the process.
+    ///
+    /// # Errors
+    /// When a folder isn't there or has an impossible name.
+    pub fn new(shares: Vec<Share>, descriptors: usize) -> Result<Self, Error> {
+        for share in &shares {
+            let name = share.name.as_bytes();
+            if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
+                return Err(Error::Name(share.name.clone()));
+            }
+            sys::open_root(&share.folder)
+                .map_err(|errno| Error::Folder { folder: share.folder.clone(), source: errno.into() })?;
+        }
+        let descriptors = descriptors.saturating_sub(SPARE_DESCRIPTORS).max(64);
+        let held = (descriptors / 2).min(MOST_HELD);
+        Ok(Self {
+            nodes: Mutex::new(Nodes::new(shares, held)),
+            handles: Mutex::new(Handles::new(descriptors / 2)),
+            user: sys::user(),
+        })
+    }
+
+    /// Answers one request. The reply, at most `room` bytes long, replaces what `reply` holds; it is empty when the
+    /// request wants none. Several threads may ask at once.
+    pub fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>) {
+        reply.clear();
+        let decoded = request::decode(request);
+        match decoded {
+            Ok((header, Operation::Forget { count })) => return self.nodes().forget(header.node, count),
+            Ok((_, Operation::ForgetMany(pairs))) => {
+                let mut nodes = self.nodes();
+                return request::forgotten(pairs).for_each(|(node, count)| nodes.forget(node, count));
+            }
+            Ok((_, Operation::Nothing)) => return,
+            _ => {}
+        }
+        let Some(payload) = room.checked_sub(REPLY_HEADER) else { return };
+        let mut answer = Reply::new(reply);
+        let (unique, result) = match decoded {
+            Ok((header, operation)) => {
+                (header.unique, self.perform(&header, &operation, payload, &mut answer))
+            }
+            Err(request::Malformed { unique: Some(unique), error }) => (unique, Err(error)),
+            Err(request::Malformed { unique: None, .. }) => return reply.clear(),
+        };
+        let fits = if answer.len() > payload { Err(Errno::IO) } else { Ok(()) };
+        answer.finish(unique, result.and(fits));
+    }
+
+    fn perform(
+        &self,
+        header: &Header,
+        operation: &Operation<'_>,
+        room: usize,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let node = header.node;
+        match *operation {
+            Operation::Init { major, minor, readahead, flags } => {
+                greet(major, minor, readahead, flags, reply)
+            }
+            Operation::Lookup { name } => self.look_up(header, name, reply),
+            Operation::GetAttributes { handle } => self.get_attributes(header, handle, reply),
+            Operation::Statx { handle } => self.statx(header, handle, reply),
+            Operation::SetAttributes(ref change) => self.set_attributes(header, change, reply),
+            Operation::ReadLink => self.read_link(node, reply),
+            Operation::Symlink { name, target } => self.make_symlink(header, name, target, reply),
+            Operation::MakeNode { name, mode } => self.make_node(header, name, mode, reply),
+            Operation::MakeFolder { name, mode } => self.make_folder(header, name, mode, reply),
+            Operation::Unlink { name } => self.remove(node, name, false),
+            Operation::RemoveFolder { name } => self.remove(node, name, true),
+            Operation::Rename { name, folder, new_name, flags } => {
+                self.rename((node, name), (folder, new_name), flags)
+            }
+            Operation::Link { node, name } => self.link(header, node, name, reply),
+            Operation::Open { flags } => self.open(node, flags, reply),
+            Operation::Create { name, flags, mode } => self.create(header, name, flags, mode, reply),
+            Operation::MakeNameless { flags, mode } => self.make_nameless(header, flags, mode, reply),
+            Operation::Read { handle, offset, size } => self.read(handle, offset, size.min(room), reply),
+            Operation::Write { handle, offset, data, append } => {
+                self.write(handle, offset, data, append, reply)
+            }
+            Operation::Seek { handle, offset, whence } => self.seek(handle, offset, whence, reply),
+            Operation::Allocate { handle, offset, length, mode } => {
+                self.allocate(handle, offset, length, mode)
+            }
+            Operation::CopyRange(ref range) => self.copy_range(range, reply),
+            Operation::Sync { handle, data_only } => self.sync(handle, data_only),
+            Operation::SyncFolder { handle } => self.sync(handle, false),
+            Operation::SyncAll => self.sync_all(),
+            Operation::Release { handle } | Operation::ReleaseFolder { handle } => {
+                self.close(handle);
+                Ok(())
+            }
+            Operation::OpenFolder => self.open_folder(node, reply),
+            Operation::ReadFolder { handle, offset, size, plus } => {
+                self.read_folder(header, handle, offset, size.min(room), plus, reply)
+            }
+            Operation::FileSystem => self.file_system(node, reply),
+            Operation::SetAttribute { name, value, flags } => self.set_extended(node, name, value, flags),
+            Operation::GetAttribute { name, size } => self.get_extended(node, name, size, reply),
+            Operation::ListAttributes { size } => self.list_extended(node, size, reply),
+            Operation::RemoveAttribute { name } => self.remove_extended(node, name),
+            Operation::Ioctl => Err(Errno::NOTTY),
+            Operation::Destroy | Operation::Forget { .. } | Operation::ForgetMany(_) | Operation::Nothing => {
+                Ok(())
+            }
+            Operation::Unknown => Err(Errno::NOSYS),
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first message: versions, and what both sides can do.
+fn greet(major: u32, minor: u32, readahead: u32, flags: u64, reply: &mut Reply<'_>) -> Result<(), Errno> {
+    const WANTED: u64 = init::ASYNC_READ
+        | init::ATOMIC_O_TRUNC
+        | init::BIG_WRITES
+        | init::AUTO_INVAL_DATA
+        | init::DO_READDIRPLUS
+        | init::READDIRPLUS_AUTO
+        | init::ASYNC_DIO
+        | init::PARALLEL_DIROPS
+        | init::MAX_PAGES
+        | init::HANDLE_KILLPRIV_V2
+        | init::INIT_EXT;
+    /// Before this the messages are shorter (Linux 4.20).
+    const OLDEST: u32 = 28;
+    /// Requests of readahead and writeback in flight.
+    const BACKGROUND: u16 = 64;
+    if major < MAJOR || (major == MAJOR && minor < OLDEST) {
+        return Err(Errno::PROTO);
+    }
+    reply.u32(MAJOR);
+    reply.u32(MINOR.min(if major == MAJOR { minor } else { MINOR }));
+    if major > MAJOR {
+        // The kernel greets again with the lower one.
+        return Ok(());
+    }
+    let agreed = flags & WANTED;
+    reply.u32(readahead);
+    reply.u32(u32::try_from(agreed & 0xffff_ffff).unwrap_or_default());
+    reply.u16(BACKGROUND);
+    reply.u16(BACKGROUND / 4 * 3);
+    reply.u32(u32::try_from(LONGEST_DATA).unwrap_or_default());
+    // Times are exact to the nanosecond.
+    reply.u32(1);
+    reply.u16(u16::try_from(LONGEST_DATA / 4096).unwrap_or_default());
+    reply.u16(0);
+    reply.u32(u32::try_from(agreed >> 32).unwrap_or_default());
+    for _ in 0..7 {
+        reply.u32(0);
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What the server needs of the host's file systems. Error numbers and modes are Linux's, as the guest reads them.
+
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    Errno, Time, WRITE_ONLY, allocate, copy_range, create, file_system, get_attribute, hard_link,
+    link_target, list_attributes, look_up, make_folder, make_nameless, make_node, make_symlink, open_root,
+    read, read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute, set_mode,
+    set_times, status, sync, sync_file_system, truncate, user, write,
+};
+
+/// Of a file, as `stat` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Status {
+    /// The file system.
+    pub(crate) device: u64,
+    pub(crate) ino: u64,
+    /// Type and permissions.
+    pub(crate) mode: u32,
+    pub(crate) links: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    /// In units of 512 bytes.
+    pub(crate) blocks: u64,
+    pub(crate) block_size: u32,
+    /// Of a device node, as the kernel encodes it.
+    pub(crate) device_number: u32,
+    /// Seconds and nanoseconds since 1970.
+    pub(crate) atime: (i64, u32),
+    pub(crate) mtime: (i64, u32),
+    pub(crate) ctime: (i64, u32),
+    /// Where the file system remembers it.
+    pub(crate) birth: Option<(i64, u32)>,
+}
+
+/// What kind of file a mode tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Regular,
+    Folder,
+    Symlink,
+    /// FIFO, socket or device: the guest's kernel deals with them by itself.
+    Special,
+}
+
+impl Status {
+    pub(crate) fn kind(&self) -> Kind {
+        match self.mode & mode::KIND {
+            mode::REGULAR => Kind::Regular,
+            mode::FOLDER => Kind::Folder,
+            mode::SYMLINK => Kind::Symlink,
+            _ => Kind::Special,
+        }
+    }
+}
+
+/// Modes, as Linux writes them.
+pub(crate) mod mode {
+    /// The bits that tell the kind.
+    pub(crate) const KIND: u32 = 0o170_000;
+    pub(crate) const SOCKET: u32 = 0o140_000;
+    pub(crate) const SYMLINK: u32 = 0o120_000;
+    pub(crate) const REGULAR: u32 = 0o100_000;
+    pub(crate) const FOLDER: u32 = 0o040_000;
+    pub(crate) const FIFO: u32 = 0o010_000;
+    /// Run as the file's owner, run as its group.
+    pub(crate) const SET_ID: u32 = 0o6000;
+    /// Permissions of owner, group and others.
+    pub(crate) const PERMISSIONS: u32 = 0o777;
+}
+
+/// Of a file system, as `statvfs` tells it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileSystem {
+    pub(crate) blocks: u64,
+    pub(crate) free: u64,
+    pub(crate) available: u64,
+    pub(crate) files: u64,
+    pub(crate) free_files: u64,
+    pub(crate) block_size: u32,
+    pub(crate) longest_name: u32,
+}

@@ -1,0 +1,328 @@
+//! A file is an `O_PATH` descriptor. What needs more than that goes through `/proc/self/fd`, which leads to the very
+//! same file whatever its names have become.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom,
+    StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags,
+};
+use rustix::io::ReadWriteFlags;
+
+use super::{FileSystem, Status, mode};
+
+pub(crate) use rustix::io::Errno;
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// A name beneath a folder: never through a link, never out of it.
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// Of what the guest opens a file with, what counts here. Appending is each write's own wish.
+const OPEN: OFlags = OFlags::RDWR.union(OFlags::WRONLY).union(OFlags::TRUNC).union(OFlags::SYNC);
+/// Never a controlling terminal, never waiting for a FIFO's other end.
+const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+/// What [`reopen`] takes for writing only.
+pub(crate) const WRITE_ONLY: u32 = OFlags::WRONLY.bits();
+
+/// A time to set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Time {
+    Keep,
+    Now,
+    At((i64, u32)),
+}
+
+/// The user that this process acts as, and the group.
+pub(crate) fn user() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+/// A folder by its path, which the user has named.
+pub(crate) fn open_root(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What `name` in `folder` is; a link is itself.
+pub(crate) fn look_up(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A rename elsewhere may have come in between: the kernel asks to try again.
+    for _ in 0..8 {
+        match rustix::fs::openat2(folder, name, flags, Mode::empty(), BENEATH) {
+            Err(Errno::AGAIN) => {}
+            opened => return opened,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Attributes of a file.
+pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted)?;
+    let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
+    let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
+    let (major, minor) = (found.stx_rdev_major, found.stx_rdev_minor);
+    Ok(Status {
+        device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
+        ino: found.stx_ino,
+        mode: found.stx_mode.into(),
+        links: found.stx_nlink,
+        uid: found.stx_uid,
+        gid: found.stx_gid,
+        size: found.stx_size,
+        blocks: found.stx_blocks,
+        block_size: found.stx_blksize,
+        device_number: (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12),
+        atime: time(found.stx_atime),
+        mtime: time(found.stx_mtime),
+        ctime: time(found.stx_ctime),
+        birth: has_birth.then(|| time(found.stx_btime)),
+    })
+}
+
+/// A path that leads to an open file, for calls that take no `O_PATH` descriptor.
+fn path_of(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// Opens a file for reading and writing as `flags`, Linux's, say. The caller knows that it is a regular one or a
+/// folder.
+pub(crate) fn reopen(file: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_truncate(flags) & OPEN | (ALWAYS - OFlags::NOFOLLOW);
+    rustix::fs::open(path_of(file), flags, Mode::empty())
+}
+
+/// A second descriptor of an open file, for everything but its content.
+pub(crate) fn same_file(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::fs::open(path_of(file), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Makes a regular file that isn't there yet and opens it.
+pub(crate) fn create(folder: BorrowedFd<'_>, name: &CStr, flags: u32, permissions: u32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_truncate(flags) & OPEN | ALWAYS | OFlags::CREATE | OFlags::EXCL;
+    let made = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(permissions))?;
+    insist_on_mode(made.as_fd(), permissions)?;
+    Ok(made)
+}
+
+/// Makes a regular file without a name.
+pub(crate) fn make_nameless(folder: BorrowedFd<'_>, flags: u32, permissions: u32) -> Result<OwnedFd> {
+    // With EXCL it never gets a name.
+    let flags = OFlags::from_bits_truncate(flags) & (OPEN | OFlags::EXCL) | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let made = rustix::fs::open(path_of(folder), flags, Mode::from_raw_mode(permissions))?;
+    insist_on_mode(made.as_fd(), permissions)?;
+    Ok(made)
+}
+
+/// The guest has applied its own mask already: this process's is not wanted.
+fn insist_on_mode(file: BorrowedFd<'_>, permissions: u32) -> Result<()> {
+    if status(file)?.mode & mode::PERMISSIONS == permissions & mode::PERMISSIONS {
+        return Ok(());
+    }
+    set_mode(file, permissions)
+}
+
+/// Makes a folder.
+pub(crate) fn make_folder(folder: BorrowedFd<'_>, name: &CStr, permissions: u32) -> Result<()> {
+    rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(permissions))?;
+    insist_on_mode(look_up(folder, name)?.as_fd(), permissions)
+}
+
+/// Makes a regular file, a FIFO or a socket, as `mode` says.
+pub(crate) fn make_node(folder: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    let kind = FileType::from_raw_mode(mode);
+    rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(mode), 0)?;
+    insist_on_mode(look_up(folder, name)?.as_fd(), mode)
+}
+
+/// Makes a symbolic link.
+pub(crate) fn make_symlink(folder: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<()> {
+    rustix::fs::symlinkat(target, folder, name)
+}
+
+/// Gives a file one more name.
+pub(crate) fn hard_link(file: BorrowedFd<'_>, folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    rustix::fs::linkat(CWD, path_of(file), folder, name, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// Where a symbolic link leads.
+pub(crate) fn link_target(file: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    Ok(rustix::fs::readlinkat(file, c"", Vec::new())?.into_bytes())
+}
+
+/// Takes a name away: a folder's, or any other's.
+pub(crate) fn remove(folder: BorrowedFd<'_>, name: &CStr, is_folder: bool) -> Result<()> {
+    let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    rustix::fs::unlinkat(folder, name, flags)
+}
+
+/// Moves a name; `flags` are Linux's.
+pub(crate) fn rename(
+    (folder, name): (BorrowedFd<'_>, &CStr),
+    (new_folder, new_name): (BorrowedFd<'_>, &CStr),
+    flags: u32,
+) -> Result<()> {
+    let flags = RenameFlags::from_bits(flags).ok_or(Errno::INVAL)?;
+    if flags.contains(RenameFlags::WHITEOUT) {
+        // It would leave a device node.
+        return Err(Errno::INVAL);
+    }
+    rustix::fs::renameat_with(folder, name, new_folder, new_name, flags)
+}
+
+/// Sets permissions.
+pub(crate) fn set_mode(file: BorrowedFd<'_>, permissions: u32) -> Result<()> {
+    rustix::fs::chmod(path_of(file), Mode::from_raw_mode(permissions))
+}
+
+/// Sets times; a link's are its own.
+pub(crate) fn set_times(file: BorrowedFd<'_>, atime: Time, mtime: Time) -> Result<()> {
+    let spec = |time| match time {
+        Time::Keep => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        Time::Now => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        Time::At((seconds, nanos)) => Timespec { tv_sec: seconds, tv_nsec: nanos.min(999_999_999).into() },
+    };
+    let times = Timestamps { last_access: spec(atime), last_modification: spec(mtime) };
+    match rustix::fs::utimensat(file, c"", &times, AtFlags::EMPTY_PATH) {
+        // Before Linux 5.8; a link's times stay as they are there.
+        Err(Errno::INVAL) => rustix::fs::utimensat(CWD, path_of(file), &times, AtFlags::empty()),
+        set => set,
+    }
+}
+
+/// Cuts or extends a file that is open for writing.
+pub(crate) fn truncate(file: BorrowedFd<'_>, size: u64) -> Result<()> {
+    rustix::fs::ftruncate(file, size)
+}
+
+/// Appends to `into` what lies at `offset`, at most `size` bytes.
+pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, size: usize, into: &mut Vec<u8>) -> Result<()> {
+    let (mut filled, end) = (into.len(), into.len() + size);
+    let mut at = offset;
+    into.resize(end, 0);
+    while filled < end {
+        match rustix::io::pread(file, &mut into[filled..], at) {
+            Ok(0) => break,
+            Ok(count) => {
+                filled += count;
+                at = at.saturating_add(count as u64);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    into.truncate(filled);
+    Ok(())
+}
+
+/// Writes everything at `offset`, or at the end.
+pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, data: &[u8], append: bool) -> Result<usize> {
+    let flags = if append { ReadWriteFlags::APPEND } else { ReadWriteFlags::empty() };
+    let mut written = 0;
+    while written < data.len() {
+        let rest = [std::io::IoSlice::new(&data[written..])];
+        match rustix::io::pwritev2(file, &rest, offset.saturating_add(written as u64), flags) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(_) if written > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(written)
+}
+
+/// Where data or a hole begins.
+pub(crate) fn seek(file: BorrowedFd<'_>, offset: u64, whence: u32) -> Result<u64> {
+    let place = match whence {
+        3 => SeekFrom::Data(offset),
+        4 => SeekFrom::Hole(offset),
+        _ => return Err(Errno::INVAL),
+    };
+    rustix::fs::seek(file, place)
+}
+
+/// Reserves or frees room; `mode` is Linux's.
+pub(crate) fn allocate(file: BorrowedFd<'_>, mode: u32, offset: u64, length: u64) -> Result<()> {
+    let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
+    rustix::fs::fallocate(file, mode, offset, length)
+}
+
+/// Copies bytes between files without bringing them here.
+pub(crate) fn copy_range(
+    (from, from_offset): (BorrowedFd<'_>, u64),
+    (to, to_offset): (BorrowedFd<'_>, u64),
+    length: usize,
+) -> Result<usize> {
+    let (mut from_offset, mut to_offset) = (from_offset, to_offset);
+    rustix::fs::copy_file_range(from, Some(&mut from_offset), to, Some(&mut to_offset), length)
+}
+
+/// Returns when the file's content is on the disk, its attributes too unless `data_only`.
+pub(crate) fn sync(file: BorrowedFd<'_>, data_only: bool) -> Result<()> {
+    if data_only { rustix::fs::fdatasync(file) } else { rustix::fs::fsync(file) }
+}
+
+/// Returns when everything of the file's file system is on the disk.
+pub(crate) fn sync_file_system(file: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::syncfs(reopen(file, 0)?)
+}
+
+/// How full the file's file system is.
+pub(crate) fn file_system(file: BorrowedFd<'_>) -> Result<FileSystem> {
+    let found = rustix::fs::fstatvfs(file)?;
+    let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    Ok(FileSystem {
+        blocks: found.f_blocks,
+        free: found.f_bfree,
+        available: found.f_bavail,
+        files: found.f_files,
+        free_files: found.f_ffree,
+        block_size: narrow(found.f_frsize),
+        longest_name: narrow(found.f_namemax),
+    })
+}
+
+/// An extended attribute's value, at most as long as `into`.
+pub(crate) fn get_attribute(file: BorrowedFd<'_>, name: &CStr, into: &mut [u8]) -> Result<usize> {
+    rustix::fs::getxattr(path_of(file), name, into)
+}
+
+/// Sets an extended attribute; `flags` are Linux's.
+pub(crate) fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8], flags: u32) -> Result<()> {
+    rustix::fs::setxattr(path_of(file), name, value, XattrFlags::from_bits_truncate(flags))
+}
+
+/// The names of extended attributes, each with a zero byte.
+pub(crate) fn list_attributes(file: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize> {
+    rustix::fs::listxattr(path_of(file), into)
+}
+
+/// Removes an extended attribute.
+pub(crate) fn remove_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    rustix::fs::removexattr(path_of(file), name)
+}
+
+/// Calls `each` with the entries of a folder from one place on (number, the next entry's place, kind, name), until it
+/// returns false or the folder ends.
+pub(crate) fn read_folder(
+    folder: BorrowedFd<'_>,
+    from: u64,
+    mut each: impl FnMut(u64, u64, u32, &CStr) -> bool,
+) -> Result<()> {
+    rustix::fs::seek(folder, SeekFrom::Start(from))?;
+    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let kind = entry.file_type().as_raw_mode() >> 12;
+        if !each(entry.ino(), entry.next_entry_cookie(), kind, entry.file_name()) {
+            break;
+        }
+    }
+    Ok(())
+}

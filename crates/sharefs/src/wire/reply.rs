@@ -1,0 +1,187 @@
+//! Replies.
+
+use super::REPLY_HEADER;
+use crate::sys::{Errno, FileSystem, Status};
+
+/// The owner shown is whoever asked: a kernel with our patch doesn't keep it for others (vm-image/fuse-notify.patch).
+pub(crate) const ATTRIBUTE_OF_ASKER: u32 = 1 << 31;
+/// Attributes as the guest is to see them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attributes {
+    pub(crate) status: Status,
+    /// The number that the guest sees.
+    pub(crate) ino: u64,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether the owner is whoever asked.
+    pub(crate) of_asker: bool,
+    /// How long the kernel may believe them, in seconds.
+    pub(crate) valid: u64,
+}
+
+/// What a name leads to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) node: u64,
+    pub(crate) attributes: Attributes,
+    /// How long the kernel may believe that the name leads there, in seconds.
+    pub(crate) valid: u64,
+}
+
+/// A reply under construction; its header is written last.
+pub(crate) struct Reply<'a> {
+    pub(crate) bytes: &'a mut Vec<u8>,
+}
+
+impl<'a> Reply<'a> {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.resize(REPLY_HEADER, 0);
+        Self { bytes }
+    }
+
+    /// Writes the header; an error takes the payload away.
+    pub(crate) fn finish(self, unique: u64, result: Result<(), Errno>) {
+        let error = match result {
+            Ok(()) => 0,
+            Err(errno) => {
+                self.bytes.truncate(REPLY_HEADER);
+                -errno.raw_os_error()
+            }
+        };
+        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes[..4].copy_from_slice(&length.to_le_bytes());
+        self.bytes[4..8].copy_from_slice(&error.to_le_bytes());
+        self.bytes[8..16].copy_from_slice(&unique.to_le_bytes());
+    }
+
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.bytes.extend(value.to_le_bytes());
+    }
+
+    pub(crate) fn u32(&mut self, value: u32) {
+        self.bytes.extend(value.to_le_bytes());
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.bytes.extend(value.to_le_bytes());
+    }
+
+    /// Bytes of the payload so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - REPLY_HEADER
+    }
+
+    /// `fuse_attr`.
+    fn attributes(&mut self, of: &Attributes) {
+        let status = &of.status;
+        for value in [of.ino, status.size, status.blocks] {
+            self.u64(value);
+        }
+        let times = [status.atime, status.mtime, status.ctime];
+        for (seconds, _) in times {
+            self.u64(seconds.cast_unsigned());
+        }
+        for (_, nanos) in times {
+            self.u32(nanos);
+        }
+        for value in [status.mode, status.links, of.uid, of.gid, status.device_number, status.block_size] {
+            self.u32(value);
+        }
+        self.u32(if of.of_asker { ATTRIBUTE_OF_ASKER } else { 0 });
+    }
+
+    /// `fuse_attr_out`.
+    pub(crate) fn attributes_out(&mut self, of: &Attributes) {
+        self.u64(of.valid);
+        self.u64(0);
+        self.attributes(of);
+    }
+
+    /// `fuse_entry_out`.
+    pub(crate) fn entry(&mut self, entry: &Entry) {
+        self.u64(entry.node);
+        // The generation: node numbers are never used again.
+        self.u64(0);
+        self.u64(entry.valid);
+        self.u64(entry.attributes.valid);
+        self.u64(0);
+        self.attributes(&entry.attributes);
+    }
+
+    /// A name that leads nowhere, which the kernel may believe for `valid` seconds.
+    pub(crate) fn no_entry(&mut self, valid: u64) {
+        self.u64(0);
+        self.u64(0);
+        self.u64(valid);
+        let length = self.bytes.len();
+        self.bytes.resize(length + 104, 0);
+    }
+
+    /// `fuse_open_out`.
+    pub(crate) fn open(&mut self, handle: u64, flags: u32) {
+        self.u64(handle);
+        self.u32(flags);
+        self.u32(0);
+    }
+
+    /// `fuse_statx_out`.
+    pub(crate) fn statx(&mut self, of: &Attributes) {
+        /// `STATX_BASIC_STATS`, and with the time of birth.
+        const BASIC: u32 = 0x7ff;
+        const BIRTH: u32 = 0x800;
+        let status = &of.status;
+        self.u64(of.valid);
+        for _ in 0..3 {
+            self.u64(0);
+        }
+        self.u32(BASIC | if status.birth.is_some() { BIRTH } else { 0 });
+        self.u32(status.block_size);
+        self.u64(0);
+        for value in [status.links, of.uid, of.gid] {
+            self.u32(value);
+        }
+        self.u16(u16::try_from(status.mode & 0xffff).unwrap_or_default());
+        self.u16(0);
+        for value in [of.ino, status.size, status.blocks, 0] {
+            self.u64(value);
+        }
+        for (seconds, nanos) in [status.atime, status.birth.unwrap_or_default(), status.ctime, status.mtime] {
+            self.u64(seconds.cast_unsigned());
+            self.u32(nanos);
+            self.u32(0);
+        }
+        // Device numbers, which the kernel knows itself, and 14 spare words.
+        let length = self.bytes.len();
+        self.bytes.resize(length + 16 + 14 * 8, 0);
+    }
+
+    /// `fuse_statfs_out`.
+    pub(crate) fn file_system(&mut self, of: &FileSystem) {
+        for value in [of.blocks, of.free, of.available, of.files, of.free_files] {
+            self.u64(value);
+        }
+        for value in [of.block_size, of.longest_name, of.block_size, 0, 0, 0, 0, 0, 0, 0] {
+            self.u32(value);
+        }
+    }
+
+    /// `fuse_dirent`, after its entry when the kernel asked for attributes too.
+    pub(crate) fn folder_entry(&mut self, ino: u64, next: u64, kind: u32, name: &[u8]) {
+        self.u64(ino);
+        self.u64(next);
+        self.u32(u32::try_from(name.len()).unwrap_or_default());
+        self.u32(kind);
+        self.bytes.extend(name);
+        let padded = self.len().next_multiple_of(8) + REPLY_HEADER;
+        self.bytes.resize(padded, 0);
+    }
+}
+
+/// How long [`Reply::entry`] is.
+pub(crate) const ENTRY: usize = 128;
+
+/// How long [`Reply::folder_entry`] of a name is.
+pub(crate) fn folder_entry_length(name: &[u8]) -> usize {
+    (24 + name.len()).next_multiple_of(8)
+}

@@ -1,0 +1,10 @@
+//! The server behind a real kernel's FUSE: programs' system calls in, changes of the host's folder out.
+
+#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+mod files;
+mod hostile;
+mod mounted;
+mod names;
+mod owners;
+mod sys;
