@@ -6,6 +6,7 @@
 //! never the host.
 
 mod chain;
+pub mod fs;
 mod sys;
 pub mod vsock;
 
