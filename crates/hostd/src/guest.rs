@@ -4,7 +4,7 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::control::{Problem, ProblemCode};
-use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
+use protocol::guest::{FromGuest, HostHello, HostOs, Share, ToGuest};
 use protocol::port::Wanted;
 use protocol::vsock::CONTROL;
 use tokio::net::UnixStream;
@@ -87,12 +87,24 @@ async fn exchange(stream: &mut UnixStream, settings: &Settings) -> io::Result<Fr
         version: protocol::VERSION,
         unix_nanos: now(),
         os: HostOs::Linux,
-        shares: Vec::new(),
+        shares: shares(settings),
         host_subnets: subnets::of_host(),
         daemon_json: settings.daemon_json.clone(),
     };
     pipe::write(stream, &ToGuest::Hello(hello)).await?;
     pipe::read(stream).await
+}
+
+/// The shared folders, each as the user names it and as the file system does: a bind mount may name either.
+fn shares(settings: &Settings) -> Vec<Share> {
+    let mut shares = Vec::new();
+    for share in settings.vmm_config().shares {
+        let real = share.folder.canonicalize().ok().filter(|real| *real != share.folder);
+        for folder in std::iter::once(share.folder).chain(real) {
+            shares.push(Share { host: folder.to_string_lossy().into_owned(), name: share.name.clone() });
+        }
+    }
+    shares
 }
 
 /// The host's clock, in nanoseconds since 1970.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vmm::config::{Config, HOST_ALIAS, HostForward};
+use vmm::config::{Config, HOST_ALIAS, HostForward, Share};
 
 use crate::Error;
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub disk_bytes: u64,
     /// Ports of the host's loopback that containers reach as `host.docker.internal:port`.
     pub host_ports: Vec<u16>,
+    /// Folders of this machine that containers may see.
+    pub shares: Vec<PathBuf>,
     /// The user's daemon.json, as text.
     pub daemon_json: String,
 }
@@ -40,6 +42,7 @@ struct File {
     cpus: Option<u32>,
     disk_gib: Option<u64>,
     host_ports: Option<Vec<u16>>,
+    shares: Option<Vec<String>>,
 }
 
 /// The least memory that kernel and engine start in.
@@ -88,6 +91,9 @@ impl Settings {
             self.disk_bytes = gib << 30;
         }
         self.host_ports = file.host_ports.unwrap_or_default();
+        if let Some(shares) = file.shares {
+            self.shares = shares.iter().map(|text| shared_folder(text)).collect::<Result<_, _>>()?;
+        }
         Ok(())
     }
 
@@ -97,6 +103,7 @@ impl Settings {
         let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         let run_dir = session.map_or_else(|| home.join(".berth/run"), |dir| PathBuf::from(dir).join("berth"));
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
+        let shares = if home.is_dir() { vec![home.clone()] } else { Vec::new() };
         Self {
             run_dir,
             data_dir: home.join(".berth/data"),
@@ -106,6 +113,7 @@ impl Settings {
             cpus: u32::try_from(cpus).unwrap_or(2).min(MOST_CPUS),
             disk_bytes: 64 << 30,
             host_ports: Vec::new(),
+            shares,
             daemon_json: String::new(),
         }
     }
@@ -138,6 +146,7 @@ impl Settings {
             root: self.image_dir.join("root.erofs"),
             data_disk: self.data_dir.join("data.img"),
             data_disk_bytes: self.disk_bytes,
+            shares: self.shares.iter().enumerate().map(|(index, folder)| share(index, folder)).collect(),
             run_dir: self.run_dir.join("vm"),
             memory_mib: self.memory_mib,
             cpus: self.cpus,
@@ -154,6 +163,28 @@ fn text_of(path: &Path) -> Result<Option<String>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Prepare { doing: "read", path: path.to_path_buf(), source }),
     }
+}
+
+/// A shared folder for the machine; the guest knows it by its place in the list.
+fn share(index: usize, folder: &Path) -> Share {
+    Share { name: index.to_string(), folder: folder.to_path_buf() }
+}
+
+/// A folder as the user writes it: absolute, or beneath `~`.
+fn shared_folder(text: &str) -> Result<PathBuf, String> {
+    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    let folder = match text.strip_prefix('~') {
+        Some("") => home(),
+        Some(rest) if rest.starts_with('/') => home().join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(text),
+    };
+    if !folder.is_absolute() {
+        return Err(format!("shares: {text} isn't an absolute path"));
+    }
+    if !folder.is_dir() {
+        return Err(format!("shares: {text} isn't a folder"));
+    }
+    Ok(folder)
 }
 
 #[cfg(test)]
@@ -176,5 +207,19 @@ mod tests {
     fn an_unknown_key_and_an_impossible_value_are_refused() {
         assert!(applied(r#"{ "memory": 1024 }"#).unwrap_err().contains("unknown field `memory`"));
         assert!(applied(r#"{ "cpus": 0 }"#).unwrap_err().contains("cpus"));
+    }
+
+    #[test]
+    fn home_is_shared_unless_the_user_names_other_folders() {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap();
+        assert_eq!(applied("{}").unwrap().shares, [home.as_path()]);
+        assert_eq!(applied(r#"{ "shares": ["/tmp", "~"] }"#).unwrap().shares, [Path::new("/tmp"), &home]);
+        assert!(applied(r#"{ "shares": [] }"#).unwrap().shares.is_empty());
+    }
+
+    #[test]
+    fn a_share_that_is_no_folder_is_refused_by_name() {
+        assert!(applied(r#"{ "shares": ["/no/such"] }"#).unwrap_err().contains("/no/such"));
+        assert!(applied(r#"{ "shares": ["src"] }"#).unwrap_err().contains("absolute"));
     }
 }

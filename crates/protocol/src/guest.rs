@@ -66,13 +66,16 @@ pub enum HostOs {
     Windows,
 }
 
+/// The tag of the file system device that carries the shared folders.
+pub const SHARES_TAG: &str = "berth-shares";
+
 /// One host folder that containers may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// The folder as the host names it.
     pub host: String,
-    /// The tag of the shared file system that carries it.
-    pub tag: String,
+    /// Its name in the root of the shared file system.
+    pub name: String,
 }
 
 /// What the guest says.

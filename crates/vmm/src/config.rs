@@ -22,12 +22,24 @@ pub struct Config {
     pub memory_mib: u32,
     /// CPUs.
     pub cpus: u32,
+    /// Folders of the host that the guest may see; at most what this process's user may.
+    #[serde(default)]
+    pub shares: Vec<Share>,
     /// The only way from the guest to the host's network: each guest address leads to one port of the host's
     /// loopback.
     pub forwards: Vec<HostForward>,
     /// The program, with its leading arguments, that carries one such connection between its standard input and
     /// an address given as the last argument ([`crate::process::relay`]).
     pub relay: Vec<String>,
+}
+
+/// One shared folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its name in the root of what the guest mounts.
+    pub name: String,
+    /// Where it is.
+    pub folder: PathBuf,
 }
 
 /// One way from the guest to the host's loopback.
@@ -63,6 +75,11 @@ impl Config {
     /// What the emulator itself says.
     pub(crate) fn emulator_log(&self) -> PathBuf {
         self.run_dir.join("emulator.log")
+    }
+
+    /// Where the emulator reaches our file system device.
+    pub(crate) fn folders_socket(&self) -> PathBuf {
+        self.run_dir.join("folders.sock")
     }
 
     /// Where the emulator reaches our vsock device.

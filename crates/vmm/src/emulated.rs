@@ -1,11 +1,12 @@
-//! The emulated machine: QEMU's microvm under TCG with **our** vsock device over vhost-user. It needs no
+//! The emulated machine: QEMU's microvm under TCG with **our** vsock and file system devices over vhost-user. It needs no
 //! hypervisor, so it is the fallback everywhere; user code runs about ten times slower than on the host.
 
+mod carrier;
 mod command_line;
+mod fs;
 mod program;
 mod vsock;
 
-use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub struct Machine {
     leader: u32,
     ended: Arc<Ended>,
     device: Option<vsock::Device>,
+    folders: Option<carrier::Carried>,
 }
 
 /// Set once by the thread that waits for the emulator.
@@ -72,11 +74,13 @@ impl Machine {
         on_phase(Phase::Found);
         data_disk::prepare(&config)?;
         on_phase(Phase::DiskReady);
-        fs::create_dir_all(&config.run_dir).map_err(Error::os("make the machine's folder"))?;
+        std::fs::create_dir_all(&config.run_dir).map_err(Error::os("make the machine's folder"))?;
         let on_phase = Arc::new(on_phase);
         let on_driver = Arc::clone(&on_phase);
         let device = vsock::Device::listen(&config, move || on_driver(Phase::DriverReady))?;
-        let log = fs::File::create(config.emulator_log()).map_err(Error::os("open the emulator's log"))?;
+        let folders = fs::start(&config)?;
+        let log =
+            std::fs::File::create(config.emulator_log()).map_err(Error::os("open the emulator's log"))?;
         let mut command = command_line::build(&emulator, &config, tsc_khz);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = sys::spawn_bound(&mut command).map_err(Error::os("start the emulator"))?;
@@ -84,6 +88,7 @@ impl Machine {
             leader: child.id(),
             ended: watch(child).map_err(Error::os("watch the emulator"))?,
             device: Some(device),
+            folders,
             config,
         };
         on_phase(Phase::Launched);
@@ -167,6 +172,7 @@ impl Drop for Machine {
         self.kill();
         self.wait_for(Duration::from_secs(5));
         drop(self.device.take());
+        drop(self.folders.take());
     }
 }
 
@@ -189,7 +195,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The end of a log, as far as it is text.
 fn tail(path: &Path) -> String {
     let read = || {
-        let mut file = fs::File::open(path)?;
+        let mut file = std::fs::File::open(path)?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
         let mut bytes = Vec::new();

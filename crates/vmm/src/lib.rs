@@ -2,7 +2,7 @@
 //!
 //! [`process::run`] is the whole life of a vmm process; the host daemon starts itself again as one, so that a
 //! crash here isn't a crash there. [`connect::connect`] reaches a port of the guest from any process.
-//! [`emulated::Machine`] is the machine that works everywhere: an emulator's CPU with our own vsock device.
+//! [`emulated::Machine`] is the machine that works everywhere: an emulator's CPU with our own vsock and file system devices.
 
 pub mod config;
 pub mod connect;
@@ -68,6 +68,9 @@ pub enum Error {
     /// The vsock device can't be made.
     #[error("can't make the vsock device")]
     Vsock(#[from] virtio::Error),
+    /// The shared folders can't be served.
+    #[error("can't share the host's folders")]
+    Shares(#[from] sharefs::Error),
     /// A message between vmm and guest can't be encoded or decoded.
     #[error("the guest sent something that isn't a message")]
     Message(#[from] protocol::frame::Error),
@@ -89,7 +92,7 @@ impl Error {
             Self::ImageMissing(_) => ProblemCode::ImageMissing,
             Self::DiskFull(_) => ProblemCode::DiskFull,
             Self::Deadline { .. } => ProblemCode::Deadline,
-            Self::Died { .. } | Self::Os { .. } | Self::Vsock(_) | Self::Message(_) => {
+            Self::Died { .. } | Self::Os { .. } | Self::Vsock(_) | Self::Shares(_) | Self::Message(_) => {
                 ProblemCode::MachineDied
             }
         }

@@ -1,9 +1,10 @@
-//! What a machine needs of the host: an emulator that can't outlive its vmm, the speed of the CPU's counter.
+//! What a machine needs of the host: an emulator that can't outlive its vmm, the speed of the CPU's
+//! counter, descriptors for shared files.
 
 #[cfg(target_os = "linux")]
 mod linux;
 mod tsc;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{kill_group, spawn_bound};
+pub(crate) use linux::{kill_group, raise_descriptors, spawn_bound};
 pub(crate) use tsc::tsc_khz;

@@ -42,7 +42,7 @@ pub enum HostPaths {
 /// The host path isn't beneath any shared folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the path {0} is not shared from the host and is not known to Berth. Add it under Settings, Shared folders"
+    "Mounts denied: the path {0} is not shared from the host and is not known to Berth: add it, or a folder above it, to \"shares\" in Berth's settings.json"
 )]
 pub struct NotShared(pub String);
 

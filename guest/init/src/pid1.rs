@@ -14,6 +14,7 @@ mod mount;
 mod network;
 mod power_off;
 mod reap;
+mod shares;
 mod supervise;
 mod vsock;
 
@@ -26,6 +27,7 @@ use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
 use rustix::process::{Pid, WaitStatus};
 
 pub(crate) use control::{read, write};
+pub(crate) use shares::PLACE as SHARES;
 
 use control::Host;
 use supervise::Engine;
@@ -78,6 +80,7 @@ fn live() -> anyhow::Result<()> {
     host.phase("data disk");
     forward::serve(forward)?;
     host.wait_for_hello(HOST_PATIENCE);
+    shares::mount();
     // From here on children are reaped on a thread; those above were waited for by name.
     reap::start(events.clone())?;
     let mut engine = Engine::new(Arc::clone(&host), docker, events);

@@ -155,7 +155,7 @@ fn host_paths(hello: HostHello) -> HostPaths {
         protocol::guest::HostOs::Windows => HostOs::Windows,
     };
     let place = |share: protocol::guest::Share| Share {
-        mounted_at: Path::new("/run/berth/shares").join(&share.tag),
+        mounted_at: Path::new(crate::pid1::SHARES).join(&share.name),
         host: share.host,
     };
     HostPaths::Shared { os, shares: hello.shares.into_iter().map(place).collect() }

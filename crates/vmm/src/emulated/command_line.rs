@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::fs;
 use crate::config::{self, Config, HostForward};
 
 /// CONFIG_HZ of our kernel.
@@ -42,6 +43,10 @@ pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> C
     add("-device", "virtio-rng-device".to_owned());
     add("-chardev", format!("socket,id=vsock,path={}", path(&config.device_socket())));
     add("-device", "vhost-user-vsock-device,chardev=vsock".to_owned());
+    if !config.shares.is_empty() {
+        add("-chardev", format!("socket,id=folders,path={}", path(&config.folders_socket())));
+        add("-device", folders(config));
+    }
     add("-netdev", network(config));
     add("-device", "virtio-net-device,netdev=network".to_owned());
     command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
@@ -63,6 +68,13 @@ fn kernel_arguments(tsc_khz: Option<u64>) -> String {
         &format!("berth.host={}", config::HOST_ALIAS),
     ]
     .join(" ")
+}
+
+/// The device of the shared folders, served by us.
+fn folders(config: &Config) -> String {
+    let (tag, requests) = (protocol::guest::SHARES_TAG, fs::queues(config) - 1);
+    let size = virtio::fs::QUEUE_SIZE;
+    format!("vhost-user-fs-device,chardev=folders,tag={tag},num-request-queues={requests},queue-size={size}")
 }
 
 /// QEMU's user network, shut: no packet leaves the guest but to the named forwards.
@@ -111,6 +123,7 @@ mod tests {
             run_dir: "/run/x".into(),
             memory_mib: 512,
             cpus: 2,
+            shares: Vec::new(),
             forwards: vec![HostForward { guest: "10.0.2.100:5000".parse().unwrap(), host_port: 5001 }],
             relay: vec!["/bin/berth".to_owned(), "relay".to_owned()],
         };

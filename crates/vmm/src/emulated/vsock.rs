@@ -3,35 +3,27 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::thread::JoinHandle;
 
-use vhost::vhost_user::Listener;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackend, VhostUserDaemon, VringRwLock, VringT};
+use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
 use virtio::vsock::{QUEUE_SIZE, QUEUES, Vsock};
 use virtio_queue::QueueT;
-use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
+use super::carrier::{self, Carried, FEATURES, GuestMemory};
 use crate::Error;
 use crate::config::Config;
 
 /// Marks the clients' side among the events; queues and the exit come first.
 const CLIENTS: u16 = QUEUES as u16 + 1;
-/// VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX and VIRTIO_RING_F_INDIRECT_DESC.
-const FEATURES: u64 = 1 << 32 | 1 << 29 | 1 << 28;
-
-type GuestMemory = GuestMemoryAtomic<GuestMemoryMmap>;
-
-/// The device with its threads; it ends with the emulator's connection.
+/// The device and the place of its clients.
 pub(super) struct Device {
-    socket: PathBuf,
+    carried: Option<Carried>,
     clients: PathBuf,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Device {
@@ -40,57 +32,25 @@ impl Device {
         config: &Config,
         on_driver: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let (socket, clients) = (config.device_socket(), config.vsock_socket());
-        let listen = |path: &PathBuf| {
-            // A socket of a machine that was killed: nobody answers there any more.
-            drop(fs::remove_file(path));
-            UnixListener::bind(path).map_err(Error::os(format!("listen on {}", path.display())))
-        };
-        let device = Vsock::new(protocol::vsock::GUEST_CID, listen(&clients)?)?;
-        let listener = listen(&socket)?;
+        let clients = config.vsock_socket();
+        let device = Vsock::new(protocol::vsock::GUEST_CID, carrier::listen(&clients)?)?;
+        let beside = (device.readiness().as_raw_fd(), CLIENTS);
+        let memory = GuestMemory::new(GuestMemoryMmap::new());
         let backend = Arc::new(Backend {
             device: Mutex::new(device),
-            memory: GuestMemory::new(GuestMemoryMmap::new()),
+            memory: memory.clone(),
             driver_seen: Once::new(),
             on_driver: Box::new(on_driver),
         });
-        let thread = std::thread::Builder::new().name("vsock".to_owned()).spawn(move || {
-            if let Err(error) = serve(backend, listener) {
-                tracing::error!(%error, "the vsock device ended");
-            }
-        });
-        let thread = Some(thread.map_err(Error::os("start the vsock device"))?);
-        Ok(Self { socket, clients, thread })
+        let carried = Carried::start("vsock", config.device_socket(), backend, memory, Some(beside))?;
+        Ok(Self { carried: Some(carried), clients })
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // An emulator that never came leaves the thread waiting for it: come in its place, and leave.
-        drop(UnixStream::connect(&self.socket));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        for path in [&self.socket, &self.clients] {
-            drop(fs::remove_file(path));
-        }
-    }
-}
-
-/// Serves one emulator until it leaves.
-fn serve(backend: Arc<Backend>, listener: UnixListener) -> Result<(), vhost_user_backend::Error> {
-    let memory = backend.memory.clone();
-    let clients = lock(&backend.device).readiness().as_raw_fd();
-    let mut daemon = VhostUserDaemon::new("vsock-control".to_owned(), backend, memory)?;
-    for handler in daemon.get_epoll_handlers() {
-        handler
-            .register_listener(clients, EventSet::IN, CLIENTS.into())
-            .map_err(vhost_user_backend::Error::StartDaemon)?;
-    }
-    daemon.start(&mut Listener::from(listener))?;
-    match daemon.wait() {
-        Err(vhost_user_backend::Error::HandleRequest(vhost::vhost_user::Error::Disconnected)) => Ok(()),
-        ended => ended,
+        drop(self.carried.take());
+        drop(fs::remove_file(&self.clients));
     }
 }
 

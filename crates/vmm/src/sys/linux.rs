@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 /// Starts `command` in a process group of its own. It is killed when the calling **thread** ends: call this from
 /// one that lives as long as the machine.
@@ -33,4 +33,18 @@ pub(crate) fn kill_group(leader: u32) {
         // It may be gone already.
         let _ = rustix::process::kill_process_group(leader, Signal::KILL);
     }
+}
+
+/// Lets this process have as many descriptors as it may; returns how many.
+pub(crate) fn raise_descriptors() -> usize {
+    /// More than anybody needs, where there is no limit.
+    const PLENTY: u64 = 1 << 16;
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(PLENTY).min(PLENTY);
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let allowed = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => limit.current.unwrap_or(PLENTY),
+    };
+    usize::try_from(allowed).unwrap_or(usize::MAX)
 }

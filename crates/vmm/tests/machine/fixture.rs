@@ -46,6 +46,7 @@ pub(crate) fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
         run_dir: folder.join("run"),
         memory_mib: 512,
         cpus: 2,
+        shares: Vec::new(),
         forwards,
         relay: vec![examples.join("boot").to_str().unwrap().to_owned(), "relay".to_owned()],
     }

@@ -1,0 +1,126 @@
+//! The shared folders as a file system device: each queue has a thread of its own, so that a slow disk delays nobody
+//! who asks through another queue.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sharefs::Server;
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
+use virtio::fs::{Files, Lane, QUEUE_SIZE};
+use virtio_queue::QueueT;
+use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+
+use super::carrier::{Carried, FEATURES, GuestMemory};
+use crate::config::Config;
+use crate::{Error, sys};
+
+/// Starts the device; none when nothing is shared.
+pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
+    if config.shares.is_empty() {
+        return Ok(None);
+    }
+    let shares = config
+        .shares
+        .iter()
+        .map(|share| sharefs::Share { name: share.name.clone(), folder: share.folder.clone() });
+    let server = Server::new(shares.collect(), sys::raise_descriptors())?;
+    let memory = GuestMemory::new(GuestMemoryMmap::new());
+    let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
+    let backend = Arc::new(Backend { files: Answers(server), lanes, memory: memory.clone() });
+    Carried::start("fs", config.folders_socket(), backend, memory, None).map(Some)
+}
+
+/// One queue for what wants no reply, and one per CPU for requests.
+pub(super) fn queues(config: &Config) -> usize {
+    /// More don't help: the emulator's CPUs are few.
+    const MOST_REQUEST_QUEUES: usize = 4;
+    1 + (config.cpus as usize).clamp(1, MOST_REQUEST_QUEUES)
+}
+
+/// The server, as the device asks it.
+struct Answers(Server);
+
+impl Files for Answers {
+    fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>) {
+        self.0.answer(request, room, reply);
+    }
+}
+
+struct Backend {
+    files: Answers,
+    /// By queue.
+    lanes: Vec<Mutex<Lane>>,
+    memory: GuestMemory,
+}
+
+impl VhostUserBackend for Backend {
+    type Bitmap = ();
+    type Vring = VringRwLock;
+
+    fn num_queues(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn max_queue_size(&self) -> usize {
+        QUEUE_SIZE.into()
+    }
+
+    fn features(&self) -> u64 {
+        FEATURES | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::MQ
+    }
+
+    fn reset_device(&self) {
+        // The next driver greets the server anew, which then knows nothing of the last one's.
+    }
+
+    fn set_event_idx(&self, _enabled: bool) {
+        // The framework sets it on the queues themselves, which is where our device asks.
+    }
+
+    fn update_memory(&self, _memory: GuestMemory) -> io::Result<()> {
+        // It is the atomic that we hold already.
+        Ok(())
+    }
+
+    fn queues_per_thread(&self) -> Vec<u64> {
+        (0..self.lanes.len()).map(|queue| 1 << queue).collect()
+    }
+
+    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
+    fn handle_event(
+        &self,
+        _event: u16,
+        _set: EventSet,
+        vrings: &[VringRwLock],
+        thread: usize,
+    ) -> io::Result<()> {
+        // A thread has one queue, and the other way round.
+        let (Some(vring), Some(lane)) = (vrings.first(), self.lanes.get(thread)) else { return Ok(()) };
+        let mut vring = vring.get_mut();
+        if !vring.is_enabled() || !vring.get_queue().ready() {
+            return Ok(());
+        }
+        let memory = self.memory.memory();
+        let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
+        match lane.run(vring.get_queue_mut(), &memory, &self.files) {
+            Ok(true) => vring.signal_used_queue(),
+            Ok(false) => Ok(()),
+            Err(error) => {
+                // The guest broke its own ring: its queue stands still until it is set up anew.
+                tracing::warn!(%error, "the guest's file system driver misbehaves");
+                vring.get_queue_mut().set_ready(false);
+                Ok(())
+            }
+        }
+    }
+}
