@@ -12,3 +12,7 @@ pub const DOCKER_API: u32 = 1025;
 
 /// A published port: one stream per connection, opened by [`crate::port::Forward`].
 pub const FORWARD: u32 = 1026;
+
+/// Changes of shared folders: one stream for the life of the VM, of FUSE notifications as they would be written to
+/// `/dev/fuse`. The guest says nothing. Nobody listens in a guest whose kernel takes none.
+pub const SHARE_CHANGES: u32 = 1027;

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::handles::Handle;
-use crate::server::{SHORT, Server};
+use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, Time, mode};
+use crate::watch::SHORT;
 use crate::wire::reply::{Attributes, Reply};
 use crate::wire::request::{Change, Header};
 use crate::wire::{ROOT, change};
@@ -100,7 +101,11 @@ impl Server {
         if has(change::SIZE) {
             match before.kind() {
                 Kind::Regular if is_open => sys::truncate(file, wish.size)?,
-                Kind::Regular => sys::truncate(sys::reopen(file, sys::WRITE_ONLY)?.as_fd(), wish.size)?,
+                Kind::Regular => {
+                    let opened = sys::reopen(file, sys::WRITE_ONLY)?;
+                    self.expect_close(header.node);
+                    sys::truncate(opened.as_fd(), wish.size)?;
+                }
                 Kind::Folder => return Err(Errno::ISDIR),
                 _ => return Err(Errno::INVAL),
             }
@@ -116,6 +121,7 @@ impl Server {
             sys::set_times(file, atime, mtime)?;
         }
         let status = sys::status(file)?;
+        self.nodes().changed_by_guest(header.node, status.ctime);
         reply.attributes_out(&self.shown(header, header.node, file, status));
         Ok(())
     }

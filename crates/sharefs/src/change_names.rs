@@ -7,12 +7,14 @@ use std::sync::Arc;
 use crate::handles::Handle;
 use crate::nodes::Place;
 use crate::server::Server;
-use crate::sys::{self, Errno, Kind, mode};
+use crate::sys::{self, Errno, Kind, event, mode};
 use crate::wire::reply::Reply;
 use crate::wire::request::Header;
 
 /// Rename's flag that swaps two names.
 const EXCHANGE: u32 = 2;
+/// Open's flags that say whether for writing.
+const ACCESS: u32 = 3;
 /// Open's flag that insists on a new file.
 const EXCLUSIVE: u32 = 0o200;
 
@@ -25,8 +27,11 @@ impl Server {
         permissions: u32,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        sys::make_folder(self.folder(header.node)?.as_fd(), name, permissions & 0o1777)?;
-        self.look_up(header, name, reply)
+        let folder = self.folder(header.node)?;
+        self.change_names(&[(header.node, name, event::CREATE)], || {
+            sys::make_folder(folder.as_fd(), name, permissions & 0o1777)
+        })?;
+        self.look_up_made(header, name, reply)
     }
 
     /// Makes a regular file, a FIFO or a socket; a device is refused.
@@ -43,8 +48,10 @@ impl Server {
             _ => return Err(Errno::PERM),
         };
         let folder = self.folder(header.node)?;
-        sys::make_node(folder.as_fd(), name, kind | wish & mode::PERMISSIONS)?;
-        self.look_up(header, name, reply)
+        self.change_names(&[(header.node, name, event::CREATE)], || {
+            sys::make_node(folder.as_fd(), name, kind | wish & mode::PERMISSIONS)
+        })?;
+        self.look_up_made(header, name, reply)
     }
 
     /// Makes a symbolic link. Where it leads is the guest's business: nothing here follows it.
@@ -55,8 +62,11 @@ impl Server {
         target: &CStr,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        sys::make_symlink(self.folder(header.node)?.as_fd(), name, target)?;
-        self.look_up(header, name, reply)
+        let folder = self.folder(header.node)?;
+        self.change_names(&[(header.node, name, event::CREATE)], || {
+            sys::make_symlink(folder.as_fd(), name, target)
+        })?;
+        self.look_up_made(header, name, reply)
     }
 
     /// Gives a file one more name; also its first, when it was made without one.
@@ -69,8 +79,10 @@ impl Server {
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
         let file = self.folder(node)?;
-        sys::hard_link(file.as_fd(), folder.as_fd(), name)?;
-        self.look_up(header, name, reply)
+        self.change_names(&[(header.node, name, event::CREATE)], || {
+            sys::hard_link(file.as_fd(), folder.as_fd(), name)
+        })?;
+        self.look_up_made(header, name, reply)
     }
 
     /// Makes a regular file if it isn't there, and opens it.
@@ -84,7 +96,11 @@ impl Server {
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
         self.handles().have_room()?;
-        let made = match sys::create(folder.as_fd(), name, flags, permissions & 0o1777) {
+        self.watch(header.node);
+        let created = self.change_names(&[(header.node, name, event::CREATE)], || {
+            sys::create(folder.as_fd(), name, flags, permissions & 0o1777)
+        });
+        let made = match created {
             // Somebody else was faster: it is an ordinary open then.
             Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => None,
             made => Some(made?),
@@ -97,9 +113,9 @@ impl Server {
             None => return Err(Errno::ISDIR),
         };
         let entry = self.tell(header, header.node, name, file, status);
+        self.nodes().changed_by_guest(entry.node, status.ctime);
         reply.entry(&entry);
-        let handle = self.keep(Handle::File { file: Arc::new(opened), node: entry.node }, entry.node);
-        reply.open(handle, 0);
+        reply.open(self.keep_file(opened, entry.node, flags), 0);
         Ok(())
     }
 
@@ -119,14 +135,16 @@ impl Server {
         // No name leads there: without its descriptor it is lost, as it should be.
         let entry = self.tell(header, header.node, c"", file, status);
         reply.entry(&entry);
-        let handle = self.keep(Handle::File { file: Arc::new(opened), node: entry.node }, entry.node);
-        reply.open(handle, 0);
+        reply.open(self.keep_file(opened, entry.node, flags), 0);
         Ok(())
     }
 
     /// Takes a name away.
     pub(crate) fn remove(&self, folder: u64, name: &CStr, is_folder: bool) -> Result<(), Errno> {
-        sys::remove(self.folder(folder)?.as_fd(), name, is_folder)
+        let parent = self.folder(folder)?;
+        self.change_names(&[(folder, name, event::DELETE)], || sys::remove(parent.as_fd(), name, is_folder))?;
+        self.nodes().displaced(&Place::new(folder, name));
+        Ok(())
     }
 
     /// Moves a name, or swaps two.
@@ -137,7 +155,10 @@ impl Server {
         flags: u32,
     ) -> Result<(), Errno> {
         let (from, to) = (self.folder(folder)?, self.folder(new_folder)?);
-        sys::rename((from.as_fd(), name), (to.as_fd(), new_name), flags)?;
+        let there = [(folder, name, event::MOVED_FROM), (new_folder, new_name, event::MOVED_TO)];
+        let back = [(new_folder, new_name, event::MOVED_FROM), (folder, name, event::MOVED_TO)];
+        let echoes = if flags & EXCHANGE == 0 { there.to_vec() } else { [there, back].concat() };
+        self.change_names(&echoes, || sys::rename((from.as_fd(), name), (to.as_fd(), new_name), flags))?;
         let moved = |folder: u64, name: &CStr, file: Result<OwnedFd, Errno>| {
             // Gone again already: then no name of it is known, and it is found by the next look-up.
             if let Ok(file) = file
@@ -151,6 +172,12 @@ impl Server {
             moved(folder, name, sys::look_up(from.as_fd(), name));
         }
         Ok(())
+    }
+
+    /// Keeps a handle of a regular file, opened as `flags` say; returns its number.
+    pub(crate) fn keep_file(&self, file: OwnedFd, node: u64, flags: u32) -> u64 {
+        let is_writable = flags & ACCESS != 0;
+        self.keep(Handle::File { file: Arc::new(file), node, is_writable }, node)
     }
 
     /// Keeps a handle of a node; returns its number.

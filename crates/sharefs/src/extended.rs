@@ -12,7 +12,10 @@ use crate::wire::reply::Reply;
 
 impl Server {
     pub(crate) fn set_extended(&self, node: u64, name: &CStr, value: &[u8], flags: u32) -> Result<(), Errno> {
-        sys::set_attribute(self.attributed(node, name)?.as_fd(), name, value, flags)
+        let file = self.attributed(node, name)?;
+        sys::set_attribute(file.as_fd(), name, value, flags)?;
+        self.changed_file(node, &file);
+        Ok(())
     }
 
     /// A value, or its length when `size` is zero.
@@ -46,7 +49,10 @@ impl Server {
     }
 
     pub(crate) fn remove_extended(&self, node: u64, name: &CStr) -> Result<(), Errno> {
-        sys::remove_attribute(self.attributed(node, name)?.as_fd(), name)
+        let file = self.attributed(node, name)?;
+        sys::remove_attribute(file.as_fd(), name)?;
+        self.changed_file(node, &file);
+        Ok(())
     }
 
     /// The file, when it can have an attribute of this name.

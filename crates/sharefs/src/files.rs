@@ -22,16 +22,25 @@ impl Server {
         }
         let file = self.nodes().file(node)?;
         let file = sys::reopen(file.as_fd(), flags)?;
-        let handle = self.keep(Handle::File { file: Arc::new(file), node }, node);
-        reply.open(handle, 0);
+        if flags & sys::TRUNCATE != 0 {
+            self.changed_file(node, &file);
+        }
+        reply.open(self.keep_file(file, node, flags), 0);
         Ok(())
     }
 
     /// Closes a handle.
     pub(crate) fn close(&self, handle: u64) {
-        let node = self.handles().close(handle);
-        if let Some(node) = node {
-            self.nodes().closed(node);
+        let closed = self.handles().close(handle);
+        match closed.as_deref() {
+            Some(Handle::File { node, is_writable, .. }) => {
+                if *is_writable {
+                    self.expect_close(*node);
+                }
+                self.nodes().closed(*node);
+            }
+            Some(Handle::Folder { node, .. }) => self.nodes().closed(*node),
+            Some(Handle::Root) | None => {}
         }
     }
 
@@ -49,7 +58,7 @@ impl Server {
         size: usize,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        sys::read(self.file_of(handle)?.as_fd(), offset, size, reply.bytes)
+        sys::read(self.file_of(handle)?.1.as_fd(), offset, size, reply.bytes)
     }
 
     pub(crate) fn write(
@@ -60,7 +69,9 @@ impl Server {
         append: bool,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let written = sys::write(self.file_of(handle)?.as_fd(), offset, data, append)?;
+        let (node, file) = self.file_of(handle)?;
+        let written = sys::write(file.as_fd(), offset, data, append)?;
+        self.changed_file(node, &file);
         reply.u32(u32::try_from(written).unwrap_or(u32::MAX));
         reply.u32(0);
         Ok(())
@@ -74,23 +85,27 @@ impl Server {
         whence: u32,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        reply.u64(sys::seek(self.file_of(handle)?.as_fd(), offset, whence)?);
+        reply.u64(sys::seek(self.file_of(handle)?.1.as_fd(), offset, whence)?);
         Ok(())
     }
 
     /// Reserves or frees room.
     pub(crate) fn allocate(&self, handle: u64, offset: u64, length: u64, mode: u32) -> Result<(), Errno> {
-        sys::allocate(self.file_of(handle)?.as_fd(), mode, offset, length)
+        let (node, file) = self.file_of(handle)?;
+        sys::allocate(file.as_fd(), mode, offset, length)?;
+        self.changed_file(node, &file);
+        Ok(())
     }
 
     /// Copies from file to file on the host.
     pub(crate) fn copy_range(&self, range: &CopyRange, reply: &mut Reply<'_>) -> Result<(), Errno> {
         /// One request occupies a queue for as long as it takes.
         const MOST: u64 = 16 * LONGEST_DATA as u64;
-        let (from, to) = (self.file_of(range.from)?, self.file_of(range.to)?);
+        let ((_, from), (node, to)) = (self.file_of(range.from)?, self.file_of(range.to)?);
         let length = usize::try_from(range.length.min(MOST)).unwrap_or(LONGEST_DATA);
-        let (from, to) = ((from.as_fd(), range.from_offset), (to.as_fd(), range.to_offset));
-        let copied = sys::copy_range(from, to, length)?;
+        let source = (from.as_fd(), range.from_offset);
+        let copied = sys::copy_range(source, (to.as_fd(), range.to_offset), length)?;
+        self.changed_file(node, &to);
         reply.u32(u32::try_from(copied).unwrap_or(u32::MAX));
         reply.u32(0);
         Ok(())
@@ -127,9 +142,10 @@ impl Server {
         Ok(())
     }
 
-    fn file_of(&self, handle: u64) -> Result<Arc<OwnedFd>, Errno> {
+    /// The node of an open file, and the file.
+    fn file_of(&self, handle: u64) -> Result<(u64, Arc<OwnedFd>), Errno> {
         match &*self.handles().get(handle)? {
-            Handle::File { file, .. } => Ok(Arc::clone(file)),
+            Handle::File { file, node, .. } => Ok((*node, Arc::clone(file))),
             Handle::Folder { .. } | Handle::Root => Err(Errno::ISDIR),
         }
     }

@@ -9,7 +9,7 @@ use crate::sys::Errno;
 /// An open file or folder.
 pub(crate) enum Handle {
     /// A regular file.
-    File { file: Arc<OwnedFd>, node: u64 },
+    File { file: Arc<OwnedFd>, node: u64, is_writable: bool },
     /// A folder. Its descriptor has a place of its own, so one reader at a time.
     Folder { folder: Mutex<OwnedFd>, node: u64 },
     /// The folder of the shares.
@@ -45,11 +45,8 @@ impl Handles {
         self.open.get(&id).cloned().ok_or(Errno::BADF)
     }
 
-    /// Closes a handle; returns the node that it was of.
-    pub(crate) fn close(&mut self, id: u64) -> Option<u64> {
-        match *self.open.remove(&id)? {
-            Handle::File { node, .. } | Handle::Folder { node, .. } => Some(node),
-            Handle::Root => None,
-        }
+    /// Takes a handle out; it is closed when nobody uses it any more.
+    pub(crate) fn close(&mut self, id: u64) -> Option<Arc<Handle>> {
+        self.open.remove(&id)
     }
 }

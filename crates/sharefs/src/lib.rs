@@ -9,12 +9,14 @@
 //!   in an attribute and never given to the host ([`owner`]).
 //! - **Nothing that runs or is a device.** Set-id bits are dropped, device nodes are refused; only regular files and
 //!   folders are opened.
+//! - **Told.** Folders that the guest has looked into are watched; it is told what changed ([`Server::tell_changes`]).
 //!
 //! Not served: locks (the guest's kernel keeps them, between all of its containers), `ioctl`, device nodes, overlay's
 //! whiteouts. The kernel does the permission checks (`default_permissions`).
 
 mod attributes;
 mod change_names;
+mod echo;
 mod extended;
 mod files;
 mod folders;
@@ -24,6 +26,8 @@ mod nodes;
 mod owner;
 mod server;
 mod sys;
+mod tell;
+mod watch;
 mod wire;
 
 pub use server::{Error, Server, Share};

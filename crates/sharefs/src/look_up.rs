@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::nodes::Place;
-use crate::server::{SHORT, Server};
+use crate::server::Server;
 use crate::sys::{self, Errno, Status};
 use crate::wire::ROOT;
 use crate::wire::reply::{Entry, Reply};
@@ -13,10 +13,36 @@ use crate::wire::request::Header;
 impl Server {
     /// What `name` in the folder is.
     pub(crate) fn look_up(&self, header: &Header, name: &CStr, reply: &mut Reply<'_>) -> Result<(), Errno> {
-        let file = self.nodes().look_up(header.node, name)?;
+        self.watch(header.node);
+        let file = self.open_name(header.node, name)?;
         let status = sys::status(file.as_fd())?;
         reply.entry(&self.tell(header, header.node, name, file, status));
         Ok(())
+    }
+
+    /// The same for what the guest has just made.
+    pub(crate) fn look_up_made(
+        &self,
+        header: &Header,
+        name: &CStr,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Errno> {
+        let file = self.open_name(header.node, name)?;
+        let status = sys::status(file.as_fd())?;
+        let entry = self.tell(header, header.node, name, file, status);
+        self.nodes().changed_by_guest(entry.node, status.ctime);
+        reply.entry(&entry);
+        Ok(())
+    }
+
+    /// Opens what `name` in a folder is; the root's names are the shares.
+    pub(crate) fn open_name(&self, folder: u64, name: &CStr) -> Result<OwnedFd, Errno> {
+        if folder == ROOT {
+            return self.nodes().look_up(folder, name);
+        }
+        // Held no longer than for finding the folder: the host's disk may be slow.
+        let folder = self.nodes().file(folder)?;
+        sys::look_up(folder.as_fd(), name)
     }
 
     /// Tells the kernel of a file by one of its names.
@@ -30,7 +56,7 @@ impl Server {
     ) -> Entry {
         let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
         let attributes = self.shown(header, node, file.as_fd(), status);
-        Entry { node, attributes, valid: SHORT }
+        Entry { node, attributes, valid: self.name_valid(folder) }
     }
 
     /// A folder to make something in: the root holds shares only.

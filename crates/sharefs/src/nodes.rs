@@ -25,7 +25,7 @@ impl Identity {
 }
 
 /// The latest name that led to a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub(crate) folder: u64,
     pub(crate) name: CString,
@@ -44,6 +44,8 @@ struct Node {
     identity: Identity,
     kind: Kind,
     place: Place,
+    /// The place is known to be no longer its own.
+    displaced: bool,
     /// How often the kernel was told of it; at zero it has forgotten.
     lookups: u64,
     /// Open handles: the file may have lost its names, so the descriptor stays.
@@ -53,12 +55,15 @@ struct Node {
     recent: bool,
     /// The remembered owner, as of the change time beside it.
     owner: Option<((i64, u32), Option<Owner>)>,
+    /// The change time that the guest's own latest change left.
+    changed_by_guest: Option<(i64, u32)>,
 }
 
 /// All nodes.
 pub(crate) struct Nodes {
     by_id: HashMap<u64, Node>,
     by_identity: HashMap<Identity, u64>,
+    by_place: HashMap<Place, u64>,
     next: u64,
     shares: Vec<Share>,
     /// Nodes that hold a descriptor, the longest unused ones first.
@@ -74,6 +79,7 @@ impl Nodes {
         Self {
             by_id: HashMap::new(),
             by_identity: HashMap::new(),
+            by_place: HashMap::new(),
             next: ROOT + 1,
             shares,
             held: VecDeque::new(),
@@ -114,11 +120,13 @@ impl Nodes {
                     identity,
                     kind: status.kind(),
                     place: place.clone(),
+                    displaced: false,
                     lookups: 0,
                     handles: 0,
                     file: None,
                     recent: false,
                     owner: None,
+                    changed_by_guest: None,
                 };
                 self.by_id.insert(id, node);
                 id
@@ -126,32 +134,88 @@ impl Nodes {
         };
         if let Some(node) = self.by_id.get_mut(&id) {
             node.lookups += 1;
-            node.place = place;
         }
+        self.put(id, place);
         (id, self.hold(id, file))
     }
 
-    /// The kernel has forgotten a node so often.
-    pub(crate) fn forget(&mut self, id: u64, count: u64) {
-        let Some(node) = self.by_id.get_mut(&id) else { return };
+    /// The kernel has forgotten a node so often; true when it knows it no more.
+    pub(crate) fn forget(&mut self, id: u64, count: u64) -> bool {
+        let Some(node) = self.by_id.get_mut(&id) else { return false };
         node.lookups = node.lookups.saturating_sub(count);
-        if node.lookups == 0 && node.handles == 0 {
+        let is_forgotten = node.lookups == 0 && node.handles == 0;
+        if is_forgotten {
             self.drop_node(id);
         }
+        is_forgotten
     }
 
     fn drop_node(&mut self, id: u64) {
         let Some(node) = self.by_id.remove(&id) else { return };
         self.by_identity.remove(&node.identity);
+        if self.by_place.get(&node.place) == Some(&id) {
+            self.by_place.remove(&node.place);
+        }
         // Its place in the queue goes when its turn comes: the queue is as long as there are descriptors at most.
     }
 
-    /// A file that has a node has this name now.
-    pub(crate) fn moved(&mut self, status: &Status, place: Place) {
-        let id = self.by_identity.get(&Identity::of(status));
-        if let Some(node) = id.and_then(|id| self.by_id.get_mut(id)) {
-            node.place = place;
+    /// Gives a node its latest name.
+    fn put(&mut self, id: u64, place: Place) {
+        let Some(node) = self.by_id.get_mut(&id) else { return };
+        if node.place != place && self.by_place.get(&node.place) == Some(&id) {
+            self.by_place.remove(&node.place);
         }
+        node.displaced = false;
+        node.place = place.clone();
+        self.by_place.insert(place, id);
+    }
+
+    /// A file that has a node has this name now; returns the node.
+    pub(crate) fn moved(&mut self, status: &Status, place: Place) -> Option<u64> {
+        let id = *self.by_identity.get(&Identity::of(status))?;
+        self.put(id, place);
+        Some(id)
+    }
+
+    /// A name was taken away; returns the node that it led to.
+    pub(crate) fn displaced(&mut self, place: &Place) -> Option<u64> {
+        let id = self.by_place.remove(place)?;
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.displaced = true;
+        }
+        Some(id)
+    }
+
+    /// The node that a name last led to.
+    pub(crate) fn at(&self, place: &Place) -> Option<u64> {
+        self.by_place.get(place).copied()
+    }
+
+    /// Where a node was last found, as far as nothing else is known.
+    pub(crate) fn place(&self, id: u64) -> Option<Place> {
+        self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.clone())
+    }
+
+    /// The folder of that place.
+    pub(crate) fn folder_of(&self, id: u64) -> Option<u64> {
+        self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.folder)
+    }
+
+    /// Every node with its latest name.
+    pub(crate) fn all(&self) -> Vec<(u64, Place)> {
+        self.by_id.iter().map(|(id, node)| (*id, node.place.clone())).collect()
+    }
+
+    /// What the guest itself has just done to a file left it changed at this time.
+    pub(crate) fn changed_by_guest(&mut self, id: u64, changed: (i64, u32)) {
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.changed_by_guest = Some(changed);
+        }
+    }
+
+    /// Whether the latest change of a file was the guest's own.
+    pub(crate) fn is_guests_change(&self, id: u64, changed: (i64, u32)) -> bool {
+        self.by_id.get(&id).is_some_and(|node| node.changed_by_guest == Some(changed))
     }
 
     /// What kind of file a node is.
@@ -186,6 +250,11 @@ impl Nodes {
             return Ok(Arc::clone(file));
         }
         self.open_again(id)
+    }
+
+    /// The descriptor of a node, if it has one now.
+    pub(crate) fn held(&self, id: u64) -> Option<Arc<OwnedFd>> {
+        self.by_id.get(&id)?.file.clone()
     }
 
     /// Climbs to the nearest ancestor that has a descriptor and walks down again, checking each step.

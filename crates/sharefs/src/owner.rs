@@ -10,7 +10,7 @@
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use crate::server::{SHORT, Server};
+use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, mode};
 use crate::wire::reply::Attributes;
 use crate::wire::request::Header;
@@ -43,7 +43,8 @@ impl Server {
             // A program that runs as its owner on the host doesn't in the guest.
             status.mode &= !mode::SET_ID;
         }
-        Attributes { status, ino, uid, gid, of_asker, valid: SHORT }
+        let valid = self.attributes_valid(node, &status);
+        Attributes { status, ino, uid, gid, of_asker, valid }
     }
 
     fn remembered_owner(&self, node: u64, file: BorrowedFd<'_>, status: &Status) -> Option<(u32, u32)> {

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::echo::Expected;
 use crate::handles::Handles;
 use crate::nodes::Nodes;
 use crate::sys::{self, Errno};
+use crate::watch::Watches;
 use crate::wire::reply::Reply;
 use crate::wire::request::{self, Header, Operation};
 use crate::wire::{LONGEST_DATA, MAJOR, MINOR, REPLY_HEADER, init};
 
-/// How long the kernel may believe a name or an attribute that nobody watches, in seconds.
-pub(crate) const SHORT: u64 = 1;
 /// Descriptors that this process may need for other things.
 const SPARE_DESCRIPTORS: usize = 512;
 /// The most nodes with a descriptor, however many are allowed.
@@ -47,6 +47,8 @@ pub enum Error {
 pub struct Server {
     nodes: Mutex<Nodes>,
     handles: Mutex<Handles>,
+    pub(crate) watches: Watches,
+    expected: Mutex<Expected>,
     /// As whom everything happens.
     pub(crate) user: (u32, u32),
 }
@@ -70,6 +72,8 @@ impl Server {
         Ok(Self {
             nodes: Mutex::new(Nodes::new(shares, held)),
             handles: Mutex::new(Handles::new(descriptors / 2)),
+            watches: Watches::default(),
+            expected: Mutex::default(),
             user: sys::user(),
         })
     }
@@ -80,10 +84,9 @@ impl Server {
         reply.clear();
         let decoded = request::decode(request);
         match decoded {
-            Ok((header, Operation::Forget { count })) => return self.nodes().forget(header.node, count),
+            Ok((header, Operation::Forget { count })) => return self.forget(header.node, count),
             Ok((_, Operation::ForgetMany(pairs))) => {
-                let mut nodes = self.nodes();
-                return request::forgotten(pairs).for_each(|(node, count)| nodes.forget(node, count));
+                return request::forgotten(pairs).for_each(|(node, count)| self.forget(node, count));
             }
             Ok((_, Operation::Nothing)) => return,
             _ => {}
@@ -163,8 +166,19 @@ impl Server {
         }
     }
 
+    /// The kernel has forgotten a node so often.
+    fn forget(&self, node: u64, count: u64) {
+        if self.nodes().forget(node, count) {
+            self.watches.forget(node);
+        }
+    }
+
     pub(crate) fn nodes(&self) -> MutexGuard<'_, Nodes> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn expected(&self) -> MutexGuard<'_, Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn handles(&self) -> MutexGuard<'_, Handles> {

@@ -5,10 +5,10 @@ mod linux;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Errno, Time, WRITE_ONLY, allocate, copy_range, create, file_system, get_attribute, hard_link,
-    link_target, list_attributes, look_up, make_folder, make_nameless, make_node, make_symlink, open_root,
-    read, read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute, set_mode,
-    set_times, status, sync, sync_file_system, truncate, user, write,
+    Errno, TRUNCATE, Time, WRITE_ONLY, Watcher, allocate, copy_range, create, file_system, get_attribute,
+    hard_link, link_target, list_attributes, look_up, make_folder, make_nameless, make_node, make_symlink,
+    open_root, read, read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute,
+    set_mode, set_times, status, sync, sync_file_system, truncate, user, write,
 };
 
 /// Of a file, as `stat` tells it.
@@ -55,6 +55,42 @@ impl Status {
             _ => Kind::Special,
         }
     }
+}
+
+/// Something that happened in a watched folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostEvent {
+    /// The folder's watch.
+    pub(crate) watch: i32,
+    /// What ([`event`]).
+    pub(crate) mask: u32,
+    /// Joins the two halves of a move.
+    pub(crate) cookie: u32,
+    /// Of what; empty for the folder itself.
+    pub(crate) name: std::ffi::CString,
+}
+
+/// What can happen, as Linux's inotify numbers it.
+pub(crate) mod event {
+    pub(crate) const MODIFY: u32 = 0x2;
+    pub(crate) const ATTRIBUTES: u32 = 0x4;
+    pub(crate) const CLOSE_WRITE: u32 = 0x8;
+    pub(crate) const MOVED_FROM: u32 = 0x40;
+    pub(crate) const MOVED_TO: u32 = 0x80;
+    pub(crate) const CREATE: u32 = 0x100;
+    pub(crate) const DELETE: u32 = 0x200;
+    pub(crate) const DELETE_SELF: u32 = 0x400;
+    pub(crate) const MOVE_SELF: u32 = 0x800;
+    /// Events were lost.
+    pub(crate) const OVERFLOW: u32 = 0x4000;
+    /// The watch is no more.
+    pub(crate) const IGNORED: u32 = 0x8000;
+    /// It is of a folder.
+    pub(crate) const OF_FOLDER: u32 = 0x4000_0000;
+    /// What happens to names.
+    pub(crate) const NAMES: u32 = MOVED_FROM | MOVED_TO | CREATE | DELETE;
+    /// What happens to a file itself.
+    pub(crate) const FILES: u32 = MODIFY | ATTRIBUTES | CLOSE_WRITE;
 }
 
 /// Modes, as Linux writes them.

@@ -1,6 +1,7 @@
 //! FUSE messages as the Linux kernel writes and reads them (`include/uapi/linux/fuse.h`, protocol 7.38).
 
 mod fields;
+pub(crate) mod notification;
 pub(crate) mod reply;
 pub(crate) mod request;
 

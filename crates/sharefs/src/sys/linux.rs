@@ -1,6 +1,8 @@
 //! A file is an `O_PATH` descriptor. What needs more than that goes through `/proc/self/fd`, which leads to the very
 //! same file whatever its names have become.
 
+mod watcher;
+
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -14,6 +16,7 @@ use rustix::io::ReadWriteFlags;
 use super::{FileSystem, Status, mode};
 
 pub(crate) use rustix::io::Errno;
+pub(crate) use watcher::Watcher;
 
 type Result<T> = std::result::Result<T, Errno>;
 
@@ -27,6 +30,9 @@ const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NOC
 
 /// What [`reopen`] takes for writing only.
 pub(crate) const WRITE_ONLY: u32 = OFlags::WRONLY.bits();
+
+/// What [`reopen`] takes for an empty file.
+pub(crate) const TRUNCATE: u32 = OFlags::TRUNC.bits();
 
 /// A time to set.
 #[derive(Debug, Clone, Copy)]

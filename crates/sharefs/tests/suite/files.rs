@@ -13,7 +13,7 @@ use crate::sys;
 
 #[test]
 fn what_is_written_is_read_on_both_sides() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(share.guest("a"), &bytes).unwrap();
     assert!(fs::read(share.host("a")).unwrap() == bytes);
@@ -24,7 +24,7 @@ fn what_is_written_is_read_on_both_sides() {
 
 #[test]
 fn appends_of_two_writers_lose_nothing() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let open = || OpenOptions::new().append(true).create(true).open(share.guest("log")).unwrap();
     let (mut one, mut other) = (open(), open());
     let mut host = OpenOptions::new().append(true).open(share.host("log")).unwrap();
@@ -38,7 +38,7 @@ fn appends_of_two_writers_lose_nothing() {
 
 #[test]
 fn a_file_is_cut_and_extended() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::write(share.guest("a"), "0123456789").unwrap();
     let file = OpenOptions::new().write(true).open(share.guest("a")).unwrap();
     file.set_len(4).unwrap();
@@ -51,7 +51,7 @@ fn a_file_is_cut_and_extended() {
 
 #[test]
 fn a_mapping_writes_the_file() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::write(share.guest("a"), "0123456789").unwrap();
     let file = OpenOptions::new().read(true).write(true).open(share.guest("a")).unwrap();
     sys::write_mapped(&file, b"abcd");
@@ -60,7 +60,7 @@ fn a_mapping_writes_the_file() {
 
 #[test]
 fn holes_stay_holes_and_are_found() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let file = File::options().read(true).write(true).create_new(true).open(share.guest("sparse")).unwrap();
     file.write_all_at(b"end", 8 << 20).unwrap();
     assert!(fs::metadata(share.host("sparse")).unwrap().blocks() < 64);
@@ -78,7 +78,7 @@ fn holes_stay_holes_and_are_found() {
 
 #[test]
 fn a_file_without_a_name_gets_one() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let nameless = OFlags::TMPFILE.bits().cast_signed();
     let mut file =
         File::options().read(true).write(true).custom_flags(nameless).open(share.guest("")).unwrap();
@@ -91,7 +91,7 @@ fn a_file_without_a_name_gets_one() {
 
 #[test]
 fn a_removed_file_lives_as_long_as_it_is_open() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::write(share.guest("a"), "text").unwrap();
     let mut file = File::options().read(true).write(true).open(share.guest("a")).unwrap();
     fs::remove_file(share.guest("a")).unwrap();
@@ -106,7 +106,7 @@ fn a_removed_file_lives_as_long_as_it_is_open() {
 
 #[test]
 fn times_are_set_to_the_nanosecond_and_beyond_32_bits() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let file = File::create(share.guest("a")).unwrap();
     let time = SystemTime::UNIX_EPOCH + Duration::new(5_000_000_000, 123_456_789);
     file.set_modified(time).unwrap();
@@ -116,7 +116,7 @@ fn times_are_set_to_the_nanosecond_and_beyond_32_bits() {
 
 #[test]
 fn copying_between_files_happens_on_the_host() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let bytes = vec![7; 2_000_000];
     fs::write(share.guest("a"), &bytes).unwrap();
     let (from, to) = (File::open(share.guest("a")).unwrap(), File::create(share.guest("b")).unwrap());
@@ -131,7 +131,7 @@ fn copying_between_files_happens_on_the_host() {
 
 #[test]
 fn locks_hold_between_programs_of_the_guest() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let one = File::create(share.guest("lock")).unwrap();
     let other = File::open(share.guest("lock")).unwrap();
     rustix::fs::flock(one.as_fd(), FlockOperation::LockExclusive).unwrap();

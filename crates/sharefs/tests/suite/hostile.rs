@@ -4,59 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use rustix::io::Errno;
-use sharefs::{Server, Share};
 
-const ROOT: u64 = 1;
-const ROOM: usize = 1 << 16;
-
-/// A server of one folder and its guest's half of the conversation.
-struct Guest {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Guest {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let inside = folder.path().join("shared");
-        fs::create_dir(&inside).unwrap();
-        fs::write(folder.path().join("secret"), "secret").unwrap();
-        let share = Share { name: "0".to_owned(), folder: inside };
-        Self { server: Server::new(vec![share], 64).unwrap(), folder }
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join("shared").join(name)
-    }
-
-    /// Asks; the payload, or the error.
-    fn ask(&self, opcode: u32, node: u64, body: &[u8]) -> Result<Vec<u8>, Errno> {
-        let length = u32::try_from(40 + body.len()).unwrap();
-        let mut request = [length.to_le_bytes(), opcode.to_le_bytes()].concat();
-        request.extend(9u64.to_le_bytes());
-        request.extend(node.to_le_bytes());
-        request.extend([0; 16]);
-        request.extend(body);
-        let mut reply = Vec::new();
-        self.server.answer(&request, ROOM, &mut reply);
-        let field = |at: usize| i32::from_le_bytes(reply[at..at + 4].try_into().unwrap());
-        assert_eq!(usize::try_from(field(0)).unwrap(), reply.len());
-        assert_eq!(reply[8..16], 9u64.to_le_bytes());
-        match field(4) {
-            0 => Ok(reply[16..].to_vec()),
-            error => Err(Errno::from_raw_os_error(-error)),
-        }
-    }
-
-    fn look_up(&self, node: u64, name: &str) -> Result<u64, Errno> {
-        let reply = self.ask(1, node, format!("{name}\0").as_bytes())?;
-        Ok(u64::from_le_bytes(reply[..8].try_into().unwrap()))
-    }
-
-    fn shared(&self) -> u64 {
-        self.look_up(ROOT, "0").unwrap()
-    }
-}
+use crate::guest::{Guest, ROOT};
 
 const OPEN: u32 = 14;
 const READ: u32 = 15;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod changes;
 mod files;
+mod guest;
 mod hostile;
 mod mounted;
 mod names;

@@ -1,6 +1,8 @@
 //! A folder, shared and mounted through `/dev/fuse`.
 
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +17,12 @@ const LONGEST: usize = (1 << 20) + 4096;
 pub(crate) struct Mounted {
     folder: tempfile::TempDir,
     place: tempfile::TempDir,
+    server: Arc<Server>,
+    device: Arc<OwnedFd>,
 }
 
 impl Mounted {
-    /// A shared folder; none, with the reason printed, where this machine can't mount it.
+    /// A shared folder whose kernel isn't told of the host's changes; none, with the reason printed, where this machine can't mount it.
     pub(crate) fn new() -> Option<Self> {
         let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let (Ok(device), true) = (device, rustix::process::geteuid().is_root()) else {
@@ -40,7 +44,17 @@ impl Mounted {
             let (server, device) = (Arc::clone(&server), Arc::clone(&device));
             std::thread::spawn(move || pump(&server, &device));
         }
-        Some(Self { folder, place })
+        Some(Self { folder, place, server, device })
+    }
+
+    /// The same with its kernel told of the host's changes.
+    pub(crate) fn watched() -> Option<Self> {
+        let mounted = Self::new()?;
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (server, device) = (Arc::clone(&mounted.server), Arc::clone(&mounted.device));
+        std::thread::spawn(move || server.tell_changes(theirs));
+        std::thread::spawn(move || pass_on(ours, &device));
+        Some(mounted)
     }
 
     /// A path as the host has it.
@@ -79,6 +93,16 @@ fn pump(server: &Server, device: &OwnedFd) {
             // A request that was interrupted in the meantime takes no reply.
             let _ = rustix::io::write(device, &reply);
         }
+    }
+}
+
+/// Hands notifications to the kernel, which refuses those about what it doesn't know, and our patch's own.
+fn pass_on(mut changes: UnixStream, device: &OwnedFd) {
+    let mut message = [0; 4096];
+    while changes.read_exact(&mut message[..4]).is_ok() {
+        let length = u32::from_le_bytes(message[..4].try_into().unwrap()) as usize;
+        changes.read_exact(&mut message[4..length]).unwrap();
+        let _ = rustix::io::write(device, &message[..length]);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::mounted::Mounted;
 
 #[test]
 fn the_root_lists_the_shares_and_takes_nothing() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let names: Vec<_> = fs::read_dir(share.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["0"]);
     for refused in [File::create(share.root().join("x")).map(drop), fs::create_dir(share.root().join("y"))] {
@@ -22,7 +22,7 @@ fn the_root_lists_the_shares_and_takes_nothing() {
 
 #[test]
 fn a_long_folder_is_listed_whole() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let names: BTreeSet<String> = (0..3000).map(|n| format!("file-with-a-long-name-{n}")).collect();
     fs::create_dir(share.guest("d")).unwrap();
     for name in &names {
@@ -39,7 +39,7 @@ fn a_long_folder_is_listed_whole() {
 
 #[test]
 fn a_link_is_itself_and_leads_where_it_says() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     symlink("target/of/it", share.guest("link")).unwrap();
     assert_eq!(fs::read_link(share.host("link")).unwrap().to_str(), Some("target/of/it"));
     assert_eq!(fs::read_link(share.guest("link")).unwrap().to_str(), Some("target/of/it"));
@@ -51,7 +51,7 @@ fn a_link_is_itself_and_leads_where_it_says() {
 
 #[test]
 fn two_names_are_one_file() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::write(share.guest("a"), "text").unwrap();
     fs::hard_link(share.guest("a"), share.guest("b")).unwrap();
     let (a, b) = (fs::metadata(share.guest("a")).unwrap(), fs::metadata(share.guest("b")).unwrap());
@@ -63,7 +63,7 @@ fn two_names_are_one_file() {
 
 #[test]
 fn renames_replace_refuse_and_swap_as_asked() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::create_dir(share.guest("d")).unwrap();
     fs::write(share.guest("a"), "a").unwrap();
     fs::write(share.guest("d/b"), "b").unwrap();
@@ -82,7 +82,7 @@ fn renames_replace_refuse_and_swap_as_asked() {
 
 #[test]
 fn fifos_are_made_and_devices_refused() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let mode = Mode::from_raw_mode(0o600);
     mknodat(CWD, share.guest("fifo"), FileType::Fifo, mode, 0).unwrap();
     assert!(fs::metadata(share.host("fifo")).unwrap().file_type().is_fifo());
@@ -93,7 +93,7 @@ fn fifos_are_made_and_devices_refused() {
 
 #[test]
 fn attributes_of_users_are_kept_and_others_refused() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     let file = share.guest("a");
     fs::write(&file, "").unwrap();
     rustix::fs::setxattr(&file, "user.colour", b"blue", XattrFlags::CREATE).unwrap();

@@ -10,7 +10,7 @@ const BEN: u32 = 2000;
 
 #[test]
 fn the_sharing_users_files_are_the_askers() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     open_to_all(&share);
     fs::write(share.host("a"), "text").unwrap();
     fs::set_permissions(share.host("a"), Permissions::from_mode(0o600)).unwrap();
@@ -32,7 +32,7 @@ fn the_sharing_users_files_are_the_askers() {
 
 #[test]
 fn a_changed_owner_is_remembered_and_the_hosts_stays() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     open_to_all(&share);
     fs::write(share.guest("a"), "text").unwrap();
     fs::set_permissions(share.guest("a"), Permissions::from_mode(0o600)).unwrap();
@@ -52,7 +52,7 @@ fn a_changed_owner_is_remembered_and_the_hosts_stays() {
 
 #[test]
 fn other_users_files_are_theirs() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     open_to_all(&share);
     fs::write(share.host("a"), "text").unwrap();
     fs::set_permissions(share.host("a"), Permissions::from_mode(0o600)).unwrap();
@@ -64,7 +64,7 @@ fn other_users_files_are_theirs() {
 
 #[test]
 fn set_id_bits_never_reach_the_host_nor_come_from_it() {
-    let Some(share) = Mounted::new() else { return };
+    let Some(share) = Mounted::watched() else { return };
     fs::write(share.guest("tool"), "").unwrap();
     fs::set_permissions(share.guest("tool"), Permissions::from_mode(0o6755)).unwrap();
     assert_eq!(fs::metadata(share.host("tool")).unwrap().mode() & 0o7777, 0o755);

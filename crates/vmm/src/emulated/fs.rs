@@ -3,7 +3,9 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use protocol::vsock::SHARE_CHANGES;
 use sharefs::Server;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
@@ -15,7 +17,10 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 
 use super::carrier::{Carried, FEATURES, GuestMemory};
 use crate::config::Config;
-use crate::{Error, sys};
+use crate::{Error, connect, sys};
+
+/// How long the guest may take until it listens.
+const BOOT: Duration = Duration::from_secs(120);
 
 /// Starts the device; none when nothing is shared.
 pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
@@ -26,11 +31,28 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
         .shares
         .iter()
         .map(|share| sharefs::Share { name: share.name.clone(), folder: share.folder.clone() });
-    let server = Server::new(shares.collect(), sys::raise_descriptors())?;
+    let server = Arc::new(Server::new(shares.collect(), sys::raise_descriptors())?);
+    carry_changes(config, Arc::clone(&server))?;
     let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
     let backend = Arc::new(Backend { files: Answers(server), lanes, memory: memory.clone() });
     Carried::start("fs", config.folders_socket(), backend, memory, None).map(Some)
+}
+
+/// Tells the guest what changes on the host, once it listens. It ends with the guest.
+fn carry_changes(config: &Config, server: Arc<Server>) -> Result<(), Error> {
+    let guest = config.vsock_socket();
+    let carry = move || {
+        let deadline = Instant::now() + BOOT;
+        while let Ok(stream) = connect::connect(&guest, SHARE_CHANGES, deadline) {
+            if let Err(error) = server.tell_changes(stream) {
+                tracing::info!(%error, "the guest hears no changes of shared folders");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("changes".to_owned());
+    thread.spawn(carry).map_err(Error::os("watch the shared folders"))?;
+    Ok(())
 }
 
 /// One queue for what wants no reply, and one per CPU for requests.
@@ -41,7 +63,7 @@ pub(super) fn queues(config: &Config) -> usize {
 }
 
 /// The server, as the device asks it.
-struct Answers(Server);
+struct Answers(Arc<Server>);
 
 impl Files for Answers {
     fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>) {

@@ -1,0 +1,101 @@
+//! The guest's own changes come back from the host's watches. Its kernel has raised their events already, so these
+//! echoes are told from the host's own changes and dropped.
+//!
+//! A change of names is expected before it is made and crossed off when it comes back. A change of a file is known by
+//! the time that it left on it: events of files are merged, so they can't be counted.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use crate::nodes::Place;
+use crate::server::Server;
+use crate::sys::{self, event};
+
+/// An echo comes at once; what hasn't come by then won't.
+const EXPIRES: Duration = Duration::from_secs(2);
+/// At so many the expired ones are thrown away.
+const MANY: usize = 4096;
+
+/// What is about to come back: changes of names, and the last changes of files whose name the guest took away.
+#[derive(Default)]
+pub(crate) struct Expected {
+    by_place: HashMap<Place, Vec<(u32, Instant)>>,
+    /// How many names there were after the expired ones were last thrown away.
+    kept: usize,
+}
+
+impl Expected {
+    /// The guest is about to do this.
+    fn add(&mut self, place: Place, mask: u32) {
+        if self.by_place.len() >= MANY.max(2 * self.kept) {
+            self.by_place.retain(|_, expected| expected.iter().any(|(_, since)| since.elapsed() < EXPIRES));
+            self.kept = self.by_place.len();
+        }
+        self.by_place.entry(place).or_default().push((mask, Instant::now()));
+    }
+
+    /// It has come back, or wasn't done after all; whether it was expected.
+    pub(crate) fn take(&mut self, place: &Place, mask: u32) -> bool {
+        let Some(expected) = self.by_place.get_mut(place) else { return false };
+        expected.retain(|(_, since)| since.elapsed() < EXPIRES);
+        let found = expected.iter().position(|(other, _)| *other == mask);
+        if let Some(found) = found {
+            expected.remove(found);
+        }
+        if expected.is_empty() {
+            self.by_place.remove(place);
+        }
+        found.is_some()
+    }
+
+    /// Whether the guest has taken this name away lately: what still comes of its file is the guest's.
+    pub(crate) fn was_taken_away(&self, place: &Place) -> bool {
+        let mut expected = self.by_place.get(place).into_iter().flatten();
+        expected.any(|(mask, since)| *mask == event::FILES && since.elapsed() < EXPIRES)
+    }
+}
+
+impl Server {
+    /// Changes names for the guest: `echoes` (folder, name, event) will come back, unless it fails.
+    pub(crate) fn change_names<T>(
+        &self,
+        echoes: &[(u64, &CStr, u32)],
+        change: impl FnOnce() -> Result<T, sys::Errno>,
+    ) -> Result<T, sys::Errno> {
+        let watched = || echoes.iter().filter(|(folder, ..)| self.watches.has(*folder));
+        for (folder, name, mask) in watched() {
+            self.expected().add(Place::new(*folder, name), *mask);
+        }
+        let changed = change();
+        for (folder, name, mask) in watched() {
+            let place = Place::new(*folder, name);
+            if changed.is_err() {
+                self.expected().take(&place, *mask);
+            } else if mask & (event::DELETE | event::MOVED_FROM) != 0 {
+                self.expected().add(place, event::FILES);
+            }
+        }
+        changed
+    }
+
+    /// The guest is about to close a file that it may have written.
+    pub(crate) fn expect_close(&self, node: u64) {
+        let place = self.nodes().place(node);
+        if let Some(place) = place
+            && self.watches.has(place.folder)
+        {
+            self.expected().add(place, event::CLOSE_WRITE);
+        }
+    }
+
+    /// The guest has changed a file.
+    pub(crate) fn changed_file(&self, node: u64, file: impl AsFd) {
+        if self.watches.are_on()
+            && let Ok(status) = sys::status(file.as_fd())
+        {
+            self.nodes().changed_by_guest(node, status.ctime);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! From what happens on the host to what the guest's kernel is told: what it no longer may believe first, then the
+//! event for those who watch, so that whoever is woken reads what is new.
+
+use std::ffi::CStr;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::nodes::Place;
+use crate::server::Server;
+use crate::sys::{self, HostEvent, Watcher, event};
+use crate::wire::notification::{self, Stale};
+
+/// How long a burst of events is gathered: far below what a user feels.
+const SETTLE: Duration = Duration::from_millis(5);
+
+impl Server {
+    /// Watches the folders that the guest looks into, and writes what changes there to `kernel` as FUSE notifications,
+    /// until that fails or ends. `kernel` never says anything.
+    ///
+    /// # Errors
+    /// When nothing can be watched or `kernel` no longer listens.
+    pub fn tell_changes(&self, mut kernel: impl Write + AsFd) -> io::Result<()> {
+        let watcher = Arc::new(Watcher::new()?);
+        let mut messages = Vec::new();
+        // It may have been told things that nobody was there to take back.
+        self.forget_all(&mut messages);
+        kernel.write_all(&messages)?;
+        self.watches.begin(Arc::clone(&watcher));
+        let told = self.carry(&watcher, &mut kernel);
+        self.watches.end();
+        told
+    }
+
+    fn carry(&self, watcher: &Watcher, kernel: &mut (impl Write + AsFd)) -> io::Result<()> {
+        let mut messages = Vec::new();
+        while watcher.wait(kernel.as_fd())? {
+            messages.clear();
+            let mut last = None;
+            for event in watcher.events(SETTLE)? {
+                // Writing a large file is one change after the other: one is enough.
+                if last.as_ref() != Some(&event) {
+                    self.translate(&event, &mut messages);
+                    last = Some(event);
+                }
+            }
+            kernel.write_all(&messages)?;
+        }
+        Ok(())
+    }
+
+    fn translate(&self, happened: &HostEvent, messages: &mut Vec<u8>) {
+        if happened.mask & event::OVERFLOW != 0 {
+            tracing::info!("changes of shared folders were lost: everything is looked at anew");
+            return self.forget_all(messages);
+        }
+        let Some(folder) = self.watches.folder(happened.watch) else { return };
+        if happened.mask & event::IGNORED != 0 {
+            self.watches.lost(happened.watch);
+            return notification::stale(messages, folder, Stale::Attributes);
+        }
+        if happened.name.is_empty() {
+            return self.of_folder(folder, happened, messages);
+        }
+        if happened.mask & event::NAMES != 0 {
+            self.of_name(folder, happened, messages);
+        } else if happened.mask & event::FILES != 0 {
+            self.of_file(folder, happened, messages);
+        }
+    }
+
+    /// Something happened to a watched folder itself.
+    fn of_folder(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
+        notification::stale(messages, folder, Stale::Attributes);
+        let itself = happened.mask & (event::DELETE_SELF | event::MOVE_SELF);
+        if itself != 0 {
+            notification::event(messages, folder, Some(folder), itself | event::OF_FOLDER, 0, c"");
+        }
+    }
+
+    /// A name came, went or moved.
+    fn of_name(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
+        let kind = happened.mask & event::NAMES;
+        let place = Place::new(folder, &happened.name);
+        if self.expected().take(&place, kind) {
+            return;
+        }
+        notification::stale_name(messages, folder, &happened.name);
+        notification::stale(messages, folder, Stale::Attributes);
+        let child = if kind & (event::DELETE | event::MOVED_FROM) != 0 {
+            self.nodes().displaced(&place)
+        } else {
+            self.found(folder, &happened.name)
+        };
+        if let Some(child) = child {
+            notification::stale(messages, child, Stale::Attributes);
+        }
+        let mask = kind | happened.mask & event::OF_FOLDER;
+        notification::event(messages, folder, child, mask, happened.cookie, &happened.name);
+        if kind == event::DELETE
+            && let Some(child) = child
+            && self.has_no_name(child)
+        {
+            notification::event(messages, folder, Some(child), event::DELETE_SELF, 0, &happened.name);
+        }
+    }
+
+    /// A file changed.
+    fn of_file(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
+        let kind = happened.mask & event::FILES;
+        let place = Place::new(folder, &happened.name);
+        if kind == event::CLOSE_WRITE && self.expected().take(&place, kind) {
+            return;
+        }
+        let known = self.nodes().at(&place);
+        let child = known.or_else(|| self.found(folder, &happened.name));
+        if child.is_none() && self.expected().was_taken_away(&place) {
+            return;
+        }
+        if let Some(child) = child {
+            let file = self.nodes().file(child);
+            let status = file.and_then(|file| sys::status(file.as_fd()));
+            let is_echo = status.is_ok_and(|status| self.nodes().is_guests_change(child, status.ctime));
+            if is_echo && kind != event::CLOSE_WRITE {
+                return;
+            }
+            let what = if kind & event::MODIFY != 0 { Stale::Content } else { Stale::Attributes };
+            notification::stale(messages, child, what);
+        }
+        let mask = kind | happened.mask & event::OF_FOLDER;
+        notification::event(messages, folder, child, mask, 0, &happened.name);
+    }
+
+    /// The node of what a name leads to now, if the guest knows it by any name.
+    fn found(&self, folder: u64, name: &CStr) -> Option<u64> {
+        let file = self.open_name(folder, name).ok()?;
+        let status = sys::status(file.as_fd()).ok()?;
+        self.nodes().moved(&status, Place::new(folder, name))
+    }
+
+    fn has_no_name(&self, node: u64) -> bool {
+        let held = self.nodes().held(node);
+        held.and_then(|file| sys::status(file.as_fd()).ok()).is_none_or(|status| status.links == 0)
+    }
+
+    /// Nothing that the kernel was told may be believed any longer.
+    fn forget_all(&self, messages: &mut Vec<u8>) {
+        for (node, place) in self.nodes().all() {
+            notification::stale_name(messages, place.folder, &place.name);
+            notification::stale(messages, node, Stale::Content);
+        }
+    }
+}

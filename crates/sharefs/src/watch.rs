@@ -1,0 +1,124 @@
+//! Which folders of the host are watched, and what the guest's kernel may therefore believe for how long.
+//!
+//! Somebody must be there who carries changes to the kernel ([`Server::tell_changes`]): until then, and when he is gone,
+//! nothing is watched. A folder is watched from the first look into it; where the host allows no more watches, the short
+//! lifetime stays. A program of the host that writes through a mapping raises no event, so even what is watched isn't
+//! believed for ever.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::server::Server;
+use crate::sys::{Kind, Status, Watcher};
+use crate::wire::ROOT;
+
+/// How long the kernel may believe what nobody watches, in seconds.
+pub(crate) const SHORT: u64 = 1;
+/// How long it may believe what is watched.
+const LONG: u64 = 30;
+/// Watches of one server: a user has some 10,000 to 100,000 for all programs.
+const MOST: usize = 8 << 10;
+
+/// The watched folders, while somebody carries changes.
+#[derive(Default)]
+pub(crate) struct Watches(Mutex<Option<Watched>>);
+
+struct Watched {
+    watcher: Arc<Watcher>,
+    by_node: HashMap<u64, i32>,
+    by_watch: HashMap<i32, u64>,
+}
+
+impl Watches {
+    /// From now on folders may be watched.
+    pub(crate) fn begin(&self, watcher: Arc<Watcher>) {
+        *self.lock() = Some(Watched { watcher, by_node: HashMap::new(), by_watch: HashMap::new() });
+    }
+
+    /// From now on none is.
+    pub(crate) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    /// The folder of a watch.
+    pub(crate) fn folder(&self, watch: i32) -> Option<u64> {
+        self.lock().as_ref()?.by_watch.get(&watch).copied()
+    }
+
+    /// A watch ended by itself.
+    pub(crate) fn lost(&self, watch: i32) {
+        if let Some(watched) = self.lock().as_mut()
+            && let Some(node) = watched.by_watch.remove(&watch)
+        {
+            watched.by_node.remove(&node);
+        }
+    }
+
+    /// The kernel has forgotten a folder.
+    pub(crate) fn forget(&self, node: u64) {
+        if let Some(watched) = self.lock().as_mut()
+            && let Some(watch) = watched.by_node.remove(&node)
+        {
+            watched.by_watch.remove(&watch);
+            watched.watcher.remove(watch);
+        }
+    }
+
+    /// Whether anything may be watched.
+    pub(crate) fn are_on(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Whether a folder is watched.
+    pub(crate) fn has(&self, node: u64) -> bool {
+        self.lock().as_ref().is_some_and(|watched| watched.by_node.contains_key(&node))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Server {
+    /// Watches a folder, if it may be; to be called before anything in it is looked at.
+    pub(crate) fn watch(&self, folder: u64) {
+        let watcher = match self.watches.lock().as_ref() {
+            Some(watched) if !watched.by_node.contains_key(&folder) && watched.by_node.len() < MOST => {
+                Arc::clone(&watched.watcher)
+            }
+            _ => return,
+        };
+        if folder == ROOT {
+            return;
+        }
+        let Ok(file) = self.nodes().file(folder) else { return };
+        if let Ok(watch) = watcher.add(file.as_fd())
+            && let Some(watched) = self.watches.lock().as_mut()
+            && Arc::ptr_eq(&watched.watcher, &watcher)
+        {
+            watched.by_node.insert(folder, watch);
+            watched.by_watch.insert(watch, folder);
+        }
+    }
+
+    /// How long the kernel may believe that a name in this folder leads where it does, in seconds.
+    pub(crate) fn name_valid(&self, folder: u64) -> u64 {
+        if self.watches.has(folder) { LONG } else { SHORT }
+    }
+
+    /// How long the kernel may believe a file's attributes, in seconds.
+    pub(crate) fn attributes_valid(&self, node: u64, status: &Status) -> u64 {
+        let is_watched = match status.kind() {
+            // Through another name it may change unseen.
+            Kind::Regular if status.links != 1 => false,
+            Kind::Regular | Kind::Symlink => {
+                let folder = self.nodes().folder_of(node);
+                folder.is_some_and(|folder| self.watches.has(folder))
+            }
+            Kind::Folder => self.watches.has(node),
+            Kind::Special => false,
+        };
+        if is_watched { LONG } else { SHORT }
+    }
+}
