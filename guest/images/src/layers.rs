@@ -75,6 +75,26 @@ impl Layers {
         })
     }
 
+    /// Makes the folder `from` a layer on top of `parent`, unless the layer is there.
+    pub(crate) fn adopt(
+        &self,
+        parent: Option<&Digest>,
+        diff_id: &Digest,
+        size: u64,
+        from: &Path,
+    ) -> Result<LayerRecord> {
+        let chain_id = digest::chain_id(parent, diff_id);
+        self.alone(&chain_id, || {
+            if let Some(record) = self.get(&chain_id) {
+                return Ok(record);
+            }
+            self.build(parent, |fs| {
+                std::fs::rename(from, fs).map_err(Error::file("rename to", fs))?;
+                Ok(unpack::Unpacked { diff_id: diff_id.clone(), size })
+            })
+        })
+    }
+
     /// Fills a new folder and puts it in its place; on failure nothing stays.
     fn build(
         &self,

@@ -24,6 +24,7 @@ mod reference;
 pub mod registry;
 mod remove;
 mod snapshot;
+mod stack;
 mod store;
 mod unpack;
 
@@ -38,4 +39,6 @@ pub use progress::{Detail, Progress};
 pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference};
 pub use remove::{ImageUse, RemoveOptions, Removed};
 pub use snapshot::{Change, ChangeKind, Snapshot, export};
+pub use stack::Kept;
 pub use store::Store;
+pub use unpack::{extract, is_archive};

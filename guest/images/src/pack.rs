@@ -16,13 +16,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use tar::{EntryType, Header};
 
-use crate::{Error, Result, changes};
+use crate::{Digest, Error, Result, changes};
 
 /// Writes overlayfs' writable folder as a layer: whiteouts as `.wh.` files (OCI image layer specification). Of
 /// `leave_out`, what is an empty file or folder is left out.
 pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<()> {
     let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
     Packer { writer, as_layer: true, leave_out, links: HashMap::new() }.run(root)
+}
+
+/// The digest of a layer that changes nothing.
+pub(crate) fn empty_layer() -> Digest {
+    Digest::of(&[0; 1024])
 }
 
 /// Writes a folder's content as it is.

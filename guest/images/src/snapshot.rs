@@ -42,6 +42,24 @@ impl Store {
     /// # Errors
     /// When the image isn't there or the container has a snapshot already.
     pub fn prepare(&self, container: &str, image: Option<&Digest>) -> Result<Snapshot> {
+        let layers = match image {
+            None => Vec::new(),
+            Some(id) => {
+                let state = self.state();
+                let stored = state.images.get(id).ok_or_else(|| Error::NoSuchImage(id.to_string()))?;
+                stored.layers.iter().map(|layer| layer.chain_id.clone()).collect()
+            }
+        };
+        let _kept = self.pin(layers.iter().cloned());
+        self.prepare_layers(container, image, layers)
+    }
+
+    pub(crate) fn prepare_layers(
+        &self,
+        container: &str,
+        image: Option<&Digest>,
+        layers: Vec<Digest>,
+    ) -> Result<Snapshot> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if container.is_empty() || container.len() > 128 || !container.chars().all(is_name) {
             return Err(Error::InvalidSnapshotName(container.to_owned()));
@@ -50,13 +68,6 @@ impl Store {
         if state.snapshots.contains_key(container) {
             return Err(Error::SnapshotExists(container.to_owned()));
         }
-        let layers = match image {
-            None => Vec::new(),
-            Some(id) => {
-                let stored = state.images.get(id).ok_or_else(|| Error::NoSuchImage(id.to_string()))?;
-                stored.layers.iter().map(|layer| layer.chain_id.clone()).collect()
-            }
-        };
         let record = SnapshotRecord { version: VERSION, image: image.cloned(), layers };
         let place = self.snapshot_folder(container);
         // Without a record in memory, what is there is damage.

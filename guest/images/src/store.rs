@@ -8,6 +8,7 @@
 //! images/<id>.json           an image: its layers' blobs
 //! names/<hash>.json          a name and the image it means
 //! snapshots/<container>/     upper, work, snapshot.json
+//! holds/<name>.json          layers kept for builds' caches
 //! ```
 //!
 //! Every record is a file that is whole or absent ([`durable`](crate::durable)), and the maps in memory are read from
@@ -23,6 +24,7 @@ use crate::image::{self, ImageRecord, Layer, NameRecord};
 use crate::layers::{LayerRecord, Layers};
 use crate::manifest::Descriptor;
 use crate::snapshot::SnapshotRecord;
+use crate::stack::HoldRecord;
 use crate::{Digest, Error, Image, ImageConfig, Reference, Result, digest, durable};
 
 /// The store's format on disk.
@@ -48,6 +50,7 @@ pub(crate) struct State {
     pub(crate) images: BTreeMap<Digest, Stored>,
     pub(crate) names: BTreeMap<Reference, Digest>,
     pub(crate) snapshots: BTreeMap<String, SnapshotRecord>,
+    pub(crate) holds: BTreeMap<String, HoldRecord>,
     /// Layers (by chain id) and blobs that somebody is about to refer to.
     pins: HashMap<Digest, usize>,
 }
@@ -69,7 +72,7 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self> {
         durable::make_folder(root)?;
         check_format(root)?;
-        for folder in ["images", "names", "snapshots"] {
+        for folder in ["images", "names", "snapshots", "holds"] {
             durable::make_folder(&root.join(folder))?;
             durable::sweep(&root.join(folder))?;
         }
@@ -125,6 +128,7 @@ impl Store {
                 state.snapshots.insert(name, record);
             }
         }
+        state.holds = self.read_holds()?;
         Ok(state)
     }
 
@@ -228,6 +232,10 @@ impl Store {
         }
         blobs.extend(state.names.keys().filter_map(Reference::digest));
         layers.extend(state.snapshots.values().flat_map(|snapshot| &snapshot.layers));
+        for held in state.holds.values().flat_map(|hold| &hold.layers) {
+            layers.insert(&held.chain_id);
+            blobs.insert(&held.blob.digest);
+        }
         layers.extend(state.pins.keys());
         blobs.extend(state.pins.keys());
         for blob in self.blobs().all()?.iter().filter(|blob| !blobs.contains(blob)) {
@@ -251,7 +259,10 @@ impl Store {
     pub(crate) fn blob_of_layer(&self, chain_id: &Digest) -> Option<Descriptor> {
         let state = self.state();
         let pairs = state.images.values().flat_map(|stored| stored.layers.iter().zip(&stored.record.blobs));
-        let mut blobs = pairs.filter(|(layer, _)| layer.chain_id == *chain_id).map(|(_, blob)| blob);
+        let of_images = pairs.filter(|(layer, _)| layer.chain_id == *chain_id).map(|(_, blob)| blob);
+        let held = state.holds.values().flat_map(|hold| &hold.layers);
+        let held = held.filter(|layer| layer.chain_id == *chain_id).map(|layer| &layer.blob);
+        let mut blobs = of_images.chain(held);
         blobs.find(|blob| self.blobs().size(&blob.digest).is_some()).cloned()
     }
 

@@ -6,6 +6,7 @@
 
 mod archive;
 mod decompress;
+mod extract;
 mod limits;
 mod pax;
 mod sparse;
@@ -22,6 +23,7 @@ use tar::EntryType;
 
 pub(crate) use archive::{Archive, Entry};
 pub(crate) use decompress::decompress;
+pub use extract::{extract, is_archive};
 pub(crate) use limits::Limits;
 
 use self::limits::Spent;

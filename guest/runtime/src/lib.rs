@@ -7,6 +7,7 @@
 //!
 //! It doesn't pull images, mount layers, make networks or keep logs.
 
+pub mod attended;
 mod capabilities;
 pub mod cgroup;
 mod child;

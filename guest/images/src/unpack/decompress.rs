@@ -1,4 +1,4 @@
-//! Plain, gzip or zstd, told apart by their first bytes whatever a media type says.
+//! Plain, gzip, zstd, bzip2 or xz, told apart by their first bytes whatever a media type says.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +10,8 @@ use crate::{Error, Result};
 /// The largest zstd window that is accepted, as a power of two: 128 MiB, the format's own recommendation for
 /// decoders that face strangers (RFC 8878, 3.1.1.1.2, speaks of 8 MiB as the least).
 const ZSTD_WINDOW_LOG: u32 = 27;
+/// The most memory that xz may ask for: its highest preset, 9, takes 65 MiB.
+const XZ_MEMORY_KIB: u32 = 128 << 10;
 /// Bytes handed from the decompressing thread to the unpacking one at a time, and how many may wait.
 const CHUNK: usize = 256 << 10;
 const CHUNKS_WAITING: usize = 4;
@@ -30,8 +32,11 @@ pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Re
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(Error::stream("start zstd"))?;
             Ok(Box::new(decoder))
         }
-        [b'B', b'Z', b'h', ..] => Err(Error::InvalidArchive("bzip2 isn't supported".to_owned())),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => Err(Error::InvalidArchive("xz isn't supported".to_owned())),
+        [b'B', b'Z', b'h', ..] => Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(source))),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            let reader = lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY_KIB);
+            Ok(Box::new(reader))
+        }
         _ => Ok(Box::new(source)),
     }
 }

@@ -1,0 +1,182 @@
+//! From a node to an instruction.
+
+use super::command::{Command, Healthcheck, Run, json_list};
+use super::copy::Copy;
+use super::flags::Flags;
+use super::heredoc::raw_words;
+use super::lines::{Node, split_word};
+use super::{Place, SyntaxError, pairs};
+
+/// What one instruction says; variables aren't expanded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(private_interfaces, reason = "RUN's parts are for this crate alone; callers outside only look at texts")]
+pub enum Instruction {
+    /// ADD and COPY.
+    Copy(Copy),
+    /// ARG: names, and defaults.
+    Arg(Vec<(String, Option<String>)>),
+    /// CMD.
+    Cmd(Command),
+    /// ENTRYPOINT.
+    Entrypoint(Command),
+    /// ENV.
+    Env(Vec<(String, String)>),
+    /// EXPOSE.
+    Expose(Vec<String>),
+    /// FROM.
+    From {
+        /// The image or stage.
+        base: String,
+        /// The stage's name.
+        name: Option<String>,
+        /// The platform.
+        platform: Option<String>,
+    },
+    /// HEALTHCHECK.
+    Healthcheck(Healthcheck),
+    /// LABEL.
+    Label(Vec<(String, String)>),
+    /// MAINTAINER.
+    Maintainer(String),
+    /// ONBUILD: the instruction's text.
+    Onbuild(String),
+    /// RUN.
+    Run(Run),
+    /// SHELL.
+    Shell(Vec<String>),
+    /// STOPSIGNAL.
+    Stopsignal(String),
+    /// USER.
+    User(String),
+    /// VOLUME.
+    Volume(Vec<String>),
+    /// WORKDIR.
+    Workdir(String),
+}
+
+/// An instruction with its text and place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it says.
+    pub instruction: Instruction,
+    /// The text, on one line, as progress shows it.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Every instruction there is.
+const KEYWORDS: [&str; 18] = [
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
+    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+];
+
+/// Reads one instruction.
+pub(super) fn parse(node: &Node, escape: char) -> Result<Step, SyntaxError> {
+    let keyword = node.keyword.to_ascii_uppercase();
+    let at = |message: String| {
+        let message = format!("dockerfile parse error on line {}: {message}", node.place.line);
+        SyntaxError::new(node.place.line, message)
+    };
+    let instruction = instruction(&keyword, node, escape).map_err(at)?;
+    Ok(Step { instruction, text: format!("{keyword} {}", node.rest), place: node.place })
+}
+
+fn instruction(keyword: &str, node: &Node, escape: char) -> Result<Instruction, String> {
+    let text = node.rest.as_str();
+    let some = |text: &str| match text {
+        "" => Err(format!("{keyword} requires exactly one argument")),
+        text => Ok(text.to_owned()),
+    };
+    Ok(match keyword {
+        "ADD" | "COPY" => {
+            Instruction::Copy(Copy::parse(keyword == "ADD", text, &node.heredocs, escape)?)
+        }
+        "ARG" => Instruction::Arg(pairs::arguments(text, escape)?),
+        "CMD" => Instruction::Cmd(Command::parse(text)),
+        "ENTRYPOINT" => Instruction::Entrypoint(Command::parse(text)),
+        "ENV" => Instruction::Env(pairs::parse("ENV", text, escape)?.0),
+        "EXPOSE" => Instruction::Expose(words(keyword, text, escape)?),
+        "FROM" => from(text, escape)?,
+        "HEALTHCHECK" => Instruction::Healthcheck(Healthcheck::parse(text, escape)?),
+        "LABEL" => Instruction::Label(pairs::parse("LABEL", text, escape)?.0),
+        "MAINTAINER" => Instruction::Maintainer(some(text)?),
+        "ONBUILD" => onbuild(text)?,
+        "RUN" => Instruction::Run(Run::parse(text, &node.heredocs, escape)?),
+        "SHELL" => match json_list(text) {
+            Some(shell) if !shell.is_empty() => Instruction::Shell(shell),
+            _ if text.is_empty() => return Err("SHELL requires at least one argument".into()),
+            _ => return Err(format!("SHELL requires the arguments to be in JSON form: {text}")),
+        },
+        "STOPSIGNAL" => Instruction::Stopsignal(some(text)?),
+        "USER" => Instruction::User(some(text)?),
+        "VOLUME" => Instruction::Volume(match json_list(text) {
+            Some(list) => list,
+            None => words(keyword, text, escape)?,
+        }),
+        "WORKDIR" => Instruction::Workdir(some(text)?),
+        _ => return Err(unknown(&node.keyword)),
+    })
+}
+
+fn words(keyword: &str, text: &str, escape: char) -> Result<Vec<String>, String> {
+    let words = raw_words(text, escape);
+    if words.is_empty() { Err(format!("{keyword} requires at least one argument")) } else { Ok(words) }
+}
+
+fn unknown(keyword: &str) -> String {
+    let upper = keyword.to_ascii_uppercase();
+    let near = KEYWORDS.iter().find(|known| distance(known, &upper) <= 2);
+    let hint = near.map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
+    format!("unknown instruction: {keyword}{hint}")
+}
+
+/// How many letters must change, at most 3.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len().abs_diff(b.len()) > 2 {
+        return 3;
+    }
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}
+
+fn from(text: &str, escape: char) -> Result<Instruction, String> {
+    let (mut flags, rest) = Flags::split(text, escape);
+    let platform = flags.text("platform")?;
+    flags.finish()?;
+    let words = raw_words(&rest, escape);
+    let (base, name) = match words.as_slice() {
+        [base] => (base, None),
+        [base, keyword, name] if keyword.eq_ignore_ascii_case("as") => {
+            let lower = name.to_ascii_lowercase();
+            let is_name = lower.starts_with(|c: char| c.is_ascii_lowercase())
+                && lower.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            if !is_name {
+                return Err(format!(
+                    "invalid name for build stage: {name:?}, name can't start with a number or contain symbols"
+                ));
+            }
+            (base, Some(lower))
+        }
+        _ => return Err("FROM requires either one or three arguments".into()),
+    };
+    Ok(Instruction::From { base: base.clone(), name, platform })
+}
+
+fn onbuild(text: &str) -> Result<Instruction, String> {
+    match split_word(text).0.to_ascii_uppercase().as_str() {
+        "" => Err("ONBUILD requires at least one argument".into()),
+        "ONBUILD" => Err("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".into()),
+        keyword @ ("MAINTAINER" | "FROM") => Err(format!("{keyword} isn't allowed as an ONBUILD trigger")),
+        _ => Ok(Instruction::Onbuild(text.to_owned())),
+    }
+}

@@ -1,0 +1,156 @@
+//! What builds need: writable snapshots on any layers, layers made of them, and images composed of layers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::Layer;
+use crate::manifest::Descriptor;
+use crate::snapshot::Snapshot;
+use crate::store::Pin;
+use crate::{Digest, Error, ImageConfig, Result, Store, digest, durable, pack};
+
+/// The format of a hold's record.
+const VERSION: u32 = 1;
+
+/// `holds/<name>.json`: layers that stay without an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HoldRecord {
+    version: u32,
+    pub(crate) layers: Vec<HeldLayer>,
+}
+
+/// A layer with the blob it is sent as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HeldLayer {
+    pub(crate) chain_id: Digest,
+    pub(crate) blob: Descriptor,
+}
+
+/// Keeps layers from being collected while it lives.
+#[derive(Debug)]
+pub struct Kept(#[expect(dead_code, reason = "held for its drop")] Pin);
+
+impl Store {
+    /// Makes a writable snapshot on top of layers (chain ids, lowest first).
+    ///
+    /// # Errors
+    /// When a layer isn't there or the name is taken.
+    pub fn prepare_on(&self, name: &str, layers: &[Digest]) -> Result<Snapshot> {
+        let _kept = self.keep_layers(layers);
+        if let Some(missing) = layers.iter().find(|layer| self.layers().get(layer).is_none()) {
+            return Err(Error::NoSuchContent((*missing).clone()));
+        }
+        self.prepare_layers(name, None, layers.to_vec())
+    }
+
+    /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed. The
+    /// snapshot must not be mounted any more.
+    ///
+    /// # Errors
+    /// When there is no such snapshot or the disk refuses.
+    pub fn commit_layer(&self, name: &str, below: &[Digest]) -> Result<Option<(Layer, Kept)>> {
+        let snapshot = self.snapshot(name)?;
+        let mut writer = self.blobs().writer()?;
+        pack::layer(&snapshot.upper, &[], &mut writer)?;
+        let (blob, _new) = self.keep(writer)?;
+        if blob.digest == pack::empty_layer() {
+            return Ok(None);
+        }
+        let size = pack::size(&snapshot.upper)?;
+        // A plain tar's digest is its diff id.
+        let diff_id = blob.digest.clone();
+        let chain_id = digest::chain_id(below.last(), &diff_id);
+        let kept = Kept(self.pin([chain_id.clone(), diff_id.clone()]));
+        self.layers().adopt(below.last(), &diff_id, size, &snapshot.upper)?;
+        Ok(Some((Layer { diff_id, chain_id, size }, kept)))
+    }
+
+    /// Keeps layers and their blobs while the result lives.
+    pub fn keep_layers(&self, layers: &[Digest]) -> Kept {
+        let blobs = layers.iter().filter_map(|layer| self.blob_of_layer(layer)).map(|blob| blob.digest);
+        Kept(self.pin(layers.iter().cloned().chain(blobs.collect::<Vec<_>>())))
+    }
+
+    /// Whether all of these layers are here, with what is needed to send them.
+    pub fn has_layers(&self, layers: &[Digest]) -> bool {
+        layers.iter().all(|layer| self.layers().get(layer).is_some() && self.blob_of_layer(layer).is_some())
+    }
+
+    /// Keeps layers for good, under a name, until [`Self::release`].
+    ///
+    /// # Errors
+    /// When a layer isn't there or the disk refuses.
+    pub fn hold(&self, name: &str, layers: &[Layer]) -> Result<()> {
+        let held = layers.iter().map(|layer| {
+            let blob = self.blob_of_layer(&layer.chain_id).or_else(|| self.plain_blob(&layer.diff_id));
+            let blob = blob.ok_or_else(|| Error::NoSuchContent(layer.chain_id.clone()))?;
+            Ok(HeldLayer { chain_id: layer.chain_id.clone(), blob })
+        });
+        let record = HoldRecord { version: VERSION, layers: held.collect::<Result<_>>()? };
+        durable::write_record(&self.hold_path(name), &record)?;
+        self.state().holds.insert(name.to_owned(), record);
+        Ok(())
+    }
+
+    /// Gives up holds; what nobody else has goes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn release(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            durable::remove(&self.hold_path(name))?;
+            self.state().holds.remove(name);
+        }
+        self.collect().map(drop)
+    }
+
+    /// Every name that holds something.
+    pub fn holds(&self) -> Vec<String> {
+        self.state().holds.keys().cloned().collect()
+    }
+
+    /// Records an image of layers that are here. `config` says which, and says the same of them.
+    ///
+    /// # Errors
+    /// When a layer isn't there or the disk refuses.
+    pub fn compose(&self, config: &ImageConfig, parent: Option<&Digest>) -> Result<Digest> {
+        let chain = digest::chain_ids(&config.rootfs.diff_ids);
+        let _kept = self.keep_layers(&chain);
+        let blobs = chain.iter().zip(&config.rootfs.diff_ids).map(|(chain_id, diff_id)| {
+            let blob = self.blob_of_layer(chain_id).or_else(|| self.plain_blob(diff_id));
+            blob.ok_or_else(|| Error::NoSuchContent(chain_id.clone()))
+        });
+        let blobs: Vec<Descriptor> = blobs.collect::<Result<_>>()?;
+        let json = serde_json::to_vec(config)
+            .map_err(|source| Error::Json { subject: "image configuration", source })?;
+        let id = Digest::of(&json);
+        if let Some(stored) = self.state().images.get(&id)
+            && (parent.is_none() || stored.record.parent.as_ref() == parent)
+        {
+            return Ok(id);
+        }
+        let _config = self.pin([id]);
+        self.add_image(&json, blobs, parent.cloned())
+    }
+
+    fn plain_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
+        let size = self.blobs().size(diff_id)?;
+        Some(Descriptor::new(crate::manifest::OCI_LAYER, diff_id.clone(), size))
+    }
+
+    fn hold_path(&self, name: &str) -> std::path::PathBuf {
+        self.inner.root.join("holds").join(format!("{name}.json"))
+    }
+
+    pub(crate) fn read_holds(&self) -> Result<BTreeMap<String, HoldRecord>> {
+        let mut holds = BTreeMap::new();
+        for file in durable::entries(&self.inner.root.join("holds"))? {
+            let record = durable::read_record::<HoldRecord>(&self.inner.root.join("holds").join(&file));
+            if let (Some(name), Some(record)) = (file.strip_suffix(".json"), record) {
+                holds.insert(name.to_owned(), record);
+            }
+        }
+        Ok(holds)
+    }
+}

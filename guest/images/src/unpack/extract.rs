@@ -1,0 +1,41 @@
+//! Archives of plain files: a build's context, what ADD unpacks. Whiteouts are names like any other here.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::archive::Archive;
+use super::decompress::{decompress, piped};
+use super::tree::Tree;
+use super::{Limits, Placing, clean, place_all};
+use crate::{Error, Result};
+
+/// Unpacks an archive, plain or compressed, into the folder `beneath` of `root`; says the files' sizes together.
+/// Every name is resolved beneath `root`, whatever links lie there.
+///
+/// # Errors
+/// When it isn't an archive, holds more than a layer may, or the disk refuses.
+pub fn extract(source: impl Read + Send, root: &Path, beneath: &Path) -> Result<u64> {
+    let placing = Placing { beneath: clean(beneath.as_os_str().as_bytes())?, ..Placing::default() };
+    let tree = Tree::open(root).map_err(Error::file("open", root))?;
+    piped(source, |plain| {
+        let mut archive = Archive::new(plain);
+        let size = place_all(&mut archive, tree, placing, &Limits::default())?;
+        // Whoever sends it must not be cut off before its end.
+        archive.finish().map(|_| size)
+    })
+}
+
+/// Whether a file is an archive that [`extract`] reads, told by its first entry.
+///
+/// # Errors
+/// When it can't be read.
+pub fn is_archive(file: File) -> Result<bool> {
+    let length = file.metadata().map_err(Error::stream("look at a file"))?.len();
+    if length < 10 {
+        return Ok(false);
+    }
+    let Ok(plain) = decompress(file) else { return Ok(false) };
+    Ok(matches!(Archive::new(plain).next(), Ok(Some(_))))
+}
