@@ -34,6 +34,17 @@ impl From<berth_engine::Error> for Failure {
     }
 }
 
+impl From<berth_builder::Error> for Failure {
+    fn from(error: berth_builder::Error) -> Self {
+        let status = match error.kind() {
+            berth_builder::Kind::InvalidParameter => StatusCode::BAD_REQUEST,
+            berth_builder::Kind::NotFound => StatusCode::NOT_FOUND,
+            berth_builder::Kind::System => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { status, message: error.describe() }
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         (self.status, Json(serde_json::json!({ "message": self.message }))).into_response()

@@ -1,6 +1,6 @@
 //! The routes of images. An image's name has slashes, so what follows it is split off here.
 
-mod auth;
+pub(crate) mod auth;
 mod commit;
 mod load;
 mod pull;

@@ -4,6 +4,7 @@
 //! per resource; only `error` knows which status an engine error has.
 
 mod body;
+mod build;
 mod container;
 mod detach_keys;
 mod error;

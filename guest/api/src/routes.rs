@@ -6,23 +6,28 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use berth_engine::Engine;
 
-use crate::{body, container, error, exec, image, network, system, version, volume};
+use crate::{body, build, container, error, exec, image, network, system, version, volume};
 
 /// What every handler gets.
 pub(crate) type Shared = Arc<Engine>;
 
 /// The whole API. Paths stand without their version: [`version::strip`] takes it off first.
-pub fn router(engine: Arc<Engine>) -> Router {
+///
+/// # Errors
+/// When the builder can't be opened beside the engine.
+pub fn router(engine: Arc<Engine>) -> Result<Router, berth_builder::Error> {
+    let builder = build::open(&engine)?;
     let routes = Router::new()
         .merge(system::routes())
         .merge(container::routes())
         .merge(exec::routes())
         .merge(image::routes())
+        .merge(build::routes(builder))
         .merge(volume::routes())
         .merge(network::routes())
         .fallback(error::page_not_found)
         .method_not_allowed_fallback(error::page_not_found)
         .layer(DefaultBodyLimit::max(body::LONGEST))
         .with_state(engine);
-    version::strip(routes)
+    Ok(version::strip(routes))
 }

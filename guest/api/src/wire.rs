@@ -1,6 +1,7 @@
 //! Request, query and response types of the API, one file per resource.
 
 pub(crate) mod archive;
+pub(crate) mod build;
 pub(crate) mod container;
 pub(crate) mod event;
 pub(crate) mod exec;

@@ -163,7 +163,7 @@ impl Engine {
         users
     }
 
-    fn tell_image(&self, action: &str, name: &str) {
+    pub(crate) fn tell_image(&self, action: &str, name: &str) {
         self.events.tell("image", action, name, BTreeMap::from([("name".to_owned(), name.to_owned())]));
     }
 }

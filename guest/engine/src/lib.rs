@@ -36,6 +36,7 @@ mod list;
 mod logs;
 pub mod network;
 pub mod output;
+mod parts;
 mod pause;
 pub mod ports;
 mod prune;
@@ -98,7 +99,7 @@ pub struct Engine {
     execs: Execs,
     volumes: Volumes,
     events: Events,
-    networks: Networks,
+    networks: Arc<Networks>,
     cgroups: CgroupRoot,
     /// cgroup v2 controllers that hold here.
     controllers: Vec<String>,
@@ -129,7 +130,7 @@ impl Engine {
             volumes: Volumes::open(config.data_root.join("volumes"))?,
             containers: Registry::default(),
             execs: Execs::default(),
-            networks: open_networks(&config)?,
+            networks: Arc::new(open_networks(&config)?),
             events: Events::default(),
             cgroups,
             controllers,

@@ -99,6 +99,20 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     chain
 }
 
+/// A digest of bytes that come one after the other.
+#[derive(Default)]
+pub(crate) struct Running(Sha256);
+
+impl Running {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        Digest::from_hash(self.0)
+    }
+}
+
 /// Passes bytes on and keeps their running digest and count.
 pub(crate) struct Hashed<T> {
     inner: T,

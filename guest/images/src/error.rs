@@ -80,6 +80,14 @@ pub enum Error {
     #[error("invalid snapshot name {0:?}")]
     InvalidSnapshotName(String),
 
+    /// A file of the web didn't come.
+    #[error("failed to download {url}: {reason}")]
+    Download {
+        /// From where.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// A file operation failed.
     #[error("{operation} {path}")]
     File {
@@ -305,7 +313,7 @@ impl Error {
             | Self::PullDenied { .. } => Kind::NotFound,
             Self::AmbiguousId(_) | Self::InUse { .. } | Self::SnapshotExists(_) => Kind::Conflict,
             Self::Unauthorized { .. } => Kind::Unauthorized,
-            Self::Registry { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => Kind::Unavailable,
+            Self::Registry { .. } | Self::Download { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => Kind::Unavailable,
             _ => Kind::System,
         }
     }

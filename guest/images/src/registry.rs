@@ -4,6 +4,7 @@ mod challenge;
 mod connect;
 mod download;
 mod endpoint;
+mod plain;
 mod pull;
 mod push;
 mod refusal;
@@ -18,6 +19,8 @@ use self::connect::Names;
 use self::endpoint::Endpoint;
 use self::pull::InFlight;
 use self::session::Session;
+pub use plain::Downloaded;
+
 use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
 
 /// What the daemon's configuration says of registries.

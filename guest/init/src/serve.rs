@@ -94,7 +94,7 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         host_paths: hello.map_or(HostPaths::Native, host_paths),
     })
     .await?;
-    let router = berth_api::routes::router(engine.clone());
+    let router = berth_api::routes::router(engine.clone())?;
     let (end, ended) = tokio::sync::watch::channel(false);
     let mut servers = tokio::task::JoinSet::new();
     for address in &args.listen {

@@ -1,5 +1,7 @@
 //! `X-Registry-Auth`: who the client is to a registry, as base64 of JSON.
 
+use std::collections::BTreeMap;
+
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -34,23 +36,49 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Fa
         || Failure::bad_request("invalid X-Registry-Auth header: expected base64url of a JSON object");
     let json = BASE64.decode(value.as_bytes()).map_err(|_| invalid())?;
     let config: AuthConfig = serde_json::from_slice(&json).map_err(|_| invalid())?;
-    let (mut username, mut password) = (config.username, config.password);
-    if username.is_empty() && !config.auth.is_empty() {
-        let pair = base64::engine::general_purpose::STANDARD.decode(&config.auth).map_err(|_| invalid())?;
-        let pair = String::from_utf8(pair).map_err(|_| invalid())?;
-        let (name, secret) = pair.split_once(':').ok_or_else(invalid)?;
-        (username, password) = (name.to_owned(), secret.to_owned());
-    }
-    let credentials = Credentials {
-        username,
-        password,
-        identity_token: config.identitytoken,
-        registry_token: config.registrytoken,
+    config.credentials().ok_or_else(invalid)
+}
+
+/// The client's credentials for every registry that it knows (`X-Registry-Config`), by registry.
+pub(crate) fn all_credentials(headers: &HeaderMap) -> Result<BTreeMap<String, Credentials>, Failure> {
+    let Some(value) = headers.get("x-registry-config").filter(|value| !value.is_empty()) else {
+        return Ok(BTreeMap::new());
     };
-    let empty = [&credentials.username, &credentials.identity_token, &credentials.registry_token]
-        .iter()
-        .all(|text| text.is_empty());
-    Ok((!empty).then_some(credentials))
+    let invalid =
+        || Failure::bad_request("invalid X-Registry-Config header: expected base64url of a JSON object");
+    let json = BASE64.decode(value.as_bytes()).map_err(|_| invalid())?;
+    let configs: Option<BTreeMap<String, AuthConfig>> =
+        serde_json::from_slice(&json).map_err(|_| invalid())?;
+    let mut all = BTreeMap::new();
+    for (registry, config) in configs.unwrap_or_default() {
+        if let Some(credentials) = config.credentials().ok_or_else(invalid)? {
+            all.insert(registry, credentials);
+        }
+    }
+    Ok(all)
+}
+
+impl AuthConfig {
+    /// Who this is; `Some(None)` is nobody, `None` can't be read.
+    fn credentials(self) -> Option<Option<Credentials>> {
+        let (mut username, mut password) = (self.username, self.password);
+        if username.is_empty() && !self.auth.is_empty() {
+            let pair = base64::engine::general_purpose::STANDARD.decode(&self.auth).ok()?;
+            let pair = String::from_utf8(pair).ok()?;
+            let (name, secret) = pair.split_once(':')?;
+            (username, password) = (name.to_owned(), secret.to_owned());
+        }
+        let credentials = Credentials {
+            username,
+            password,
+            identity_token: self.identitytoken,
+            registry_token: self.registrytoken,
+        };
+        let empty = [&credentials.username, &credentials.identity_token, &credentials.registry_token]
+            .iter()
+            .all(|text| text.is_empty());
+        Some((!empty).then_some(credentials))
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,31 @@ pub(crate) fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     Timestamp::new(seconds, nanoseconds).map(Some).map_err(|_| invalid())
 }
 
+/// How long ago: a Go duration (`24h`, `1h30m`), or a moment.
+pub(crate) fn age(text: &str) -> Result<std::time::Duration, Failure> {
+    let invalid = || Failure::bad_request(format!("invalid filter 'until={text}'"));
+    if let Some(moment) = moment(Some(text)).ok().flatten() {
+        return Ok(std::time::Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default());
+    }
+    let (mut seconds, mut rest) = (0f64, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        seconds += number
+            * match &rest[..end] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                _ => return Err(invalid()),
+            };
+        rest = &rest[end..];
+    }
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

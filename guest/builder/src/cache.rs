@@ -1,0 +1,152 @@
+//! The build cache: what a step made, under a key of everything that went into it.
+//!
+//! `builder/cache/<key>.json` is one record; the image store holds its layers under the same name. A record whose
+//! layers are gone is no record.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use berth_images::{Digest, Layer, Store};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::files::Files;
+use crate::{Error, Result, durable};
+
+/// The format of a record.
+const VERSION: u32 = 1;
+
+/// What a step made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u32,
+    pub(crate) key: Digest,
+    /// All layers, lowest first.
+    layers: Vec<LayerEntry>,
+    /// Bytes of the layer that the step itself made.
+    pub(crate) size: u64,
+    /// The instruction.
+    pub(crate) description: String,
+    pub(crate) created: Timestamp,
+    pub(crate) last_used: Timestamp,
+    pub(crate) uses: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LayerEntry {
+    diff_id: Digest,
+    chain_id: Digest,
+    size: u64,
+}
+
+/// All records of an engine.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+    store: Store,
+    records: Mutex<BTreeMap<Digest, Record>>,
+}
+
+impl Cache {
+    /// Reads the records in `folder`, and gives up what the store holds for records that are gone.
+    pub(crate) fn open(folder: &Path, store: &Store) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(Error::file("make folder", folder))?;
+        let mut records = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).map_err(Error::file("read folder", folder))? {
+            let path = entry.map_err(Error::file("read folder", folder))?.path();
+            let record = std::fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Record>(&json).ok());
+            match record.filter(|record| record.version <= VERSION) {
+                Some(record) => drop(records.insert(record.key.clone(), record)),
+                None => drop(std::fs::remove_file(&path)),
+            }
+        }
+        let orphans: Vec<String> = store
+            .holds()
+            .into_iter()
+            .filter(|name| Digest::from_hex(name).map_or(true, |key| !records.contains_key(&key)))
+            .collect();
+        if !orphans.is_empty() {
+            store.release(&orphans)?;
+        }
+        Ok(Self { folder: folder.to_owned(), store: store.clone(), records: Mutex::new(records) })
+    }
+
+    fn records(&self) -> MutexGuard<'_, BTreeMap<Digest, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the step with this key made, if it is still whole; and when.
+    pub(crate) fn find(&self, key: &Digest) -> Option<(Files, Timestamp)> {
+        let mut records = self.records();
+        let record = records.get_mut(key)?;
+        let layers: Vec<Layer> = record.layers.iter().map(LayerEntry::layer).collect();
+        let chain: Vec<Digest> = layers.iter().map(|layer| layer.chain_id.clone()).collect();
+        let kept = self.store.keep_layers(&chain);
+        if !self.store.has_layers(&chain) {
+            records.remove(key);
+            return None;
+        }
+        record.uses += 1;
+        record.last_used = Timestamp::now();
+        let files = Files::of_cache(layers, kept, key.clone());
+        Some((files, record.created))
+    }
+
+    /// Notes what the step with the key of `files` made.
+    pub(crate) fn put(&self, files: &Files, size: u64, description: &str) -> Result<Timestamp> {
+        let now = Timestamp::now();
+        let record = Record {
+            version: VERSION,
+            key: files.key.clone(),
+            layers: files.layers.iter().map(LayerEntry::of).collect(),
+            size,
+            description: description.to_owned(),
+            created: now,
+            last_used: now,
+            uses: 1,
+        };
+        // The record last: a hold without one is given up at the next start.
+        self.store.hold(files.key.hex(), &files.layers)?;
+        durable::write_json(&self.path(&files.key), &record)?;
+        self.records().insert(files.key.clone(), record);
+        Ok(now)
+    }
+
+    /// Every record.
+    pub(crate) fn all(&self) -> Vec<Record> {
+        self.records().values().cloned().collect()
+    }
+
+    /// Forgets records; the layers that nobody else has go.
+    pub(crate) fn forget(&self, keys: &[Digest]) -> Result<()> {
+        for key in keys {
+            self.records().remove(key);
+            let path = self.path(key);
+            std::fs::remove_file(&path).map_err(Error::file("remove", path))?;
+        }
+        Ok(self.store.release(&keys.iter().map(|key| key.hex().to_owned()).collect::<Vec<_>>())?)
+    }
+
+    fn path(&self, key: &Digest) -> PathBuf {
+        self.folder.join(format!("{}.json", key.hex()))
+    }
+}
+
+impl Record {
+    /// The uppermost layer.
+    pub(crate) fn top(&self) -> Option<&Digest> {
+        self.layers.last().map(|layer| &layer.chain_id)
+    }
+}
+
+impl LayerEntry {
+    fn of(layer: &Layer) -> Self {
+        let Layer { diff_id, chain_id, size } = layer.clone();
+        Self { diff_id, chain_id, size }
+    }
+
+    fn layer(&self) -> Layer {
+        Layer { diff_id: self.diff_id.clone(), chain_id: self.chain_id.clone(), size: self.size }
+    }
+}

@@ -1,0 +1,94 @@
+//! What files are, as one digest: names, kinds, permissions, owners, links and content. Times don't count.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use berth_images::Digest;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use sha2::{Digest as _, Sha256};
+
+use crate::beneath;
+use crate::ignore::Ignore;
+
+/// Collects files into a digest.
+pub(crate) struct Checksum<'a> {
+    hash: Sha256,
+    ignore: &'a Ignore,
+    with_owners: bool,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Checksum<'a> {
+    /// Paths that `ignore` leaves out don't count, and owners only on demand: a context has none.
+    pub(crate) fn new(ignore: &'a Ignore, with_owners: bool) -> Self {
+        Self { hash: Sha256::new(), ignore, with_owners, buffer: vec![0; 128 << 10] }
+    }
+
+    /// Adds what is called `name` in `folder`, and everything in it. `path` is its path for the rules.
+    pub(crate) fn add(&mut self, folder: BorrowedFd<'_>, name: &[u8], path: &str) -> io::Result<()> {
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let ignored = !path.is_empty() && self.ignore.ignores(path);
+        if ignored && !(kind == FileType::Directory && self.ignore.has_exceptions()) {
+            return Ok(());
+        }
+        if !ignored {
+            self.text(path.as_bytes());
+            self.number(stat.st_mode.into());
+            if self.with_owners {
+                self.number(stat.st_uid.into());
+                self.number(stat.st_gid.into());
+            }
+        }
+        match kind {
+            FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let inner = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+                for child in beneath::names(inner.as_fd())? {
+                    let shown = String::from_utf8_lossy(&child);
+                    let path = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
+                    self.add(inner.as_fd(), &child, &path)?;
+                }
+            }
+            FileType::RegularFile => self.content(folder, name)?,
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
+                self.text(target.as_bytes());
+            }
+            _ => self.number(stat.st_rdev),
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = std::fs::File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+        let mut length = 0u64;
+        loop {
+            let count = file.read(&mut self.buffer)?;
+            if count == 0 {
+                break;
+            }
+            length += count as u64;
+            self.hash.update(&self.buffer[..count]);
+        }
+        self.number(length);
+        Ok(())
+    }
+
+    /// Adds a text that stands for itself.
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        self.number(text.len() as u64);
+        self.hash.update(text);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.hash.update(number.to_le_bytes());
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        let hex: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        // Sixty-four hexadecimal digits are a digest.
+        Digest::from_hex(&hex).unwrap_or_else(|_| Digest::of(hex.as_bytes()))
+    }
+}

@@ -1,0 +1,49 @@
+//! A file system at one point of a build: layers in the image store, and the key of how it came to be.
+
+use std::sync::Arc;
+
+use berth_images::{Digest, Image, Kept, Layer, Store};
+
+/// Layers that stay in the store as long as this lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    /// Lowest first.
+    pub(crate) layers: Vec<Layer>,
+    /// Everything that went into it, as a digest.
+    pub(crate) key: Digest,
+    kept: Vec<Arc<Kept>>,
+}
+
+impl Files {
+    /// `FROM scratch`.
+    pub(crate) fn empty() -> Self {
+        Self { layers: Vec::new(), key: Digest::of(b"scratch"), kept: Vec::new() }
+    }
+
+    /// An image's files: what they are is how they came to be.
+    pub(crate) fn of_image(image: &Image, store: &Store) -> Self {
+        let chain: Vec<Digest> = image.layers.iter().map(|layer| layer.chain_id.clone()).collect();
+        let kept = vec![Arc::new(store.keep_layers(&chain))];
+        let key = chain.last().cloned().unwrap_or_else(|| Digest::of(b"scratch"));
+        Self { layers: image.layers.clone(), key, kept }
+    }
+
+    pub(crate) fn of_cache(layers: Vec<Layer>, kept: Kept, key: Digest) -> Self {
+        Self { layers, key, kept: vec![Arc::new(kept)] }
+    }
+
+    /// The same with one more layer, or none when the step changed nothing.
+    pub(crate) fn with(&self, key: Digest, added: Option<(Layer, Kept)>) -> Self {
+        let mut next = Self { key, ..self.clone() };
+        if let Some((layer, kept)) = added {
+            next.layers.push(layer);
+            next.kept.push(Arc::new(kept));
+        }
+        next
+    }
+
+    /// Chain ids, lowest first.
+    pub(crate) fn chain(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.chain_id.clone()).collect()
+    }
+}

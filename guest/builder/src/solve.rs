@@ -1,0 +1,226 @@
+//! Walks the stages that the target needs: each from its base through its steps, independent ones at once.
+
+mod plan;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::dockerfile::{self, Dockerfile, Expanded, Instruction, Lexer, Step};
+use crate::history::Style;
+use crate::observe::{Observer, StepName};
+use crate::options::Options;
+use crate::sources::Sources;
+use crate::state::State;
+use crate::steps;
+use crate::{Builder, Error, Result};
+
+pub(crate) use plan::{Base, Plan, source};
+
+/// How a step came to its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It only changed the configuration.
+    Setting,
+    /// Its files were in the cache.
+    Cached,
+    /// Its files were made.
+    Made,
+}
+
+/// One build.
+pub(crate) struct Build {
+    pub(crate) builder: Arc<Builder>,
+    pub(crate) file: Dockerfile,
+    pub(crate) options: Options,
+    pub(crate) sources: Arc<dyn Sources>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) style: Style,
+    pub(crate) plan: Plan,
+    stages: Vec<OnceCell<Result<State, Arc<Error>>>>,
+}
+
+impl Build {
+    /// Plans a build.
+    pub(crate) fn new(
+        builder: Arc<Builder>,
+        file: Dockerfile,
+        options: Options,
+        sources: Arc<dyn Sources>,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+        style: Style,
+    ) -> Result<Arc<Self>> {
+        let plan = Plan::of(&file, &options)?;
+        let stages = file.stages.iter().map(|_| OnceCell::new()).collect();
+        Ok(Arc::new(Self { builder, file, options, sources, observer, cancel, style, plan, stages }))
+    }
+
+    /// Builds the target, stage by stage in the order of the Dockerfile.
+    pub(crate) async fn in_order(self: &Arc<Self>) -> Result<State> {
+        for stage in self.plan.needed.clone() {
+            self.stage(stage).await?;
+        }
+        self.stage(self.plan.target).await
+    }
+
+    /// Builds the target, stages that don't need each other at once. The first failure ends all.
+    pub(crate) async fn at_once(self: &Arc<Self>) -> Result<State> {
+        let mut tasks = JoinSet::new();
+        for stage in self.plan.needed.clone() {
+            let build = self.clone();
+            tasks.spawn(async move { build.stage(stage).await.map(drop) });
+        }
+        let mut failed = None;
+        while let Some(done) = tasks.join_next().await {
+            if let Err(error) = done.map_err(Error::from).and_then(|done| done) {
+                self.cancel.cancel();
+                // What was cancelled on the way isn't the reason.
+                if failed.as_ref().is_none_or(|known| matches!(known, Error::Cancelled)) {
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => self.stage(self.plan.target).await,
+        }
+    }
+
+    /// What a stage comes to, built when it is first asked for.
+    pub(crate) fn stage(self: &Arc<Self>, stage: usize) -> BoxFuture<'_, Result<State>> {
+        async move {
+            let build = self.clone();
+            let state = self.stages[stage]
+                .get_or_init(|| async move { build.build_stage(stage).await.map_err(Arc::new) })
+                .await;
+            match state {
+                Ok(state) => Ok(state.clone()),
+                Err(error) if matches!(**error, Error::Cancelled) => Err(Error::Cancelled),
+                Err(error) => Err(Error::Stage(error.clone())),
+            }
+        }
+        .boxed()
+    }
+
+    async fn build_stage(self: &Arc<Self>, number: usize) -> Result<State> {
+        let stage = &self.file.stages[number];
+        let total = 1 + stage.steps.iter().filter(|step| makes_files(&step.instruction)).count();
+        let label = stage.name.clone().unwrap_or_else(|| format!("stage-{number}"));
+        let title = |at: usize, text: &str| {
+            let place = if self.file.stages.len() == 1 { String::new() } else { format!("{label} ") };
+            format!("[{place}{at}/{total}] {text}")
+        };
+        let from = StepName {
+            stage: number,
+            index: 0,
+            text: stage.text.clone(),
+            title: title(1, &stage.text),
+            makes_files: true,
+        };
+        let mut state = self
+            .watched(&from, async { steps::base::start(self, number, &from).await })
+            .await?;
+        let triggers = std::mem::take(&mut state.run().on_build);
+        for trigger in triggers {
+            let step = dockerfile::single(&trigger)?;
+            let name = StepName {
+                stage: number,
+                index: 0,
+                title: format!("[{label}] ONBUILD {}", step.text),
+                text: step.text.clone(),
+                makes_files: makes_files(&step.instruction),
+            };
+            state = self.step(number, &name, &step, state).await?;
+        }
+        let mut at = 1;
+        for (index, step) in stage.steps.iter().enumerate() {
+            let makes_files = makes_files(&step.instruction);
+            at += usize::from(makes_files);
+            let (text, title) = (step.text.clone(), title(at, &step.text));
+            let name = StepName { stage: number, index: index + 1, text, title, makes_files };
+            state = self.step(number, &name, step, state).await?;
+        }
+        Ok(state)
+    }
+
+    async fn step(self: &Arc<Self>, stage: usize, name: &StepName, step: &Step, state: State) -> Result<State> {
+        self.watched(name, async {
+            let mut state = state;
+            let outcome = steps::apply(self, stage, name, step, &mut state).await?;
+            Ok((state, outcome))
+        })
+        .await
+    }
+
+    /// Tells the observer of a step's beginning and end.
+    async fn watched(
+        &self,
+        name: &StepName,
+        work: impl Future<Output = Result<(State, Outcome)>>,
+    ) -> Result<State> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        self.observer.begins(name);
+        match work.await {
+            Ok((state, outcome)) => {
+                self.observer.done(name, outcome, &state)?;
+                Ok(state)
+            }
+            Err(error) => {
+                self.observer.failed(name, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The Dockerfile's way to expand variables.
+    pub(crate) fn lexer(&self) -> Lexer {
+        Lexer { escape: self.file.directives.escape, raw: false }
+    }
+
+    /// Expands a text with what is in scope.
+    pub(crate) fn expand(&self, text: &str, state: &State) -> Result<String> {
+        self.expanded(text, state).map(|expanded| expanded.text)
+    }
+
+    /// As [`Self::expand`], with the words that the text falls into.
+    pub(crate) fn expanded(&self, text: &str, state: &State) -> Result<Expanded> {
+        self.lexer().expand(text, &state.variables()).map_err(|why| {
+            Error::Invalid(format!("failed to process {text:?}: {why}"))
+        })
+    }
+
+    /// Whether a stage's steps are run whatever the cache has.
+    pub(crate) fn ignores_cache(&self, stage: usize) -> bool {
+        let name = self.file.stages[stage].name.clone().unwrap_or_else(|| stage.to_string());
+        self.options.no_cache || self.options.no_cache_stages.contains(&name)
+    }
+}
+
+/// Whether a step is one that shows in progress: the others only change the configuration.
+fn makes_files(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_))
+}
+
+impl Build {
+    /// What the cache has for a key, unless the images that may serve as cache don't have it.
+    pub(crate) fn find_cached(&self, key: &berth_images::Digest) -> Option<(crate::files::Files, jiff::Timestamp)> {
+        let (files, created) = self.builder.cache.find(key)?;
+        if self.options.cache_from.is_empty() {
+            return Some((files, created));
+        }
+        let serves = |name: &String| {
+            let Ok(image) = self.builder.store.image(name) else { return false };
+            image.layers.len() >= files.layers.len()
+                && image.layers.iter().zip(&files.layers).all(|(a, b)| a.chain_id == b.chain_id)
+        };
+        self.options.cache_from.iter().any(serves).then_some((files, created))
+    }
+}

@@ -1,0 +1,142 @@
+//! Which stages a target needs, and in what order.
+
+use std::collections::BTreeSet;
+
+use berth_images::Platform;
+
+use crate::dockerfile::{Dockerfile, Instruction, Lexer, Variables};
+use crate::options::Options;
+use crate::{Error, Result, arguments_for};
+
+/// What a stage starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage.
+    Stage(usize),
+    /// An image.
+    Image(String),
+}
+
+/// A build before anything is built.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The stage that was asked for.
+    pub(crate) target: usize,
+    /// Each stage's base.
+    pub(crate) bases: Vec<Base>,
+    /// Each stage's platform; none is the build's.
+    pub(crate) platforms: Vec<Option<Platform>>,
+    /// The target and what it needs.
+    pub(crate) needed: BTreeSet<usize>,
+    /// Arguments before the first stage, and those of the platforms.
+    pub(crate) globals: Vec<(String, String)>,
+    /// Names of the first kind alone.
+    pub(crate) declared: BTreeSet<String>,
+}
+
+impl Plan {
+    pub(crate) fn of(file: &Dockerfile, options: &Options) -> Result<Self> {
+        let target = match options.target.as_deref().filter(|target| !target.is_empty()) {
+            Some(name) => file.stage(name).ok_or_else(|| Error::NoTarget(name.to_owned()))?,
+            None => file.stages.len() - 1,
+        };
+        let build = Platform::local();
+        let mut globals = arguments_for(&build, options.platform.as_ref().unwrap_or(&build));
+        globals.push(("TARGETSTAGE".to_owned(), file.stages[target].name.clone().unwrap_or_else(|| "default".to_owned())));
+        let lexer = Lexer { escape: file.directives.escape, raw: false };
+        let mut declared = BTreeSet::new();
+        for (name, default) in &file.arguments {
+            declared.insert(name.clone());
+            let given = options.arguments.get(name).cloned().flatten();
+            let value = match (given, default) {
+                (Some(given), _) => Some(given),
+                (None, Some(default)) => Some(expand(lexer, default, &globals)?),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                globals.push((name.clone(), value));
+            }
+        }
+        let mut plan = Self { target, bases: Vec::new(), platforms: Vec::new(), needed: BTreeSet::new(), globals, declared };
+        for (number, stage) in file.stages.iter().enumerate() {
+            let base = expand(lexer, &stage.base, &plan.globals)?;
+            plan.bases.push(plan.base(file, number, &base)?);
+            let platform = stage.platform.as_ref().map(|text| expand(lexer, text, &plan.globals)).transpose()?;
+            let platform = platform.filter(|text| !text.is_empty());
+            plan.platforms.push(platform.map(|text| text.parse()).transpose()?);
+        }
+        plan.need(file, target);
+        Ok(plan)
+    }
+
+    fn base(&self, file: &Dockerfile, number: usize, base: &str) -> Result<Base> {
+        if base.is_empty() {
+            let text = &file.stages[number].base;
+            return Err(Error::Invalid(format!("base name ({text}) should not be blank")));
+        }
+        if base == "scratch" {
+            return Ok(Base::Scratch);
+        }
+        Ok(match named(file, number, base) {
+            Some(stage) => Base::Stage(stage),
+            None => Base::Image(base.to_owned()),
+        })
+    }
+
+    fn need(&mut self, file: &Dockerfile, stage: usize) {
+        // Stages only need earlier ones, so this ends.
+        if !self.needed.insert(stage) {
+            return;
+        }
+        if let Base::Stage(base) = self.bases[stage] {
+            self.need(file, base);
+        }
+        for step in &file.stages[stage].steps {
+            let names: Vec<&str> = match &step.instruction {
+                Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
+                Instruction::Run(run) => run.mounts.iter().map(|mount| mount.from.as_str()).collect(),
+                _ => Vec::new(),
+            };
+            for other in names.into_iter().filter_map(|name| source(file, stage, name)) {
+                self.need(file, other);
+            }
+        }
+    }
+}
+
+/// The stage before `number` that is called so.
+fn named(file: &Dockerfile, number: usize, name: &str) -> Option<usize> {
+    let name = name.to_ascii_lowercase();
+    file.stages[..number].iter().rposition(|stage| stage.name.as_deref() == Some(name.as_str()))
+}
+
+/// The stage before `number` that `--from` means, by name or number.
+pub(crate) fn source(file: &Dockerfile, number: usize, name: &str) -> Option<usize> {
+    named(file, number, name).or_else(|| name.parse().ok().filter(|index| *index < number))
+}
+
+fn expand(lexer: Lexer, text: &str, variables: &Variables) -> Result<String> {
+    let expanded = lexer.expand(text, variables);
+    expanded.map(|expanded| expanded.text).map_err(|why| Error::Invalid(format!("failed to process {text:?}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_target_needs_is_built() {
+        let text = "ARG V=1\nFROM a:$V AS one\nFROM b AS two\nFROM c AS three\nCOPY --from=one /x /\n\
+                    RUN --mount=from=0,target=/y true\nFROM three\nFROM two\n";
+        let file = Dockerfile::parse(text).unwrap();
+        let options = Options { target: Some("3".to_owned()), ..Options::default() };
+        let plan = Plan::of(&file, &options).unwrap();
+        assert_eq!(plan.needed, BTreeSet::from([0, 2, 3]));
+        assert_eq!(plan.bases[0], Base::Image("a:1".to_owned()));
+        assert_eq!(plan.bases[3], Base::Stage(2));
+        let missing = Options { target: Some("nine".to_owned()), ..Options::default() };
+        assert!(Plan::of(&file, &missing).is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! Where a build's files, secrets and agents come from: an unpacked archive, or a client's session.
+
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+
+use crate::Result;
+
+/// A context by a name of its own (`--build-context`).
+#[derive(Debug, Clone)]
+pub(crate) enum Named {
+    /// A folder here.
+    Folder(PathBuf),
+    /// An image.
+    Image(String),
+}
+
+/// What a build may ask its client for.
+pub(crate) trait Sources: Send + Sync {
+    /// The main context's folder, received when first asked for.
+    fn context(&self) -> BoxFuture<'_, Result<PathBuf>>;
+    /// The context called so; none when there is no such.
+    fn named<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
+        Box::pin(async { Ok(None) })
+    }
+    /// A secret; none when the client has none of that name.
+    fn secret<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async { Ok(None) })
+    }
+    /// A socket in `folder` that leads to the client's agent; none when it has none of that name.
+    fn agent<'a>(&'a self, _id: &'a str, _folder: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
+        Box::pin(async { Ok(None) })
+    }
+}
+
+/// An agent's socket, served while this lives.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    /// Where the socket is.
+    pub(crate) socket: PathBuf,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) serving: tokio_util::task::AbortOnDropHandle<()>,
+}

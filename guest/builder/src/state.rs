@@ -1,0 +1,171 @@
+//! What a stage has come to: files, the image's configuration, the arguments in scope.
+
+use berth_images::{HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
+
+use crate::dockerfile::{Command, Healthcheck};
+use crate::files::Files;
+use crate::history::{self, Style};
+
+/// Where programs are looked for when the base image doesn't say.
+pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A stage between two steps.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) files: Files,
+    pub(crate) config: ImageConfig,
+    /// ARG, in the order of declaration.
+    pub(crate) arguments: Vec<(String, String)>,
+    /// Whether this stage itself has set CMD.
+    pub(crate) cmd_set: bool,
+    /// The default shell, or SHELL's.
+    pub(crate) shell: Vec<String>,
+    pub(crate) style: Style,
+}
+
+impl State {
+    pub(crate) fn new(files: Files, mut config: ImageConfig, platform: &Platform, style: Style) -> Self {
+        config.architecture.clone_from(&platform.architecture);
+        config.variant.clone_from(&platform.variant);
+        config.os.clone_from(&platform.os);
+        config.container.clear();
+        config.docker_version.clear();
+        config.created = None;
+        let shell = config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+        if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.config.env.insert(0, PATH.to_owned());
+        }
+        Self { files, config, arguments: Vec::new(), cmd_set: false, shell, style }
+    }
+
+    pub(crate) fn run(&mut self) -> &mut RunConfig {
+        &mut self.config.config
+    }
+
+    /// Arguments, then the environment, which wins.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let environment = self.config.config.env.iter().filter_map(|entry| entry.split_once('='));
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.arguments.iter().cloned().chain(environment).collect()
+    }
+
+    /// Arguments that the environment doesn't hide.
+    pub(crate) fn seen_arguments(&self) -> Vec<(String, String)> {
+        let hidden = |name: &str| {
+            self.config.config.env.iter().any(|entry| entry.split_once('=').is_some_and(|(key, _)| key == name))
+        };
+        let mut seen: Vec<_> = self.arguments.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
+        seen.sort();
+        seen
+    }
+
+    pub(crate) fn set_argument(&mut self, name: &str, value: String) {
+        self.arguments.retain(|(known, _)| known != name);
+        self.arguments.push((name.to_owned(), value));
+    }
+
+    /// Notes a step that changed the configuration alone.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.config.history.push(self.style.setting(text));
+    }
+
+    /// Takes the files that a step made; without a new layer its history says so.
+    pub(crate) fn advance(&mut self, files: Files, created: &str, mut entry: HistoryEntry) {
+        entry.empty_layer = files.layers.len() == self.files.layers.len();
+        entry.created = Some(created.to_owned());
+        self.files = files;
+        self.config.history.push(entry);
+    }
+
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        let entry = format!("{name}={value}");
+        let env = &mut self.config.config.env;
+        match env.iter_mut().find(|known| known.split_once('=').is_some_and(|(key, _)| key == name)) {
+            Some(known) => *known = entry,
+            None => env.push(entry),
+        }
+    }
+
+    pub(crate) fn set_cmd(&mut self, command: &Command) {
+        let argv = command.argv(&self.shell);
+        self.note(&format!("CMD {}", listed(&argv)));
+        self.config.config.cmd = Some(argv);
+        self.config.config.args_escaped = false;
+        self.cmd_set = true;
+    }
+
+    pub(crate) fn set_entrypoint(&mut self, command: &Command) {
+        let argv = command.argv(&self.shell);
+        self.note(&format!("ENTRYPOINT {}", listed(&argv)));
+        self.config.config.entrypoint = Some(argv);
+        // The base image's arguments are for its own program.
+        if !self.cmd_set {
+            self.config.config.cmd = None;
+        }
+    }
+
+    pub(crate) fn set_healthcheck(&mut self, check: &Healthcheck) {
+        let wanted = match check {
+            Healthcheck::None => {
+                berth_images::Healthcheck { test: vec!["NONE".to_owned()], ..Default::default() }
+            }
+            Healthcheck::Check { command, interval, timeout, start_period, start_interval, retries } => {
+                let test = match command {
+                    Command::Shell(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
+                    Command::Exec(argv) => std::iter::once("CMD".to_owned()).chain(argv.clone()).collect(),
+                };
+                berth_images::Healthcheck {
+                    test,
+                    interval: *interval,
+                    timeout: *timeout,
+                    start_period: *start_period,
+                    start_interval: *start_interval,
+                    retries: *retries,
+                }
+            }
+        };
+        let times = [wanted.interval, wanted.timeout, wanted.start_period, wanted.start_interval];
+        let times: Vec<String> = times.iter().map(|time| format!("{:?}", go_duration(*time))).collect();
+        let retries = char::from_u32(u32::try_from(wanted.retries).unwrap_or(0)).unwrap_or('\0');
+        let retries = if retries.is_control() { format!("\\x{:02x}", retries as u32) } else { retries.to_string() };
+        self.note(&format!("HEALTHCHECK &{{{} {} '{retries}'}}", listed(&wanted.test), times.join(" ")));
+        self.config.config.healthcheck = Some(wanted);
+    }
+
+    pub(crate) fn add_names(set: &mut NameSet, names: impl IntoIterator<Item = String>) {
+        set.extend(names.into_iter().map(|name| (name, berth_images::EmptyObject {})));
+    }
+
+    /// The configuration as an image has it.
+    pub(crate) fn finished(&self) -> ImageConfig {
+        let mut config = self.config.clone();
+        history::date(&mut config.history);
+        config.created = config.history.last().and_then(|entry| entry.created.clone());
+        config.rootfs.diff_ids = self.files.layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        "layers".clone_into(&mut config.rootfs.kind);
+        config
+    }
+}
+
+/// `["a" "b"]`, as Go prints a list.
+pub(crate) fn listed(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+/// Nanoseconds as Go prints a duration.
+fn go_duration(nanoseconds: i64) -> String {
+    let seconds = nanoseconds / 1_000_000_000;
+    if nanoseconds == 0 {
+        return "0s".to_owned();
+    }
+    if seconds == 0 {
+        return format!("{}ms", nanoseconds as f64 / 1e6);
+    }
+    let rest = (nanoseconds % 60_000_000_000) as f64 / 1e9;
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{rest}s"),
+        (0, minutes) => format!("{minutes}m{rest}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+    }
+}

@@ -1,0 +1,79 @@
+//! FROM.
+
+use std::sync::Arc;
+
+use berth_images::{Image, ImageConfig, Platform, Progress, Reference};
+
+use super::blocking;
+use crate::files::Files;
+use crate::observe::StepName;
+use crate::solve::{Base, Build, Outcome};
+use crate::sources::Named;
+use crate::state::State;
+use crate::{Error, Result};
+
+/// A stage's beginning.
+pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> Result<(State, Outcome)> {
+    let platform = build.plan.platforms[stage].clone().or_else(|| build.options.platform.clone());
+    match &build.plan.bases[stage] {
+        Base::Stage(base) => {
+            let mut state = build.stage(*base).await?;
+            state.arguments.clear();
+            state.cmd_set = false;
+            Ok((state, Outcome::Setting))
+        }
+        Base::Scratch => {
+            let platform = platform.unwrap_or_else(Platform::local);
+            let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
+            state.run().working_dir = "/".to_owned();
+            Ok((state, Outcome::Setting))
+        }
+        Base::Image(reference) => {
+            let image = image(build, name, reference, platform.as_ref()).await?;
+            let files = Files::of_image(&image, &build.builder.store);
+            let platform = image.config.platform();
+            let config = ImageConfig::clone(&image.config);
+            Ok((State::new(files, config, &platform, build.style), Outcome::Setting))
+        }
+    }
+}
+
+/// An image by name: a named context, one that is here, or the registry's.
+pub(super) async fn image(
+    build: &Arc<Build>,
+    step: &StepName,
+    name: &str,
+    platform: Option<&Platform>,
+) -> Result<Image> {
+    let replaced = match build.sources.named(name).await? {
+        Some(Named::Image(other)) => other,
+        Some(Named::Folder(_)) => {
+            let message = format!("the build context {name:?} is a folder: FROM takes images and stages alone");
+            return Err(Error::Unsupported(message));
+        }
+        None => name.to_owned(),
+    };
+    let (store, wanted, asked) = (build.builder.store.clone(), replaced.clone(), platform.cloned());
+    let found = blocking(move || {
+        let found = store.image(&wanted).ok();
+        Ok(found.filter(|image| asked.is_none_or(|asked| asked.distance(&image.config.platform()).is_some())))
+    });
+    if let Some(image) = found.await?.filter(|_| !build.options.pull) {
+        return Ok(image);
+    }
+    let reference: Reference = replaced.parse()?;
+    let key = match reference.domain() {
+        berth_images::DEFAULT_DOMAIN => "https://index.docker.io/v1/",
+        domain => domain,
+    };
+    let credentials = build.options.credentials.get(key);
+    let report = |progress: Progress| build.observer.moves(step, &progress);
+    let builder = &build.builder;
+    let pull = builder.registries.pull(&builder.store, &reference, platform, credentials, &report);
+    let pulled = tokio::select! {
+        pulled = pull => pulled?,
+        () = build.cancel.cancelled() => return Err(Error::Cancelled),
+    };
+    let store = builder.store.clone();
+    blocking(move || Ok(store.image(&pulled.image.to_string())?)).await
+}
