@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use berth_engine::Error;
+use berth_engine::anatomy::Anatomy;
 
 use crate::error::Failure;
 use crate::prune;
@@ -40,7 +41,9 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/containers/{name}/resize", post(resize))
         .route("/containers/{name}/wait", post(wait::wait))
         .route("/containers/{name}/attach", post(attach::attach))
+        .route("/containers/{name}/attach/ws", get(attach::attach_websocket))
         .route("/containers/{name}/logs", get(logs::logs))
+        .route("/berth/containers/{name}/anatomy", get(anatomy))
         .route("/containers/{name}/stats", get(stats::stats))
         .route("/containers/{name}/top", get(update::top))
         .route("/containers/{name}/update", post(update::update))
@@ -60,6 +63,11 @@ async fn inspect(
 ) -> Result<Json<Inspect>, Failure> {
     let sizes = if query.size { Some(engine.sizes(&name).await?) } else { None };
     Ok(Json(Inspect::new(engine.inspect(&name)?, sizes)))
+}
+
+/// Berth's own: the container, taken apart.
+async fn anatomy(State(engine): State<Shared>, Path(name): Path<String>) -> Result<Json<Anatomy>, Failure> {
+    Ok(Json(engine.anatomy(&name).await?))
 }
 
 async fn start(State(engine): State<Shared>, Path(name): Name) -> Result<StatusCode, Failure> {

@@ -1,6 +1,6 @@
 //! The routes of execs.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -42,17 +42,17 @@ async fn create(
 async fn start(
     State(engine): State<Shared>,
     Path(id): Path<String>,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let hijack = Hijack::of(&mut request);
-    let body = axum::body::to_bytes(request.into_body(), body::LONGEST).await.map_err(error::unreadable)?;
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, body::LONGEST).await.map_err(error::unreadable)?;
+    let hijack = Hijack::of(Request::from_parts(parts, Body::empty()));
     let wish: StartRequest = body::json_or_default(&body)?;
     let exec = engine.exec(&id)?;
     if wish.detach {
         engine.exec_start(&id, wish.console_size).await?;
         return Ok(StatusCode::OK.into_response());
     }
-    let hijack = hijack?;
     let keys = DetachKeys::parse(&exec.config.detach_keys)?;
     let attached = match engine.exec_start(&id, wish.console_size).await {
         // The client reads why from the stream, and the exit code from inspect, as with Docker.

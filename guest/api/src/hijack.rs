@@ -1,40 +1,53 @@
 //! A connection that stops being HTTP: attach and exec take it over, with `Upgrade: tcp` as the API asks for since
-//! 1.22, and carry raw bytes both ways.
+//! 1.22, and carry raw bytes both ways. A client that doesn't ask for that gets a plain answer that goes on until the
+//! end, and what goes in is its request's body.
+
+use std::io;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::response::Response;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use futures_util::TryStreamExt;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-
-use crate::error::Failure;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 /// The media type of a terminal's bytes.
 const RAW: &str = "application/vnd.docker.raw-stream";
 /// The media type of multiplexed stdout and stderr.
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
+/// Bytes that wait for a slow client.
+const BACKLOG: usize = 64 << 10;
+
+/// Bytes both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// The connection after the answer.
-pub(crate) type Connection = TokioIo<Upgraded>;
+pub(crate) type Connection = Box<dyn Duplex>;
 
 /// A request that wants its connection.
-pub(crate) struct Hijack(OnUpgrade);
+pub(crate) enum Hijack {
+    /// The client asked for the connection itself.
+    Upgrade(OnUpgrade),
+    /// It reads an answer, and what goes in is its body.
+    Plain(Body),
+}
 
 impl Hijack {
-    /// Whether the client asked to upgrade; takes the connection if so.
-    pub(crate) fn of(request: &mut Request) -> Result<Self, Failure> {
+    /// What a request asks for.
+    pub(crate) fn of(mut request: Request) -> Self {
         let asked = request.headers().contains_key(UPGRADE);
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked);
-        upgrade.map(Self).ok_or_else(|| {
-            Failure::bad_request(
-                "this request takes over its connection: send Connection: Upgrade and Upgrade: tcp",
-            )
-        })
+        upgrade.map_or_else(|| Self::Plain(request.into_body()), Self::Upgrade)
     }
 
-    /// Answers 101; `converse` gets the connection once the answer is out.
+    /// Answers; `converse` gets the connection once the answer is out.
     pub(crate) fn answer<F>(
         self,
         terminal: bool,
@@ -43,23 +56,49 @@ impl Hijack {
     where
         F: Future<Output = ()> + Send,
     {
-        tokio::spawn(async move {
-            match self.0.await {
-                Ok(upgraded) => converse(TokioIo::new(upgraded)).await,
-                Err(error) => tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "a client left before its stream began"
-                ),
-            }
-        });
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
-        headers.insert(CONTENT_TYPE, media_type(terminal));
+        let mut response = match self {
+            Self::Upgrade(upgrade) => switch(upgrade, converse),
+            Self::Plain(body) => go_on(body, converse),
+        };
+        response.headers_mut().insert(CONTENT_TYPE, media_type(terminal));
         response
     }
+}
+
+/// 101: the connection is the conversation's.
+fn switch<F>(upgrade: OnUpgrade, converse: impl FnOnce(Connection) -> F + Send + 'static) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => converse(Box::new(TokioIo::new(upgraded))).await,
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a client left before its stream began"
+            ),
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
+    response
+}
+
+/// 200 with an answer that ends with the connection: HTTP/1.0 has it without chunks, as such clients read it.
+fn go_on<F>(body: Body, converse: impl FnOnce(Connection) -> F + Send + 'static) -> Response
+where
+    F: Future<Output = ()> + Send,
+{
+    let (ours, theirs) = tokio::io::duplex(BACKLOG);
+    let input = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let connection = Box::new(tokio::io::join(Box::pin(input), ours));
+    tokio::spawn(async move { converse(connection).await });
+    let mut response = Response::new(Body::from_stream(ReaderStream::new(theirs)));
+    *response.version_mut() = Version::HTTP_10;
+    response
 }
 
 /// How output is framed.

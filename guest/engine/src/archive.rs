@@ -106,7 +106,11 @@ impl Engine {
             } else {
                 None
             };
-            let options = CopyOptions { no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir, owner };
+            let options = CopyOptions {
+                no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
+                owner,
+                dress_folder: false,
+            };
             let path = asked.path.as_os_str().as_bytes();
             Ok::<_, Error>(berth_images::copy_in(view.root.as_fd(), path, archive, &options)?)
         });

@@ -1,6 +1,8 @@
 //! What a guard finds in its folder: the bundle with the OCI specification, and how to keep the container.
 
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use berth_guard::launch::LogFile;
 use berth_guard::{Launch, LogDriver, StdinMode};
@@ -8,7 +10,7 @@ use berth_guard::{Launch, LogDriver, StdinMode};
 use crate::container::Container;
 use crate::container::mounts::MountKind;
 use crate::spec::{self, Bind, Joined, Surroundings};
-use crate::{Engine, Error, durable, guard_link};
+use crate::{Engine, Error, durable, guard_link, subpath};
 
 /// Bytes of a log file before it rotates, for the `local` driver, as in Docker.
 const LOCAL_MAX_SIZE: u64 = 20 << 20;
@@ -22,10 +24,10 @@ impl Engine {
         container: &Container,
         root: PathBuf,
         joined: Joined,
+        binds: Vec<Bind>,
     ) -> Result<Launch, Error> {
         let record = container.record();
         let (folder, bundle) = (container.folder.clone(), container.exec_folder.clone());
-        let binds = self.binds(&record)?;
         let init_program = self.config.guard_program.with_file_name("berth-runtime");
         let (cgroup_mount, cgroup_path) = (self.cgroups.mount.clone(), self.cgroup_path(container));
         let guard_cgroup = format!("{}-guards", self.config.cgroup_parent.trim_end_matches('/'));
@@ -60,10 +62,15 @@ impl Engine {
     pub(crate) fn binds(&self, record: &crate::container::record::Record) -> Result<Vec<Bind>, Error> {
         let mut binds = Vec::new();
         for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
-            let source = match mount.kind {
-                MountKind::Volume => self.volumes.data(&mount.name),
-                _ => self.config.host_paths.resolve(&mount.source)?,
+            let (mut source, mut held) = match mount.kind {
+                MountKind::Volume => (self.volumes.data(&mount.name), None),
+                _ => (self.config.host_paths.resolve(&mount.source)?, None),
             };
+            if !mount.options.subpath.is_empty() {
+                let inner = subpath::find(&source, &mount.options.subpath)?;
+                source = format!("/proc/{}/fd/{}", std::process::id(), inner.as_raw_fd()).into();
+                held = Some(Arc::new(inner));
+            }
             let propagation =
                 if mount.propagation.is_empty() { "rprivate".to_owned() } else { mount.propagation.clone() };
             binds.push(Bind {
@@ -71,7 +78,9 @@ impl Engine {
                 destination: mount.destination.clone(),
                 writable: mount.writable,
                 propagation,
-                recursive: true,
+                recursive: !mount.options.non_recursive,
+                writable_below: mount.options.writable_below,
+                held,
             });
         }
         Ok(binds)

@@ -7,7 +7,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::resources::Resources;
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
-use crate::{health, spec};
+use crate::{bundle, health, log_details, spec};
 
 /// Checks a container's description.
 pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
@@ -84,7 +84,9 @@ fn restart_policy(host: &HostConfig) -> Result<(), Error> {
 fn log_config(host: &HostConfig) -> Result<(), Error> {
     let log = &host.log_config;
     let known: &[&str] = match log.driver.as_str() {
-        "json-file" => &["max-size", "max-file"],
+        "json-file" => {
+            &["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"]
+        }
         "local" => &["max-size", "max-file", "compress"],
         "none" => &[],
         other => {
@@ -93,6 +95,16 @@ fn log_config(host: &HostConfig) -> Result<(), Error> {
             )));
         }
     };
+    log_details::check(&log.config)?;
+    if log.config.get("compress").is_some_and(|value| value != "false") {
+        return Err(Error::Unsupported { field: "the log opt compress" });
+    }
+    if let Some(size) = log.config.get("max-size") {
+        bundle::size(size)?;
+    }
+    if let Some(count) = log.config.get("max-file") {
+        bundle::count(count)?;
+    }
     match log.config.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {
             Err(Error::InvalidRequest(format!("unknown log opt '{key}' for {} log driver", log.driver)))

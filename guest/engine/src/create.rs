@@ -104,9 +104,11 @@ impl Engine {
             std::fs::create_dir_all(&folder)
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
             store.prepare(&prepared.id, Some(&image))?;
-            prepared.change(|_| {})
+            Ok::<_, Error>(())
         })
         .await??;
+        self.fill_volumes(&container).await?;
+        container.change(|_| {})?;
         Ok(container)
     }
 

@@ -46,6 +46,8 @@ pub enum Error {
     CannotUpdate(String),
     #[error("Could not find the file {path} in container {container}")]
     NoSuchFile { path: String, container: String },
+    #[error("failed to mount local volume {volume}")]
+    VolumeMount { volume: String, source: std::io::Error },
     #[error("can't look at the container's files: {step}")]
     View { step: &'static str, source: std::io::Error },
     #[error("get {0}: no such volume")]

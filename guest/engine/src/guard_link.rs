@@ -21,6 +21,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
+use crate::anatomy::StartSpan;
 use crate::signal::Signal;
 use crate::{Error, durable};
 
@@ -60,6 +61,8 @@ pub(crate) struct Started {
     pub(crate) link: Arc<GuardLink>,
     pub(crate) frames: Frames,
     pub(crate) pid: i32,
+    /// The parts of the guard's work.
+    pub(crate) spans: Vec<StartSpan>,
 }
 
 /// Starts `program` as the guard of the container whose folder of the exec root is `folder`.
@@ -123,7 +126,11 @@ impl Connection {
         self.hello().await?;
         self.link.send(&ToGuard::Start).await?;
         match self.frames.next_in_time().await? {
-            FromGuard::Started { pid, .. } => Ok(Started { link: self.link, frames: self.frames, pid }),
+            FromGuard::Started { pid, spans, .. } => {
+                let spans = spans.into_iter();
+                let spans = spans.map(|span| StartSpan { name: span.name, micros: span.micros }).collect();
+                Ok(Started { link: self.link, frames: self.frames, pid, spans })
+            }
             FromGuard::StartFailed { kind, message } | FromGuard::CreateFailed { kind, message } => {
                 Err(refused(kind, message))
             }

@@ -4,6 +4,7 @@
 //! and nothing of it is global to the process, so two engines can run on one machine at once. It knows nothing
 //! of HTTP: `api` turns requests into calls of its methods and its [`Error`]s into statuses.
 
+pub mod anatomy;
 mod archive;
 pub mod attach;
 mod bundle;
@@ -33,6 +34,8 @@ mod inspect;
 mod instructions;
 mod kill;
 mod list;
+mod local_driver;
+mod log_details;
 mod logs;
 pub mod network;
 pub mod output;
@@ -51,6 +54,7 @@ mod spec;
 mod start;
 pub mod stats;
 mod stop;
+mod subpath;
 mod sys;
 mod top;
 mod update;

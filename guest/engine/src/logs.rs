@@ -50,6 +50,8 @@ pub struct Logs {
     pub lines: mpsc::Receiver<LogLine>,
     /// Whether the container has a terminal: then lines aren't multiplexed.
     pub terminal: bool,
+    /// What `--details` tells of every line: name and value.
+    pub details: Vec<(String, String)>,
 }
 
 impl Engine {
@@ -59,7 +61,8 @@ impl Engine {
     /// When its log driver keeps nothing to read, or the file can't be opened.
     pub async fn logs(&self, name: &str, options: LogOptions) -> Result<Logs, Error> {
         let container = self.containers.find(name)?;
-        let terminal = container.with(|record| record.config.tty);
+        let (terminal, details) =
+            container.with(|record| (record.config.tty, crate::log_details::of(record)));
         let selection = Selection { since: options.since, until: options.until, tail: options.tail };
         let driver = self.log_driver(&container)?;
         let opened = tokio::task::spawn_blocking(move || LogReader::open(&driver, selection)).await?;
@@ -68,7 +71,7 @@ impl Engine {
         };
         let (sender, lines) = mpsc::channel(BATCH);
         tokio::spawn(read(container, reader, options, sender));
-        Ok(Logs { lines, terminal })
+        Ok(Logs { lines, terminal, details })
     }
 }
 

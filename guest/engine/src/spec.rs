@@ -6,7 +6,9 @@ mod process;
 mod security;
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, RootBuilder, Spec,
@@ -48,6 +50,26 @@ pub(crate) struct Bind {
     pub(crate) propagation: String,
     /// Whether submounts come along.
     pub(crate) recursive: bool,
+    /// Whether submounts of a read-only bind can be written.
+    pub(crate) writable_below: bool,
+    /// What the source's path leads to, while it is needed.
+    pub(crate) held: Option<Arc<OwnedFd>>,
+}
+
+impl Bind {
+    /// A file or folder of our own.
+    pub(crate) fn ours(source: PathBuf, destination: String, writable: bool) -> Self {
+        let propagation = "rprivate".to_owned();
+        Self {
+            source,
+            destination,
+            writable,
+            propagation,
+            recursive: false,
+            writable_below: false,
+            held: None,
+        }
+    }
 }
 
 /// Namespaces of others, by path; none makes a new one.

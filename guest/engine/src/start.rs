@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_runtime::cgroup::Cgroup;
 use jiff::Timestamp;
 
+use crate::anatomy::StartSpan;
 use crate::container::Container;
 use crate::container::state::Status;
 use crate::guard_link::{self, Started};
-use crate::{Engine, Error, health};
+use crate::{Engine, Error, health, subpath};
 
 /// How long killed processes may take to be gone.
 const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
@@ -58,17 +59,33 @@ impl Engine {
     }
 
     async fn try_bring_up(self: &Arc<Self>, container: &Arc<Container>) -> Result<(), Error> {
+        let mut watch = Stopwatch::start();
         let root = self.mount_root(container).await?;
+        watch.lap("layers");
         let joined = self.join_networks(container).await?;
+        watch.lap("network");
         self.publish_ports(container).await?;
-        let launch = self.write_bundle(container, root, joined).await?;
+        watch.lap("ports");
+        let (engine, shown) = (self.clone(), container.clone());
+        let binds = tokio::task::spawn_blocking(move || {
+            engine.mount_volumes(&shown)?;
+            let mut binds = engine.binds(&shown.record())?;
+            subpath::mount(&mut binds, &shown.exec_folder)?;
+            Ok::<_, Error>(binds)
+        });
+        let binds = binds.await??;
+        let launch = self.write_bundle(container, root, joined, binds).await?;
+        watch.lap("bundle");
         let guard = &self.config.guard_program;
         let connection = guard_link::launch(guard, &container.exec_folder, &launch).await?;
-        let Started { link, frames, pid } = connection.start().await?;
+        let Started { link, frames, pid, spans } = connection.start().await?;
+        watch.lap("guard");
+        subpath::unmount(&container.exec_folder)?;
         container.set_guard(Some(link));
         container.change(|record| {
             record.state.began(pid, Timestamp::now());
             record.state.health = health::fresh(&record.config);
+            record.state.spans = [watch.spans, spans].concat();
         })?;
         self.tell(container, "start");
         self.watch_health(container);
@@ -95,11 +112,14 @@ impl Engine {
         self.leave_networks(container).await;
         let images = self.images.clone();
         let (root, cgroup) = (container.exec_folder.join("rootfs"), self.cgroup_of(container));
-        let id = container.id.clone();
+        let (engine, container) = (self.clone(), container.clone());
         let undone = tokio::task::spawn_blocking(move || {
+            let id = &container.id;
             // One that fails must not keep the next from being tried.
-            report(&id, empty(&cgroup).map_err(Error::from));
-            report(&id, images.unmount(&root).map_err(Error::from));
+            report(id, empty(&cgroup).map_err(Error::from));
+            report(id, images.unmount(&root).map_err(Error::from));
+            report(id, subpath::unmount(&container.exec_folder));
+            report(id, engine.unmount_volumes(&container));
         });
         drop(undone.await);
     }
@@ -111,6 +131,26 @@ impl Engine {
             report(&id, remove_flat(&folder).map_err(|source| Error::Remove { path: folder, source }));
         });
         drop(removed.await);
+    }
+}
+
+/// Measures the parts of a start, one after another.
+struct Stopwatch {
+    since: Instant,
+    spans: Vec<StartSpan>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { since: Instant::now(), spans: Vec::new() }
+    }
+
+    /// Ends the current part under `name` and begins the next.
+    fn lap(&mut self, name: &str) {
+        let now = Instant::now();
+        let micros = u64::try_from((now - self.since).as_micros()).unwrap_or(u64::MAX);
+        self.spans.push(StartSpan { name: name.to_owned(), micros });
+        self.since = now;
     }
 }
 

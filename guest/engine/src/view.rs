@@ -18,6 +18,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 use tokio::sync::OwnedMutexGuard;
 
 use crate::container::Container;
+use crate::container::mounts::MountKind;
 use crate::spec::Bind;
 use crate::{Engine, Error, sys};
 
@@ -53,8 +54,12 @@ impl Engine {
                 entered?;
             }
         }
+        self.mount_volumes(container)?;
         let binds = self.all_binds(container)?;
-        self.view_at_rest(container, binds, verb).await
+        let view = self.view_at_rest(container, binds, verb).await;
+        // The view has copies of its own.
+        self.unmount_volumes(container)?;
+        view
     }
 
     /// Opens the root of a container without what is mounted in it.
@@ -66,6 +71,33 @@ impl Engine {
             return Ok(View { root, _namespace: None, _verb: None });
         }
         self.view_at_rest(container, Vec::new(), verb).await
+    }
+
+    /// Copies what the image has where a container's fresh volumes appear into them, with its owner and mode.
+    pub(crate) async fn fill_volumes(&self, container: &Arc<Container>) -> Result<(), Error> {
+        let fresh: Vec<_> = container.with(|record| {
+            let mounts = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+            let mounts = mounts.filter(|mount| !mount.options.no_copy && mount.options.subpath.is_empty());
+            mounts.map(|mount| (mount.destination.clone(), mount.name.clone())).collect()
+        });
+        let is_fresh = |name: &str| {
+            self.volumes.find(name).is_ok_and(|volume| volume.options.is_empty())
+                && std::fs::read_dir(self.volumes.data(name)).is_ok_and(|mut data| data.next().is_none())
+        };
+        let fresh: Vec<_> = fresh
+            .into_iter()
+            .filter(|(_, name)| is_fresh(name))
+            .map(|(destination, name)| (destination, self.volumes.data(&name)))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let verb = container.verb.clone().lock_owned().await;
+        let view = self.view_at_rest(container, Vec::new(), verb).await?;
+        tokio::task::spawn_blocking(move || {
+            fresh.iter().try_for_each(|(destination, data)| fill(&view, Path::new(destination), data))
+        })
+        .await?
     }
 
     async fn view_at_rest(
@@ -109,14 +141,7 @@ impl Engine {
             let source = container.folder.join(file);
             let destination = format!("/etc/{file}");
             if source.exists() && !binds.iter().any(|bind| bind.destination == destination) {
-                let writable = !record.host_config.readonly_rootfs;
-                binds.push(Bind {
-                    source,
-                    destination,
-                    writable,
-                    propagation: "rprivate".to_owned(),
-                    recursive: false,
-                });
+                binds.push(Bind::ours(source, destination, !record.host_config.readonly_rootfs));
             }
         }
         binds.sort_by_key(|bind| bind.destination.matches('/').count());
@@ -136,6 +161,25 @@ fn enter(id: &str, pid: i32) -> Result<OwnedFd, Error> {
     in_thread(|| {
         sys::join_mounts(namespace.as_fd()).map_err(failed("enter the container's namespace"))?;
         open(Path::new("/")).map_err(failed("open its root"))
+    })
+}
+
+/// Copies the folder `source` of the image into `volume`; none there is fine.
+fn fill(view: &View, source: &Path, volume: &Path) -> Result<(), Error> {
+    let Ok(source) = beneath::look_up(view.root.as_fd(), source) else { return Ok(()) };
+    let stat =
+        rustix::fs::fstat(&source).map_err(|errno| failed("look at the image's folder")(errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Ok(());
+    }
+    let volume = open(volume).map_err(failed("open the volume"))?;
+    let (reader, writer) = io::pipe().map_err(failed("make a pipe"))?;
+    std::thread::scope(|scope| {
+        let here = std::ffi::OsStr::new(".");
+        let sent = scope.spawn(move || berth_images::copy_out(source.as_fd(), here, b".", writer));
+        let options = berth_images::CopyOptions { dress_folder: true, ..Default::default() };
+        berth_images::copy_in(volume.as_fd(), b"/", reader, &options)?;
+        Ok(sent.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))?)
     })
 }
 

@@ -32,10 +32,14 @@ impl Engine {
         if !matches!(wish.driver.as_str(), "" | "local") {
             return Err(Error::NoSuchDriver(wish.driver));
         }
-        if !wish.options.is_empty() {
-            return Err(Error::Unsupported { field: "DriverOpts" });
+        let there = self.volumes.find(&wish.name).ok();
+        if there.is_some_and(|there| !wish.options.is_empty() && there.options != wish.options) {
+            return Err(Error::CannotUpdate(format!(
+                "volume {} exists with other options: remove it first",
+                wish.name
+            )));
         }
-        let volume = self.volumes.ensure(&wish.name, wish.labels)?;
+        let volume = self.volumes.ensure(&wish.name, wish.labels, wish.options)?;
         self.tell_volume("create", &volume.name);
         Ok(volume)
     }

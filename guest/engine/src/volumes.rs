@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::mounts::MountPoint;
-use crate::{Error, durable, identity};
+use crate::{Error, durable, identity, local_driver};
 
 /// The label of a volume that nobody named.
 pub(crate) const ANONYMOUS: &str = "com.docker.volume.anonymous";
@@ -62,14 +62,20 @@ impl Volumes {
     }
 
     /// The volume `name`, made if it isn't there; an empty name makes an anonymous one.
-    pub(crate) fn ensure(&self, name: &str, labels: BTreeMap<String, String>) -> Result<Volume, Error> {
+    pub(crate) fn ensure(
+        &self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+        options: BTreeMap<String, String>,
+    ) -> Result<Volume, Error> {
         let anonymous = name.is_empty();
         let name = if anonymous { identity::fresh()? } else { name.to_owned() };
         check_name(&name)?;
         if let Some(volume) = self.lock().volumes.get(&name) {
             return Ok(volume.clone());
         }
-        let mut volume = Volume { labels, ..fresh(&name) };
+        local_driver::check(&options)?;
+        let mut volume = Volume { labels, options, ..fresh(&name) };
         if anonymous {
             volume.labels.insert(ANONYMOUS.to_owned(), String::new());
         }
@@ -128,6 +134,8 @@ impl Volumes {
             return Err(Error::VolumeInUse(user.clone()));
         }
         let folder = self.folder(name);
+        // What it shows may be mounted there, after a crash.
+        local_driver::unmount(&folder.join("_data"))?;
         fs::remove_dir_all(&folder).map_err(|source| Error::Remove { path: folder, source })?;
         inner.volumes.remove(name);
         Ok(())

@@ -15,6 +15,8 @@ pub struct CopyOptions {
     pub no_overwrite_dir_non_dir: bool,
     /// Who owns everything; whom the archive says when none is given.
     pub owner: Option<(u32, u32)>,
+    /// Whether the folder that is copied into takes owner and mode of the archive's own top folder.
+    pub dress_folder: bool,
 }
 
 /// Writes what is at `name` in `folder`, and all in it, as a tar whose first entry is `shown`. A `name` of `.` is the
@@ -42,6 +44,7 @@ pub fn copy_in(
         whiteouts: false,
         no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
         owner: options.owner,
+        dress_folder: options.dress_folder,
     };
     unpack::decompressed(archive, |plain| unpack::place_entries(&mut Archive::new(plain), root, placing))
 }

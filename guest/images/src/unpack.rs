@@ -74,12 +74,14 @@ pub(crate) struct Placing {
     pub(crate) no_overwrite_dir_non_dir: bool,
     /// Who owns everything; whom the archive says when none is given.
     pub(crate) owner: Option<(u32, u32)>,
+    /// Whether the folder that names start at takes owner and mode of the archive's own top folder.
+    pub(crate) dress_folder: bool,
 }
 
 /// Unpacks all entries of a layer and says the files' sizes together.
 fn unpack_entries<R: Read>(archive: &mut Archive<R>, root: &Path, limits: &Limits) -> Result<u64> {
     let tree = Tree::open(root).map_err(Error::file("open", root))?;
-    place_all(archive, tree, Placing { whiteouts: true, ..Placing::default() }, limits)
+    place_all(archive, tree, Placing { whiteouts: true, dress_folder: true, ..Placing::default() }, limits)
 }
 
 /// Places all entries in the tree at `root`.
@@ -159,15 +161,15 @@ impl Unpacker {
 
     fn place<R: Read>(&mut self, entry: &Entry, path: &[u8], content: &mut Archive<R>) -> Result<(), Failed> {
         let (parent, name) = tree::split(path);
+        if path == self.placing.beneath && !self.placing.dress_folder {
+            // The folder that is copied into; it keeps its owner and mode, as with Docker.
+            return Ok(());
+        }
         if name.is_empty() {
             return self.root(entry);
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT).filter(|_| self.placing.whiteouts) {
             return self.whiteout(parent, name, hidden);
-        }
-        if path == self.placing.beneath {
-            // The folder that is copied into; it keeps its owner and mode, as with Docker.
-            return Ok(());
         }
         let is_folder = entry.kind.is_dir() || (entry.kind.is_file() && entry.path.ends_with(b"/"));
         if is_folder {

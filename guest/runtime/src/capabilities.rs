@@ -23,6 +23,15 @@ pub(crate) fn bounding() -> u64 {
         .fold(0, |bits, number| bits | 1 << number)
 }
 
+/// The names (`CAP_CHOWN`) of a set of bits, as /proc/<pid>/status writes it.
+pub fn names(bits: u64) -> Vec<String> {
+    let named = |(capability, number): &(Capability, u64)| {
+        let name = capability.to_string();
+        (bits & (1 << number) != 0).then(|| format!("CAP_{}", name.trim_start_matches("CAP_")))
+    };
+    ALL.iter().filter_map(named).collect()
+}
+
 /// A set as bits.
 pub(crate) fn bits(set: Option<&Capabilities>) -> u64 {
     set.into_iter().flatten().fold(0, |bits, capability| bits | 1 << number(*capability))

@@ -29,7 +29,7 @@ mod span;
 mod stdio;
 mod sys;
 
-pub use capabilities::available as available_capabilities;
+pub use capabilities::{available as available_capabilities, names as capability_names};
 pub use console::{Terminal, WindowSize};
 pub use create::{Container, Create, create};
 pub use error::{Error, FailureKind};

@@ -1,11 +1,15 @@
 //! `POST /containers/{id}/attach`, and the conversation that it and exec have with a client.
 
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use berth_engine::attach::{Attached, Input};
 use berth_engine::output::{Chunk, Stream};
 use berth_engine::{LogOptions, Logs};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 
 use crate::detach_keys::DetachKeys;
@@ -15,6 +19,8 @@ use crate::multiplex;
 use crate::routes::Shared;
 use crate::wire::container::StreamQuery;
 
+/// How long a client may take nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes read from a client at once.
 const READ_SIZE: usize = 32 << 10;
 
@@ -22,16 +28,98 @@ pub(super) async fn attach(
     State(engine): State<Shared>,
     Path(name): Path<String>,
     Query(query): Query<StreamQuery>,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
     let keys = DetachKeys::parse(&query.detach_keys)?;
-    let mut attached = engine.attach(&name)?;
-    let hijack = Hijack::of(&mut request)?;
+    let (attached, wanted, past) = prepare(&engine, &name, &query).await?;
+    let live = query.stream;
+    let hijack = Hijack::of(request);
+    Ok(hijack.answer(attached.terminal, move |mut connection| async move {
+        if let Some(past) = past {
+            replay(past, &mut connection).await;
+        }
+        if live {
+            converse(attached, wanted, Some(keys), connection).await;
+        }
+    }))
+}
+
+/// `GET /containers/{id}/attach/ws`: the same over a websocket, whose messages are plain bytes both ways.
+pub(super) async fn attach_websocket(
+    State(engine): State<Shared>,
+    Path(name): Path<String>,
+    Query(query): Query<StreamQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let keys = DetachKeys::parse(&query.detach_keys)?;
+    let (mut attached, wanted, past) = prepare(&engine, &name, &query).await?;
+    let keys = Some(keys).filter(|_| attached.terminal);
+    // Nothing is framed: a message says itself where it ends.
+    attached.terminal = true;
+    let live = query.stream;
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let (ours, theirs) = tokio::io::duplex(READ_SIZE);
+        let relay = tokio::spawn(relay(socket, theirs));
+        let mut connection: Connection = Box::new(ours);
+        if let Some(past) = past {
+            replay(Logs { terminal: true, ..past }, &mut connection).await;
+        }
+        if live {
+            converse(attached, wanted, keys, connection).await;
+        } else {
+            drop(connection);
+        }
+        drop(relay.await);
+    }))
+}
+
+/// Carries bytes between a websocket and a conversation until either ends.
+async fn relay(mut socket: WebSocket, conversation: DuplexStream) {
+    let (mut reader, writer) = tokio::io::split(conversation);
+    let mut writer = Some(writer);
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        tokio::select! {
+            read = reader.read(&mut buffer) => match read {
+                Ok(length @ 1..) => {
+                    let message = Message::Binary(Bytes::copy_from_slice(&buffer[..length]));
+                    let sent = tokio::time::timeout(PATIENCE, socket.send(message)).await;
+                    if !matches!(sent, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+                _ => break,
+            },
+            message = socket.recv() => {
+                let bytes = match message {
+                    Some(Ok(Message::Binary(bytes))) => bytes,
+                    Some(Ok(Message::Text(text))) => text.into(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                };
+                let Some(input) = &mut writer else { continue };
+                // A process that doesn't listen any more may still talk.
+                if input.write_all(&bytes).await.is_err() {
+                    writer = None;
+                }
+            }
+        }
+    }
+    drop(tokio::time::timeout(PATIENCE, socket.send(Message::Close(None))).await);
+}
+
+/// Attaches, and opens what was written before when that is wanted.
+async fn prepare(
+    engine: &Shared,
+    name: &str,
+    query: &StreamQuery,
+) -> Result<(Attached, Wanted, Option<Logs>), Failure> {
+    let mut attached = engine.attach(name)?;
     let past = if query.logs {
         Some(
             engine
                 .logs(
-                    &name,
+                    name,
                     LogOptions { stdout: query.stdout, stderr: query.stderr, ..LogOptions::default() },
                 )
                 .await?,
@@ -43,15 +131,7 @@ pub(super) async fn attach(
         attached.input = None;
     }
     let wanted = Wanted { stdout: query.stdout && query.stream, stderr: query.stderr && query.stream };
-    let live = query.stream;
-    Ok(hijack.answer(attached.terminal, move |mut connection| async move {
-        if let Some(past) = past {
-            replay(past, &mut connection).await;
-        }
-        if live {
-            converse(attached, wanted, Some(keys), connection).await;
-        }
-    }))
+    Ok((attached, wanted, past))
 }
 
 /// Which streams a client wants.

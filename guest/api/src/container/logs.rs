@@ -45,12 +45,23 @@ pub(super) async fn logs(
         )
         .await?;
     let (timestamps, terminal) = (query.timestamps, logs.terminal);
-    let lines = stream::unfold(logs.lines, move |mut lines| async move {
-        let line = lines.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(framed(&line, timestamps, terminal)), lines))
+    let details = query.details.then(|| details(&logs.details));
+    let lines = stream::unfold((logs.lines, details), move |(mut lines, details)| async move {
+        let mut line = lines.recv().await?;
+        if let Some(details) = &details {
+            line.bytes.splice(0..0, details.bytes());
+        }
+        Some((Ok::<_, std::convert::Infallible>(framed(&line, timestamps, terminal)), (lines, details)))
     });
     let kind = [(CONTENT_TYPE, hijack::media_type(terminal))];
     Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+/// `a=1,b=2 `, escaped as in a query, in front of every line.
+fn details(details: &[(String, String)]) -> String {
+    let escape = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pairs = details.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value)));
+    format!("{} ", pairs.collect::<Vec<_>>().join(","))
 }
 
 fn framed(line: &LogLine, timestamps: bool, terminal: bool) -> Vec<u8> {

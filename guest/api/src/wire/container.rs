@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_engine::container::config::Config;
 use berth_engine::container::host_config::{HostConfig, RestartPolicy};
-use berth_engine::container::mounts::MountPoint;
+use berth_engine::container::mounts::{MountOptions, MountPoint};
 use berth_engine::container::record::Record;
 use berth_engine::container::resources::Resources;
 use berth_engine::container::state::{Health, Probe, State, Status};
@@ -165,10 +165,15 @@ impl Summary {
             status: record.state.sentence(now),
             host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
             network_settings: SummaryNetworks { networks: record.networks },
-            mounts: record.mounts,
+            mounts: shown(record.mounts),
             id: record.id,
         }
     }
+}
+
+/// Mounts as Docker lists them.
+fn shown(mounts: Vec<MountPoint>) -> Vec<MountPoint> {
+    mounts.into_iter().map(|mount| MountPoint { options: MountOptions::default(), ..mount }).collect()
 }
 
 fn ports(open: &OpenPorts) -> Vec<Port> {
@@ -313,7 +318,7 @@ impl Inspect {
             size_rw: sizes.map(|(writable, _)| writable),
             size_root_fs: sizes.map(|(_, whole)| whole),
             network_settings: NetworkSettings::new(&record, ports, sandbox),
-            mounts: record.mounts,
+            mounts: shown(record.mounts),
             config: record.config,
             host_config: record.host_config,
             id: record.id,

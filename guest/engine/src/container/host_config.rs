@@ -200,14 +200,20 @@ pub struct MountSpec {
 #[serde(rename_all = "PascalCase", default)]
 pub struct BindOptions {
     /// `rprivate`, `rslave`, …
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub propagation: String,
     /// Leave submounts out.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub non_recursive: bool,
     /// Make the source when it isn't there.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub create_mountpoint: bool,
+    /// Of a read-only bind: what is mounted below it can be written.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_non_recursive: bool,
+    /// Of a read-only bind: what is mounted below it can't be written, or the container doesn't start.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_force_recursive: bool,
 }
 
 /// Options of a volume mount.
@@ -221,8 +227,23 @@ pub struct VolumeOptions {
     #[serde(deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
     /// A folder inside the volume.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub subpath: String,
+    /// The driver of a volume made on the way, and its options.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver_config: Option<DriverConfig>,
+}
+
+/// The driver of a volume made on the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DriverConfig {
+    /// `local`, or empty.
+    #[serde(deserialize_with = "null_is_default")]
+    pub name: String,
+    /// Its options.
+    #[serde(deserialize_with = "null_is_default")]
+    pub options: BTreeMap<String, String>,
 }
 
 /// Options of a tmpfs mount.

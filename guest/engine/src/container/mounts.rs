@@ -35,6 +35,29 @@ pub struct MountPoint {
     pub writable: bool,
     /// `rprivate`, `rslave`, …
     pub propagation: String,
+    /// What Docker's list doesn't show.
+    #[serde(default, skip_serializing_if = "MountOptions::is_usual")]
+    pub options: MountOptions,
+}
+
+/// What a mount asks for beyond what Docker's list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountOptions {
+    /// A fresh volume stays empty instead of getting the image's files.
+    pub(crate) no_copy: bool,
+    /// A folder or file inside the volume.
+    pub(crate) subpath: String,
+    /// What is mounted below the source is left out.
+    pub(crate) non_recursive: bool,
+    /// Of a read-only bind: what is mounted below it can be written.
+    pub(crate) writable_below: bool,
+}
+
+impl MountOptions {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is mounted.
@@ -58,6 +81,9 @@ struct Wish {
     writable: bool,
     propagation: String,
     labels: BTreeMap<String, String>,
+    options: MountOptions,
+    /// Options of the driver of a volume made on the way.
+    driver_options: BTreeMap<String, String>,
     /// A missing source is made (`-v`) or refused (`--mount`).
     make_source: bool,
 }
@@ -120,6 +146,8 @@ impl Wish {
             writable: true,
             propagation: String::new(),
             labels: BTreeMap::new(),
+            options: MountOptions::default(),
+            driver_options: BTreeMap::new(),
             make_source: true,
         }
     }
@@ -153,7 +181,8 @@ fn parse_bind(text: &str, paths: &HostPaths) -> Result<Wish, Error> {
     for option in mode.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => wish.writable = false,
-            "rw" | "z" | "Z" | "nocopy" | "consistent" | "cached" | "delegated" => {}
+            "nocopy" if !is_bind => wish.options.no_copy = true,
+            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
             "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" if is_bind => {
                 option.clone_into(&mut wish.propagation);
             }
@@ -176,9 +205,19 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
     match spec.kind.as_str() {
         "volume" => {
             let options = spec.volume_options.clone().unwrap_or_default();
-            if !options.subpath.is_empty() {
-                return Err(Error::Unsupported { field: "VolumeOptions.Subpath" });
+            if !options.subpath.is_empty() && !is_local(&options.subpath) {
+                return Err(invalid("subpath must be a relative path within the volume"));
             }
+            if !options
+                .driver_config
+                .as_ref()
+                .is_none_or(|driver| matches!(driver.name.as_str(), "" | "local"))
+            {
+                return Err(Error::NoSuchDriver(options.driver_config.unwrap_or_default().name));
+            }
+            wish.driver_options = options.driver_config.unwrap_or_default().options;
+            wish.options.no_copy = options.no_copy;
+            wish.options.subpath = options.subpath;
             wish.labels = options.labels;
         }
         "bind" => {
@@ -189,6 +228,14 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
             wish.kind = MountKind::Bind;
             wish.mode = String::new();
             wish.make_source = options.create_mountpoint;
+            if options.read_only_non_recursive && options.read_only_force_recursive {
+                return Err(invalid("ReadOnlyNonRecursive conflicts with ReadOnlyForceRecursive"));
+            }
+            if (options.read_only_non_recursive || options.read_only_force_recursive) && !spec.read_only {
+                return Err(invalid("mount must be set \"ReadOnly\" when using its recursive options"));
+            }
+            wish.options.non_recursive = options.non_recursive;
+            wish.options.writable_below = options.read_only_non_recursive;
             wish.propagation =
                 if options.propagation.is_empty() { "rprivate".to_owned() } else { options.propagation };
         }
@@ -198,7 +245,8 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
 }
 
 fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoint, Error> {
-    let Wish { kind, source, destination, mode, writable, propagation, labels, make_source } = wish;
+    let Wish { kind, source, destination, mode, writable, propagation, labels, options, make_source, .. } =
+        wish;
     let mut mount = MountPoint {
         kind,
         name: String::new(),
@@ -208,9 +256,10 @@ fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoin
         mode,
         writable,
         propagation,
+        options,
     };
     if kind == MountKind::Volume {
-        let volume = volumes.ensure(&mount.source, labels)?;
+        let volume = volumes.ensure(&mount.source, labels, wish.driver_options)?;
         mount.source = volumes.data(&volume.name).to_string_lossy().into_owned();
         mount.name = volume.name;
         "local".clone_into(&mut mount.driver);
@@ -221,6 +270,12 @@ fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoin
         std::fs::create_dir_all(&here).map_err(|source| Error::Folder { folder: here, source })?;
     }
     Ok(mount)
+}
+
+/// Whether a path stays where it starts.
+fn is_local(path: &str) -> bool {
+    let mut parts = std::path::Path::new(path).components();
+    parts.all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
 }
 
 /// A destination without `.`, `//` and trailing `/`; `..` climbs to at most `/`.

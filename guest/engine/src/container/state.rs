@@ -10,6 +10,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::anatomy::StartSpan;
+
 /// Docker's word for where a container is in its life.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +145,9 @@ pub struct State {
     /// How its health check finds it; none without one.
     #[serde(default)]
     pub health: Option<Health>,
+    /// The parts of the last start.
+    #[serde(default)]
+    pub spans: Vec<StartSpan>,
 }
 
 impl State {

@@ -2,13 +2,14 @@
 
 use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
-    LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+    LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice,
+    LinuxThrottleDeviceBuilder,
 };
 
 use super::mounts;
 use crate::Error;
 use crate::container::record::Record;
-use crate::container::resources::Resources;
+use crate::container::resources::{Resources, ThrottleDevice};
 
 /// Microseconds of a CPU period when `NanoCpus` says how much of it.
 const PERIOD: u64 = 100_000;
@@ -53,7 +54,48 @@ fn devices(resources: &Resources) -> Result<Vec<LinuxDeviceCgroup>, Error> {
         let rule = rule().allow(true).typ(device.typ()).major(device.major()).minor(device.minor());
         rules.push(rule.access(access).build()?);
     }
+    for text in resources.device_cgroup_rules.iter().flatten() {
+        rules.push(device_rule(text)?);
+    }
     Ok(rules)
+}
+
+/// `c 1:3 rwm`: type, numbers (`*` is any), access.
+fn device_rule(text: &str) -> Result<LinuxDeviceCgroup, Error> {
+    let invalid = || Error::InvalidRequest(format!("invalid device cgroup rule format: '{text}'"));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let &[kind, numbers, access] = words.as_slice() else { return Err(invalid()) };
+    let kind = match kind {
+        "a" => LinuxDeviceType::A,
+        "b" => LinuxDeviceType::B,
+        "c" => LinuxDeviceType::C,
+        _ => return Err(invalid()),
+    };
+    if access.is_empty() || !access.chars().all(|letter| "rwm".contains(letter)) {
+        return Err(invalid());
+    }
+    let (major, minor) = numbers.split_once(':').ok_or_else(invalid)?;
+    let mut rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).access(access);
+    if major != "*" {
+        rule = rule.major(i64::from(major.parse::<u32>().map_err(|_| invalid())?));
+    }
+    if minor != "*" {
+        rule = rule.minor(i64::from(minor.parse::<u32>().map_err(|_| invalid())?));
+    }
+    Ok(rule.build()?)
+}
+
+/// Rates by device, for block I/O.
+fn throttles(devices: Option<&Vec<ThrottleDevice>>) -> Result<Vec<LinuxThrottleDevice>, Error> {
+    devices
+        .into_iter()
+        .flatten()
+        .map(|wanted| {
+            let device = mounts::device(&wanted.path, "")?;
+            let throttle = LinuxThrottleDeviceBuilder::default().major(device.major()).minor(device.minor());
+            Ok(throttle.rate(wanted.rate).build()?)
+        })
+        .collect()
 }
 
 /// The limits that `resources` asks for; what it leaves unset stays the kernel's.
@@ -96,9 +138,15 @@ pub(crate) fn from(resources: &Resources) -> Result<LinuxResources, Error> {
     if let Some(limit) = resources.pids_limit.filter(|&limit| limit != 0) {
         builder = builder.pids(LinuxPidsBuilder::default().limit(limit).build()?);
     }
+    let mut block = LinuxBlockIoBuilder::default()
+        .throttle_read_bps_device(throttles(resources.blkio_device_read_bps.as_ref())?)
+        .throttle_write_bps_device(throttles(resources.blkio_device_write_bps.as_ref())?)
+        .throttle_read_iops_device(throttles(resources.blkio_device_read_iops.as_ref())?)
+        .throttle_write_iops_device(throttles(resources.blkio_device_write_iops.as_ref())?);
     if resources.blkio_weight > 0 {
-        builder = builder.block_io(LinuxBlockIoBuilder::default().weight(resources.blkio_weight).build()?);
+        block = block.weight(resources.blkio_weight);
     }
+    builder = builder.block_io(block.build()?);
     Ok(builder.build()?)
 }
 
@@ -138,20 +186,15 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
         return refuse("Range of blkio weight is from 10 to 1000");
     }
+    for rule in resources.device_cgroup_rules.iter().flatten() {
+        device_rule(rule)?;
+    }
     unsupported(resources)
 }
 
 /// Refuses limits that this engine can't hold.
 fn unsupported(resources: &Resources) -> Result<(), Error> {
-    let set = |devices: &Option<Vec<_>>| devices.as_ref().is_some_and(|devices: &Vec<_>| !devices.is_empty());
-    let throttled = [
-        &resources.blkio_device_read_bps,
-        &resources.blkio_device_write_bps,
-        &resources.blkio_device_read_iops,
-        &resources.blkio_device_write_iops,
-    ];
     let field = match () {
-        () if throttled.into_iter().any(set) => "a block I/O rate by device",
         () if resources.blkio_weight_device.as_ref().is_some_and(|devices| !devices.is_empty()) => {
             "BlkioWeightDevice"
         }
@@ -164,9 +207,6 @@ fn unsupported(resources: &Resources) -> Result<(), Error> {
         () if resources.oom_kill_disable == Some(true) => "OomKillDisable (cgroup v2 has none)",
         () if resources.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) => {
             "DeviceRequests"
-        }
-        () if resources.device_cgroup_rules.as_ref().is_some_and(|rules| !rules.is_empty()) => {
-            "DeviceCgroupRules"
         }
         () => return Ok(()),
     };
@@ -188,6 +228,15 @@ mod tests {
     fn a_memory_limit_doubles_for_swap_unless_said() {
         let limits = from(&Resources { memory: 64 << 20, ..Resources::default() }).unwrap();
         assert_eq!(limits.memory().as_ref().unwrap().swap(), Some(128 << 20));
+    }
+
+    #[test]
+    fn a_device_rule_is_a_type_numbers_and_an_access() {
+        let rule = device_rule("c 10:* rw").unwrap();
+        assert_eq!((rule.major(), rule.minor()), (Some(10), None));
+        assert!(
+            ["c 10 rw", "x 1:3 r", "c 1:3 z", "c 1:b r"].into_iter().all(|text| device_rule(text).is_err())
+        );
     }
 
     #[test]

@@ -33,24 +33,11 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         let source = surroundings.folder.join(file);
         if source.exists() {
             let destination = format!("/etc/{file}");
-            let writable = !host.readonly_rootfs;
-            mounts.push(bind(&Bind {
-                source,
-                destination,
-                writable,
-                propagation: "rprivate".to_owned(),
-                recursive: true,
-            })?);
+            mounts.push(bind(&Bind::ours(source, destination, !host.readonly_rootfs))?);
         }
     }
     if host.init == Some(true) {
-        mounts.push(bind(&Bind {
-            source: surroundings.init_program.into(),
-            destination: process::INIT.to_owned(),
-            writable: false,
-            propagation: "rprivate".to_owned(),
-            recursive: false,
-        })?);
+        mounts.push(bind(&Bind::ours(surroundings.init_program.into(), process::INIT.to_owned(), false))?);
     }
     // What the user asks for comes last, so that it can cover ours; a parent before what is mounted in it.
     let mut binds: Vec<_> = surroundings.binds.iter().collect();
@@ -92,7 +79,11 @@ fn kernel(destination: &str, kind: &str, options: &str) -> Result<Mount, Error> 
 
 fn bind(bind: &Bind) -> Result<Mount, Error> {
     let how = if bind.recursive { "rbind" } else { "bind" };
-    let writable = if bind.writable { "rw" } else { "ro" };
+    let writable = match (bind.writable, bind.recursive && !bind.writable_below) {
+        (true, _) => "rw",
+        (false, true) => "rro",
+        (false, false) => "ro",
+    };
     let options = vec![how.to_owned(), writable.to_owned(), bind.propagation.clone()];
     let mount = MountBuilder::default().destination(&bind.destination).typ("bind").source(&bind.source);
     Ok(mount.options(options).build()?)

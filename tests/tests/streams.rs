@@ -1,0 +1,128 @@
+//! Streams as other clients than `docker` ask for them: without an upgrade, and over a websocket; and log details.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+
+/// One request on a connection of its own, and everything that comes back.
+fn raw(engine: &Engine, head: &str, body: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(engine.socket()).expect("connect");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+    let length = body.len();
+    write!(stream, "{head}\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").expect("ask");
+    stream
+}
+
+fn read_head(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+#[test]
+fn a_client_that_asks_for_no_upgrade_reads_a_plain_answer() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "1000"]);
+    let body = r#"{"AttachStdout":true,"AttachStderr":true,"Cmd":["sh","-c","echo out; echo err >&2"]}"#;
+    let mut made = raw(
+        &engine,
+        "POST /containers/box/exec HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json",
+        body,
+    );
+    let mut text = String::new();
+    made.read_to_string(&mut text).unwrap();
+    let id = text.split("\"Id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let start = format!("POST /exec/{id}/start HTTP/1.1\r\nContent-Type: application/json");
+    let mut stream = raw(&engine, &start, "{}");
+    let head = read_head(&mut stream);
+    assert!(
+        head.contains("200 OK") && head.contains("multiplexed-stream") && !head.contains("chunked"),
+        "{head}"
+    );
+    let mut output = Vec::new();
+    stream.read_to_end(&mut output).unwrap();
+    let (out, err) = (b"\x01\0\0\0\0\0\0\x04out\n", b"\x02\0\0\0\0\0\0\x04err\n");
+    assert!(output == [&out[..], &err[..]].concat() || output == [&err[..], &out[..]].concat(), "{output:?}");
+}
+
+#[test]
+fn a_websocket_carries_bytes_both_ways() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&[
+        "run",
+        "-di",
+        "--name",
+        "cat",
+        "--network",
+        "none",
+        "busybox",
+        "sh",
+        "-c",
+        "echo ready; exec cat",
+    ]);
+    eventually("it is ready", || (engine.ok(&["logs", "cat"]) == "ready").then_some(()));
+    let query = "logs=1&stream=1&stdin=1&stdout=1&stderr=1";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let mut stream =
+        raw(&engine, &format!("GET /v1.44/containers/cat/attach/ws?{query} HTTP/1.1\r\n{upgrade}"), "");
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 101"));
+    let mut message = || {
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).unwrap();
+        assert_eq!(start[0], 0x82, "a binary message");
+        let mut bytes = vec![0; start[1].into()];
+        stream.read_exact(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    assert_eq!(message(), "ready\n");
+    let mut writer = stream.try_clone().unwrap();
+    // What a client sends is masked; a mask of zeros changes nothing.
+    writer.write_all(b"\x82\x83\0\0\0\0hi\n").unwrap();
+    let mut start = [0; 5];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"\x82\x03hi\n");
+}
+
+#[test]
+fn details_are_the_labels_and_variables_that_the_log_options_name() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let options = ["--log-opt", "labels=team", "--log-opt", "env=A", "--log-opt", "max-size=1m"];
+    let more = ["-l", "team=a b", "-e", "A=1", "-e", "B=2", "--network", "none", "busybox", "echo", "line"];
+    engine.ok(&[&["run", "--name", "box"], &options[..], &more].concat());
+    assert_eq!(engine.ok(&["logs", "--details", "box"]), "A=1,team=a+b line");
+    assert_eq!(engine.ok(&["logs", "box"]), "line");
+    let wrong = engine.docker(&["create", "--log-opt", "colour=red", "busybox"]);
+    assert!(wrong.err.contains("unknown log opt 'colour' for json-file log driver"), "{wrong:?}");
+}
+
+#[test]
+fn since_and_until_hold_across_rotations() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script =
+        "i=0; while [ $i -lt 400 ]; do [ $((i % 50)) = 0 ] && sleep 0.02; echo line $i; i=$((i+1)); done";
+    let rotate = ["--log-opt", "max-size=10k", "--log-opt", "max-file=5"];
+    engine.ok(&[
+        &["run", "--name", "box", "--network", "none"],
+        &rotate[..],
+        &["busybox", "sh", "-c", script],
+    ]
+    .concat());
+    let all = engine.ok(&["logs", "-t", "box"]);
+    let lines: Vec<(&str, &str)> = all.lines().filter_map(|line| line.split_once(' ')).collect();
+    assert_eq!(lines.last().unwrap().1, "line 399");
+    assert_eq!(lines.len(), 400, "five files of ten kilobytes hold them all");
+    let (since, until) = (lines[100].0, lines[300].0);
+    let part = engine.ok(&["logs", "--since", since, "--until", until, "box"]);
+    let wanted = lines.iter().filter(|(at, _)| (since..=until).contains(at)).map(|(_, line)| *line);
+    let wanted: Vec<&str> = wanted.collect();
+    assert!(wanted.len() > 100 && wanted.len() < 400, "{}", wanted.len());
+    assert_eq!(part.lines().collect::<Vec<_>>(), wanted);
+}
