@@ -32,3 +32,13 @@ fn an_unknown_page_is_dockers_404() {
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert!(answer.ends_with(r#"{"message":"page not found"}"#), "{answer}");
 }
+
+#[test]
+fn an_engine_in_no_swarm_says_so_in_dockers_words() {
+    let Some(engine) = Engine::start() else { return };
+    let said = engine.docker(&["service", "ls"]);
+    assert!(said.err.contains("This node is not a swarm manager. Use \"docker swarm init\""), "{said:?}");
+    assert!(engine.docker(&["swarm", "leave", "--force"]).err.contains("This node is not part of a swarm"));
+    assert!(engine.docker(&["swarm", "init"]).err.contains("not supported by this engine yet"));
+    assert_eq!(engine.ok(&["plugin", "ls", "--quiet"]), "");
+}

@@ -49,7 +49,18 @@ async fn prune(
     Query(query): Query<PruneQuery>,
 ) -> Result<Json<Value>, Failure> {
     let filters = query::filters(query.filters.as_deref())?;
-    if let Some(key) = filters.unknown(&["until", "unused-for", "id", "type", "inuse", "parent", "description", "shared", "private", "label"]) {
+    if let Some(key) = filters.unknown(&[
+        "until",
+        "unused-for",
+        "id",
+        "type",
+        "inuse",
+        "parent",
+        "description",
+        "shared",
+        "private",
+        "label",
+    ]) {
         return Err(Failure::bad_request(format!("invalid filter '{key}'")));
     }
     let first = |key: &str| filters.values(key).and_then(|values| values.first()).cloned();

@@ -18,6 +18,16 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
+    /// A request for something that isn't there.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+
+    /// A request that needs something which isn't so now.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
+    }
+
     /// A request for something that this engine doesn't do.
     pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }

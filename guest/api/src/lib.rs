@@ -18,6 +18,7 @@ mod ping;
 mod progress;
 mod prune;
 pub mod routes;
+mod swarm;
 mod system;
 mod transfer;
 mod version;

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use berth_engine::Engine;
 
-use crate::{body, build, container, error, exec, image, network, system, version, volume};
+use crate::{body, build, container, error, exec, image, network, swarm, system, version, volume};
 
 /// What every handler gets.
 pub(crate) type Shared = Arc<Engine>;
@@ -25,6 +25,7 @@ pub fn router(engine: Arc<Engine>) -> Result<Router, berth_builder::Error> {
         .merge(build::routes(builder))
         .merge(volume::routes())
         .merge(network::routes())
+        .merge(swarm::routes())
         .fallback(error::page_not_found)
         .method_not_allowed_fallback(error::page_not_found)
         .layer(DefaultBodyLimit::max(body::LONGEST))

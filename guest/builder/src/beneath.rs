@@ -80,7 +80,12 @@ impl Root {
     }
 
     /// The folder at `path`, with those above it; new ones get the owner. Says whether the last was made.
-    pub(crate) fn make_folders(&self, path: &str, mode: u32, owner: Option<Owner>) -> io::Result<(OwnedFd, bool)> {
+    pub(crate) fn make_folders(
+        &self,
+        path: &str,
+        mode: u32,
+        owner: Option<Owner>,
+    ) -> io::Result<(OwnedFd, bool)> {
         let mut so_far = String::new();
         let mut folder = self.resolve(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut made = false;

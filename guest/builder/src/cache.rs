@@ -55,7 +55,8 @@ impl Cache {
         let mut records = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(Error::file("read folder", folder))? {
             let path = entry.map_err(Error::file("read folder", folder))?.path();
-            let record = std::fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Record>(&json).ok());
+            let record =
+                std::fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Record>(&json).ok());
             match record.filter(|record| record.version <= VERSION) {
                 Some(record) => drop(records.insert(record.key.clone(), record)),
                 None => drop(std::fs::remove_file(&path)),

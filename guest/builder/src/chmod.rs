@@ -35,7 +35,9 @@ impl Chmod {
     pub(crate) fn apply(&self, mode: u32, is_folder: bool) -> u32 {
         match self {
             Self::Octal(fixed) => *fixed,
-            Self::Symbolic(clauses) => clauses.iter().fold(mode, |mode, clause| clause.apply(mode, is_folder)),
+            Self::Symbolic(clauses) => {
+                clauses.iter().fold(mode, |mode, clause| clause.apply(mode, is_folder))
+            }
         }
     }
 }
@@ -76,7 +78,10 @@ fn clause(text: &str) -> Option<Clause> {
             'w' => clause.bits |= 0o222,
             'x' => clause.bits |= 0o111,
             'X' => clause.conditional = true,
-            's' => clause.special |= (if who & 0o700 != 0 { 0o4000 } else { 0 }) | (if who & 0o070 != 0 { 0o2000 } else { 0 }),
+            's' => {
+                clause.special |=
+                    (if who & 0o700 != 0 { 0o4000 } else { 0 }) | (if who & 0o070 != 0 { 0o2000 } else { 0 })
+            }
             't' => clause.special |= 0o1000,
             _ => return None,
         }

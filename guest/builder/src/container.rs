@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use berth_runtime::oci::{
     Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
     LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use oci_spec::OciSpecError;
@@ -17,13 +17,34 @@ use crate::{Error, Result};
 
 /// What a step may do: Docker's list.
 const CAPABILITIES: [&str; 14] = [
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 /// Paths that it can't see: Docker's list.
 const MASKED: [&str; 12] = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
 /// Paths that it can't write: Docker's list.
@@ -103,7 +124,9 @@ impl Container<'_> {
             .build()?;
         let mut limits = Vec::new();
         for (name, soft, hard) in &self.limits.ulimits {
-            let Ok(kind) = format!("RLIMIT_{}", name.to_ascii_uppercase()).parse::<PosixRlimitType>() else { continue };
+            let Ok(kind) = format!("RLIMIT_{}", name.to_ascii_uppercase()).parse::<PosixRlimitType>() else {
+                continue;
+            };
             limits.push(PosixRlimitBuilder::default().typ(kind).soft(*soft).hard(*hard).build()?);
         }
         ProcessBuilder::default()
@@ -228,6 +251,7 @@ pub(crate) fn tmpfs(destination: &str, size: u64) -> Result<Mount> {
     if size > 0 {
         options.push(format!("size={size}"));
     }
-    let mount = MountBuilder::default().destination(destination).typ("tmpfs").source("tmpfs").options(options);
+    let mount =
+        MountBuilder::default().destination(destination).typ("tmpfs").source("tmpfs").options(options);
     mount.build().map_err(|error| Error::Description(error.to_string()))
 }

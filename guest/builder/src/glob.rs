@@ -40,11 +40,14 @@ impl Glob {
                 '*' => parts.push(Part::Name),
                 '?' => parts.push(Part::One),
                 '\\' => {
-                    let next = characters.get(at).ok_or_else(|| format!("syntax error in pattern: {text}"))?;
+                    let next =
+                        characters.get(at).ok_or_else(|| format!("syntax error in pattern: {text}"))?;
                     parts.push(Part::Literal(*next));
                     at += 1;
                 }
-                '[' => parts.push(set(&characters, &mut at).ok_or_else(|| format!("syntax error in pattern: {text}"))?),
+                '[' => parts.push(
+                    set(&characters, &mut at).ok_or_else(|| format!("syntax error in pattern: {text}"))?,
+                ),
                 c => parts.push(Part::Literal(c)),
             }
         }

@@ -22,7 +22,8 @@ impl Style {
     /// RUN: the process' arguments with the build arguments that it saw.
     pub(crate) fn run(self, argv: &[String], arguments: &[(String, String)]) -> HistoryEntry {
         let seen: String = arguments.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        let prefix = if arguments.is_empty() { String::new() } else { format!("|{}{seen} ", arguments.len()) };
+        let prefix =
+            if arguments.is_empty() { String::new() } else { format!("|{}{seen} ", arguments.len()) };
         let line = format!("{prefix}{}", argv.join(" "));
         let created_by = match self {
             Self::Classic => line,

@@ -108,7 +108,16 @@ impl Builder {
         let cache = Cache::open(&data_root.join("cache"), &store)?;
         let busy = Mutex::default();
         let builder = Self {
-            data_root, exec_root, store, registries, networks, cgroups, cgroup_parent, runtime_program, cache, busy,
+            data_root,
+            exec_root,
+            store,
+            registries,
+            networks,
+            cgroups,
+            cgroup_parent,
+            runtime_program,
+            cache,
+            busy,
         };
         builder.sweep()?;
         Ok(Arc::new(builder))
@@ -122,7 +131,8 @@ impl Builder {
             cgroup.await_empty(std::time::Duration::from_secs(10))?;
             cgroup.remove()?;
         }
-        let entries = std::fs::read_dir(&self.exec_root).map_err(Error::file("read folder", &self.exec_root))?;
+        let entries =
+            std::fs::read_dir(&self.exec_root).map_err(Error::file("read folder", &self.exec_root))?;
         for entry in entries.flatten() {
             let root = entry.path().join("rootfs");
             self.store.unmount(&root)?;

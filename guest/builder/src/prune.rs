@@ -102,8 +102,13 @@ impl Builder {
             }
         }
         let is_removed = |id: &str| pruned.removed.iter().any(|usage| id.starts_with(&usage.id));
-        let keys: Vec<Digest> =
-            self.cache.all().into_iter().map(|record| record.key).filter(|key| is_removed(key.hex())).collect();
+        let keys: Vec<Digest> = self
+            .cache
+            .all()
+            .into_iter()
+            .map(|record| record.key)
+            .filter(|key| is_removed(key.hex()))
+            .collect();
         self.cache.forget(&keys)?;
         for usage in pruned.removed.iter().filter(|usage| usage.kind != "regular") {
             let folder = self.mounts_folder().join(&usage.id);

@@ -123,9 +123,7 @@ impl Build {
             title: title(1, &stage.text),
             makes_files: true,
         };
-        let mut state = self
-            .watched(&from, async { steps::base::start(self, number, &from).await })
-            .await?;
+        let mut state = self.watched(&from, async { steps::base::start(self, number, &from).await }).await?;
         let triggers = std::mem::take(&mut state.run().on_build);
         for trigger in triggers {
             let step = dockerfile::single(&trigger)?;
@@ -149,7 +147,13 @@ impl Build {
         Ok(state)
     }
 
-    async fn step(self: &Arc<Self>, stage: usize, name: &StepName, step: &Step, state: State) -> Result<State> {
+    async fn step(
+        self: &Arc<Self>,
+        stage: usize,
+        name: &StepName,
+        step: &Step,
+        state: State,
+    ) -> Result<State> {
         self.watched(name, async {
             let mut state = state;
             let outcome = steps::apply(self, stage, name, step, &mut state).await?;
@@ -192,9 +196,9 @@ impl Build {
 
     /// As [`Self::expand`], with the words that the text falls into.
     pub(crate) fn expanded(&self, text: &str, state: &State) -> Result<Expanded> {
-        self.lexer().expand(text, &state.variables()).map_err(|why| {
-            Error::Invalid(format!("failed to process {text:?}: {why}"))
-        })
+        self.lexer()
+            .expand(text, &state.variables())
+            .map_err(|why| Error::Invalid(format!("failed to process {text:?}: {why}")))
     }
 
     /// Whether a stage's steps are run whatever the cache has.
@@ -211,7 +215,10 @@ fn makes_files(instruction: &Instruction) -> bool {
 
 impl Build {
     /// What the cache has for a key, unless the images that may serve as cache don't have it.
-    pub(crate) fn find_cached(&self, key: &berth_images::Digest) -> Option<(crate::files::Files, jiff::Timestamp)> {
+    pub(crate) fn find_cached(
+        &self,
+        key: &berth_images::Digest,
+    ) -> Option<(crate::files::Files, jiff::Timestamp)> {
         let (files, created) = self.builder.cache.find(key)?;
         if self.options.cache_from.is_empty() {
             return Some((files, created));

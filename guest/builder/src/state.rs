@@ -31,7 +31,8 @@ impl State {
         config.container.clear();
         config.docker_version.clear();
         config.created = None;
-        let shell = config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+        let shell =
+            config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
         if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             config.config.env.insert(0, PATH.to_owned());
         }
@@ -52,7 +53,11 @@ impl State {
     /// Arguments that the environment doesn't hide.
     pub(crate) fn seen_arguments(&self) -> Vec<(String, String)> {
         let hidden = |name: &str| {
-            self.config.config.env.iter().any(|entry| entry.split_once('=').is_some_and(|(key, _)| key == name))
+            self.config
+                .config
+                .env
+                .iter()
+                .any(|entry| entry.split_once('=').is_some_and(|(key, _)| key == name))
         };
         let mut seen: Vec<_> = self.arguments.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
         seen.sort();
@@ -127,7 +132,8 @@ impl State {
         let times = [wanted.interval, wanted.timeout, wanted.start_period, wanted.start_interval];
         let times: Vec<String> = times.iter().map(|time| format!("{:?}", go_duration(*time))).collect();
         let retries = char::from_u32(u32::try_from(wanted.retries).unwrap_or(0)).unwrap_or('\0');
-        let retries = if retries.is_control() { format!("\\x{:02x}", retries as u32) } else { retries.to_string() };
+        let retries =
+            if retries.is_control() { format!("\\x{:02x}", retries as u32) } else { retries.to_string() };
         self.note(&format!("HEALTHCHECK &{{{} {} '{retries}'}}", listed(&wanted.test), times.join(" ")));
         self.config.config.healthcheck = Some(wanted);
     }
@@ -149,7 +155,8 @@ impl State {
 
 /// `["a" "b"]`, as Go prints a list.
 pub(crate) fn listed(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
+    let quoted: Vec<String> =
+        words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
     format!("[{}]", quoted.join(" "))
 }
 

@@ -33,15 +33,19 @@ fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<Identity> {
     let entry = lines(passwd).find(|fields| fields.first() == Some(&user) || fields.get(2) == Some(&user));
     let number = |at: usize| entry.as_ref().and_then(|fields| fields.get(at)?.parse::<u32>().ok());
     let Some(uid) = number(2).or_else(|| user.parse().ok()) else {
-        return Err(Error::Invalid(format!("unable to find user {user}: no matching entries in passwd file")));
+        return Err(Error::Invalid(format!(
+            "unable to find user {user}: no matching entries in passwd file"
+        )));
     };
     let gid = match group_name {
         Some(name) => group_id(name, group)?,
         None => number(3).unwrap_or(0),
     };
-    let field = |at: usize| entry.as_ref().and_then(|fields| fields.get(at).copied()).filter(|text| !text.is_empty());
+    let field =
+        |at: usize| entry.as_ref().and_then(|fields| fields.get(at).copied()).filter(|text| !text.is_empty());
     let name = field(0).unwrap_or(user);
-    let member = |fields: &Vec<&str>| fields.get(3).is_some_and(|list| list.split(',').any(|each| each == name));
+    let member =
+        |fields: &Vec<&str>| fields.get(3).is_some_and(|list| list.split(',').any(|each| each == name));
     let groups = match group_name {
         Some(_) => Vec::new(),
         None => lines(group).filter(member).filter_map(|fields| fields.get(2)?.parse().ok()).collect(),

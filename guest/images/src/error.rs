@@ -313,7 +313,10 @@ impl Error {
             | Self::PullDenied { .. } => Kind::NotFound,
             Self::AmbiguousId(_) | Self::InUse { .. } | Self::SnapshotExists(_) => Kind::Conflict,
             Self::Unauthorized { .. } => Kind::Unauthorized,
-            Self::Registry { .. } | Self::Download { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => Kind::Unavailable,
+            Self::Registry { .. }
+            | Self::Download { .. }
+            | Self::Unreachable { .. }
+            | Self::BadAnswer { .. } => Kind::Unavailable,
             _ => Kind::System,
         }
     }

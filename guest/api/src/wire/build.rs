@@ -20,10 +20,39 @@ pub(crate) struct BuildQuery {
 
 /// Parameters that take effect or are about things that a build here has not.
 const KNOWN: [&str; 33] = [
-    "buildargs", "buildid", "cachefrom", "cgroupparent", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems",
-    "cpushares", "dockerfile", "extrahosts", "forcerm", "isolation", "labels", "memory", "memswap", "networkmode",
-    "nocache", "outputs", "platform", "pull", "q", "remote", "rm", "securityopt", "session", "shmsize", "squash",
-    "t", "target", "ulimits", "version", "session-id",
+    "buildargs",
+    "buildid",
+    "cachefrom",
+    "cgroupparent",
+    "cpuperiod",
+    "cpuquota",
+    "cpusetcpus",
+    "cpusetmems",
+    "cpushares",
+    "dockerfile",
+    "extrahosts",
+    "forcerm",
+    "isolation",
+    "labels",
+    "memory",
+    "memswap",
+    "networkmode",
+    "nocache",
+    "outputs",
+    "platform",
+    "pull",
+    "q",
+    "remote",
+    "rm",
+    "securityopt",
+    "session",
+    "shmsize",
+    "squash",
+    "t",
+    "target",
+    "ulimits",
+    "version",
+    "session-id",
 ];
 
 impl BuildQuery {
@@ -92,7 +121,12 @@ impl BuildQuery {
             pull: self.flag("pull"),
             platform: platform.map_err(|error| invalid(berth_engine::Error::from(error)))?,
             network: self.text("networkmode").to_owned(),
-            extra_hosts: self.text("extrahosts").split(',').filter(|h| !h.is_empty()).map(str::to_owned).collect(),
+            extra_hosts: self
+                .text("extrahosts")
+                .split(',')
+                .filter(|h| !h.is_empty())
+                .map(str::to_owned)
+                .collect(),
             shm_size: self.number("shmsize")?.unwrap_or(0),
             limits: self.limits()?,
             credentials,
@@ -138,7 +172,9 @@ impl BuildQuery {
             return Err(Failure::bad_request("isolation is only for Windows containers"));
         }
         if !matches!(self.text("securityopt"), "" | "null" | "[]") {
-            return Err(Failure::bad_request("the daemon on this platform does not support setting security options on build"));
+            return Err(Failure::bad_request(
+                "the daemon on this platform does not support setting security options on build",
+            ));
         }
         if !matches!(self.text("outputs"), "" | "null" | "[]") {
             return Err(Failure::not_implemented("outputs are for BuildKit alone"));

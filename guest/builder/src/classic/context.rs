@@ -64,7 +64,9 @@ impl Context {
         let report = |progress: berth_images::Progress| {
             if let Some(detail) = progress.detail {
                 let (current, total) = (detail.current, detail.total);
-                lines(json!({ "status": "Downloading", "progressDetail": { "current": current, "total": total } }));
+                lines(
+                    json!({ "status": "Downloading", "progressDetail": { "current": current, "total": total } }),
+                );
             }
         };
         let downloaded = builder.registries.download(url, &path, &report).await;
@@ -98,7 +100,8 @@ impl Context {
         if let Some(rules) = rules {
             let ignore = Ignore::parse(&rules).map_err(Error::Invalid)?;
             if !ignore.is_empty() {
-                remove_ignored(&self.folder, "", &ignore).map_err(Error::file("apply .dockerignore in", &self.folder))?;
+                remove_ignored(&self.folder, "", &ignore)
+                    .map_err(Error::file("apply .dockerignore in", &self.folder))?;
             }
         }
         Ok(text)

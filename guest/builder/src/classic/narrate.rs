@@ -51,7 +51,8 @@ impl Narrator {
     /// Counts the steps, and tells those that stand before the first stage, and what the checks found.
     pub(super) fn plan(&self, build: &Build) {
         let file = &build.file;
-        let of_stages: usize = build.plan.needed.iter().map(|stage| 1 + file.stages[*stage].steps.len()).sum();
+        let of_stages: usize =
+            build.plan.needed.iter().map(|stage| 1 + file.stages[*stage].steps.len()).sum();
         self.inner().total = of_stages + file.arguments.len();
         for warning in &file.warnings {
             self.warns(warning);
@@ -169,7 +170,8 @@ impl Observer for Narrator {
 
     fn warns(&self, warning: &Warning) {
         let (line, column) = (warning.place.line, warning.place.column);
-        let text = format!("[Warning] {}: {} (line {line}, column {column})\n", warning.rule, warning.message);
+        let text =
+            format!("[Warning] {}: {} (line {line}, column {column})\n", warning.rule, warning.message);
         self.say(text);
     }
 }

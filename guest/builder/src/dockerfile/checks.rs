@@ -60,7 +60,12 @@ pub(super) fn all(file: &Dockerfile, nodes: &[Node], empty: &[Place]) -> Vec<War
     let mut findings = Findings { skipped, warnings: Vec::new() };
     for place in empty {
         let message = "Empty continuation line".to_owned();
-        findings.add("NoEmptyContinuation", "Empty continuation lines will become errors in a future release", *place, message);
+        findings.add(
+            "NoEmptyContinuation",
+            "Empty continuation lines will become errors in a future release",
+            *place,
+            message,
+        );
     }
     casing(&mut findings, nodes);
     for node in nodes {
@@ -93,8 +98,9 @@ fn node_rules(findings: &mut Findings<'_>, node: &Node, escape: char) {
     if matches!(keyword.as_str(), "ENV" | "LABEL")
         && pairs::parse(&keyword, &node.rest, escape).is_ok_and(|(_, is_old)| is_old)
     {
-        let message =
-            format!("\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format");
+        let message = format!(
+            "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
+        );
         let about = "Legacy key/value format with whitespace separator should not be used";
         findings.add("LegacyKeyValueFormat", about, node.place, message);
     }
@@ -114,7 +120,8 @@ fn node_rules(findings: &mut Findings<'_>, node: &Node, escape: char) {
     }
     if matches!(keyword.as_str(), "ENV" | "ARG") {
         for name in secret_names(&keyword, &node.rest, escape) {
-            let message = format!("Do not use ARG or ENV instructions for sensitive data ({keyword} \"{name}\")");
+            let message =
+                format!("Do not use ARG or ENV instructions for sensitive data ({keyword} \"{name}\")");
             let about = "Sensitive data should not be used in the ARG or ENV commands";
             findings.add("SecretsUsedInArgOrEnv", about, node.place, message);
         }
@@ -123,11 +130,23 @@ fn node_rules(findings: &mut Findings<'_>, node: &Node, escape: char) {
 
 fn secret_names(keyword: &str, text: &str, escape: char) -> Vec<String> {
     let names: Vec<String> = match keyword {
-        "ENV" => pairs::parse(keyword, text, escape).map(|(all, _)| all.into_iter().map(|(name, _)| name).collect()),
+        "ENV" => pairs::parse(keyword, text, escape)
+            .map(|(all, _)| all.into_iter().map(|(name, _)| name).collect()),
         _ => pairs::arguments(text, escape).map(|all| all.into_iter().map(|(name, _)| name).collect()),
     }
     .unwrap_or_default();
-    let words = ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
+    let words = [
+        "apikey",
+        "auth",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "pword",
+        "passwd",
+        "secret",
+        "token",
+    ];
     let is_secret = |name: &String| {
         let lower = name.to_ascii_lowercase();
         let mut parts = lower.split('_');
@@ -146,7 +165,12 @@ fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
             }
             if matches!(name.as_str(), "context" | "scratch") {
                 let message = format!("Stage name should not use the same name as reserved stage {name:?}");
-                findings.add("ReservedStageName", "Reserved words should not be used as stage names", stage.place, message);
+                findings.add(
+                    "ReservedStageName",
+                    "Reserved words should not be used as stage names",
+                    stage.place,
+                    message,
+                );
             }
         }
         let lexer = Lexer { escape: file.directives.escape, raw: false };
@@ -160,7 +184,12 @@ fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
         for text in std::iter::once(&stage.base).chain(&stage.platform) {
             for name in lexer.expand(text, &known).map(|expanded| expanded.unset).unwrap_or_default() {
                 let message = format!("FROM argument '{name}' is not declared");
-                findings.add("UndefinedArgInFrom", "FROM command must use declared ARGs", stage.place, message);
+                findings.add(
+                    "UndefinedArgInFrom",
+                    "FROM command must use declared ARGs",
+                    stage.place,
+                    message,
+                );
             }
         }
         match stage.platform.as_deref() {
@@ -192,7 +221,9 @@ fn step_rules(findings: &mut Findings<'_>, stage: &Stage) {
             places.push(step.place);
         }
         match &step.instruction {
-            Instruction::Cmd(Command::Shell(_)) | Instruction::Entrypoint(Command::Shell(_)) if !has_shell => {
+            Instruction::Cmd(Command::Shell(_)) | Instruction::Entrypoint(Command::Shell(_))
+                if !has_shell =>
+            {
                 let message = format!(
                     "JSON arguments recommended for {keyword} to prevent unintended behavior related to OS signals"
                 );
@@ -201,7 +232,8 @@ fn step_rules(findings: &mut Findings<'_>, stage: &Stage) {
             }
             Instruction::Maintainer(_) => {
                 let message = "Maintainer instruction is deprecated in favor of using label".to_owned();
-                let about = "The MAINTAINER instruction is deprecated, use a label instead to define an image author";
+                let about =
+                    "The MAINTAINER instruction is deprecated, use a label instead to define an image author";
                 findings.add("MaintainerDeprecated", about, step.place, message);
             }
             Instruction::Workdir(path) if path.starts_with(['/', '$']) => has_absolute = true,
@@ -236,11 +268,19 @@ fn expose_rules(findings: &mut Findings<'_>, port: &str, place: Place) {
         && protocol != protocol.to_ascii_lowercase()
     {
         let fixed = port.to_ascii_lowercase();
-        let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase (use '{fixed}')");
-        findings.add("ExposeProtoCasing", "Protocol in EXPOSE instruction should be lowercase", place, message);
+        let message =
+            format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase (use '{fixed}')");
+        findings.add(
+            "ExposeProtoCasing",
+            "Protocol in EXPOSE instruction should be lowercase",
+            place,
+            message,
+        );
     }
     if port.contains(':') {
-        let message = format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'");
+        let message = format!(
+            "EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
+        );
         let about = "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release";
         findings.add("ExposeInvalidFormat", about, place, message);
     }
@@ -277,7 +317,12 @@ mod tests {
 
     #[test]
     fn a_rules_page_is_its_name_in_words() {
-        let warning = Warning { rule: "JSONArgsRecommended", about: "", message: String::new(), place: Place::default() };
+        let warning = Warning {
+            rule: "JSONArgsRecommended",
+            about: "",
+            message: String::new(),
+            place: Place::default(),
+        };
         assert!(warning.url().ends_with("/json-args-recommended/"));
     }
 }

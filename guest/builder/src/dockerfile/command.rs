@@ -54,8 +54,7 @@ pub(crate) struct Run {
 impl Run {
     pub(super) fn parse(text: &str, heredocs: &[Heredoc], escape: char) -> Result<Self, String> {
         let (mut flags, rest) = Flags::split(text, escape);
-        let mounts =
-            flags.list("mount")?.iter().map(|text| mount::parse(text)).collect::<Result<_, _>>()?;
+        let mounts = flags.list("mount")?.iter().map(|text| mount::parse(text)).collect::<Result<_, _>>()?;
         let network = flags.text("network")?;
         if let Some(mode) = network.as_deref().filter(|mode| !matches!(*mode, "default" | "none" | "host")) {
             return Err(format!("invalid network mode: {mode:?}"));

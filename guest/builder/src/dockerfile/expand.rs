@@ -120,7 +120,9 @@ impl Run<'_> {
             let Some(c) = self.peek() else {
                 return match stop {
                     None => Ok(()),
-                    Some(stop) => Err(format!("unexpected end of statement while looking for matching {stop}")),
+                    Some(stop) => {
+                        Err(format!("unexpected end of statement while looking for matching {stop}"))
+                    }
                 };
             };
             self.at += 1;
@@ -150,7 +152,9 @@ impl Run<'_> {
             match self.take() {
                 Some('\'') => break,
                 Some(c) => text.push(c),
-                None => return Err("unexpected end of statement while looking for matching single-quote".into()),
+                None => {
+                    return Err("unexpected end of statement while looking for matching single-quote".into());
+                }
             }
         }
         out.quoted(&text);
@@ -169,7 +173,9 @@ impl Run<'_> {
                     None => text.push(c),
                 },
                 Some(c) => text.push(c),
-                None => return Err("unexpected end of statement while looking for matching double-quote".into()),
+                None => {
+                    return Err("unexpected end of statement while looking for matching double-quote".into());
+                }
             }
         }
         out.quoted(&text);
@@ -207,9 +213,7 @@ impl Run<'_> {
             '+' | '-' | '?' => self.conditional(&name, operator, checks_empty),
             '#' | '%' if !checks_empty => self.trimmed(&name, operator),
             '/' if !checks_empty => self.replaced(&name),
-            other if checks_empty => {
-                Err(format!("unsupported modifier (:{other}) in substitution"))
-            }
+            other if checks_empty => Err(format!("unsupported modifier (:{other}) in substitution")),
             other => Err(format!("unsupported modifier ({other}) in substitution")),
         }
     }
@@ -230,7 +234,8 @@ impl Run<'_> {
             ('+', None) => Ok(String::new()),
             (_, Some(found)) => Ok(found),
             (_, None) => {
-                let why = if word.text.is_empty() { "is not allowed to be unset".to_owned() } else { word.text };
+                let why =
+                    if word.text.is_empty() { "is not allowed to be unset".to_owned() } else { word.text };
                 Err(format!("{name}: {why}"))
             }
         }
@@ -293,9 +298,10 @@ mod tests {
     use super::*;
 
     fn expand(text: &str) -> Result<String, String> {
-        let variables: Vec<(String, String)> = [("a", "b"), ("path", "foo/bar/baz"), ("empty", ""), ("two", "x y")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
+        let variables: Vec<(String, String)> =
+            [("a", "b"), ("path", "foo/bar/baz"), ("empty", ""), ("two", "x y")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec();
         Ok(Lexer { escape: '\\', raw: false }.expand(text, &variables)?.text)
     }
 

@@ -9,7 +9,10 @@ use super::{Place, SyntaxError, pairs};
 
 /// What one instruction says; variables aren't expanded yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(private_interfaces, reason = "RUN's parts are for this crate alone; callers outside only look at texts")]
+#[expect(
+    private_interfaces,
+    reason = "RUN's parts are for this crate alone; callers outside only look at texts"
+)]
 pub enum Instruction {
     /// ADD and COPY.
     Copy(Copy),
@@ -67,8 +70,24 @@ pub struct Step {
 
 /// Every instruction there is.
 const KEYWORDS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER",
-    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// Reads one instruction.
@@ -89,9 +108,7 @@ fn instruction(keyword: &str, node: &Node, escape: char) -> Result<Instruction, 
         text => Ok(text.to_owned()),
     };
     Ok(match keyword {
-        "ADD" | "COPY" => {
-            Instruction::Copy(Copy::parse(keyword == "ADD", text, &node.heredocs, escape)?)
-        }
+        "ADD" | "COPY" => Instruction::Copy(Copy::parse(keyword == "ADD", text, &node.heredocs, escape)?),
         "ARG" => Instruction::Arg(pairs::arguments(text, escape)?),
         "CMD" => Instruction::Cmd(Command::parse(text)),
         "ENTRYPOINT" => Instruction::Entrypoint(Command::parse(text)),

@@ -140,10 +140,8 @@ impl Mount {
         if needs_target && self.target.is_empty() {
             return Err("target is required".into());
         }
-        self.read_only = access.unwrap_or(matches!(
-            self.kind,
-            MountKind::Bind | MountKind::Secret | MountKind::Ssh
-        ));
+        self.read_only =
+            access.unwrap_or(matches!(self.kind, MountKind::Bind | MountKind::Secret | MountKind::Ssh));
         if self.kind == MountKind::Secret && self.id.is_empty() {
             let path = if self.source.is_empty() { &self.target } else { &self.source };
             self.id = path.rsplit('/').next().unwrap_or_default().to_owned();

@@ -3,7 +3,11 @@
 use super::heredoc::raw_words;
 
 /// Pairs with quotes and variables still in them, and whether they are in the old form.
-pub(super) fn parse(keyword: &str, text: &str, escape: char) -> Result<(Vec<(String, String)>, bool), String> {
+pub(super) fn parse(
+    keyword: &str,
+    text: &str,
+    escape: char,
+) -> Result<(Vec<(String, String)>, bool), String> {
     let words = raw_words(text, escape);
     let Some(first) = words.first() else { return Err(format!("{keyword} requires at least one argument")) };
     if !first.contains('=') {

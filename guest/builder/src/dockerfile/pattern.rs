@@ -11,7 +11,13 @@ enum Part {
 }
 
 /// `text` without the shortest or longest prefix (or suffix) that matches.
-pub(super) fn trim(text: &str, glob: &str, escape: char, prefix: bool, longest: bool) -> Result<String, String> {
+pub(super) fn trim(
+    text: &str,
+    glob: &str,
+    escape: char,
+    prefix: bool,
+    longest: bool,
+) -> Result<String, String> {
     let mut parts = parts(glob, escape);
     let mut characters = short(text)?;
     if !prefix {

@@ -44,7 +44,10 @@ impl Plan {
         };
         let build = Platform::local();
         let mut globals = arguments_for(&build, options.platform.as_ref().unwrap_or(&build));
-        globals.push(("TARGETSTAGE".to_owned(), file.stages[target].name.clone().unwrap_or_else(|| "default".to_owned())));
+        globals.push((
+            "TARGETSTAGE".to_owned(),
+            file.stages[target].name.clone().unwrap_or_else(|| "default".to_owned()),
+        ));
         let lexer = Lexer { escape: file.directives.escape, raw: false };
         let mut declared = BTreeSet::new();
         for (name, default) in &file.arguments {
@@ -59,11 +62,19 @@ impl Plan {
                 globals.push((name.clone(), value));
             }
         }
-        let mut plan = Self { target, bases: Vec::new(), platforms: Vec::new(), needed: BTreeSet::new(), globals, declared };
+        let mut plan = Self {
+            target,
+            bases: Vec::new(),
+            platforms: Vec::new(),
+            needed: BTreeSet::new(),
+            globals,
+            declared,
+        };
         for (number, stage) in file.stages.iter().enumerate() {
             let base = expand(lexer, &stage.base, &plan.globals)?;
             plan.bases.push(plan.base(file, number, &base)?);
-            let platform = stage.platform.as_ref().map(|text| expand(lexer, text, &plan.globals)).transpose()?;
+            let platform =
+                stage.platform.as_ref().map(|text| expand(lexer, text, &plan.globals)).transpose()?;
             let platform = platform.filter(|text| !text.is_empty());
             plan.platforms.push(platform.map(|text| text.parse()).transpose()?);
         }
@@ -119,7 +130,9 @@ pub(crate) fn source(file: &Dockerfile, number: usize, name: &str) -> Option<usi
 
 fn expand(lexer: Lexer, text: &str, variables: &Variables) -> Result<String> {
     let expanded = lexer.expand(text, variables);
-    expanded.map(|expanded| expanded.text).map_err(|why| Error::Invalid(format!("failed to process {text:?}: {why}")))
+    expanded
+        .map(|expanded| expanded.text)
+        .map_err(|why| Error::Invalid(format!("failed to process {text:?}: {why}")))
 }
 
 #[cfg(test)]

@@ -48,7 +48,8 @@ pub(super) async fn image(
     let replaced = match build.sources.named(name).await? {
         Some(Named::Image(other)) => other,
         Some(Named::Folder(_)) => {
-            let message = format!("the build context {name:?} is a folder: FROM takes images and stages alone");
+            let message =
+                format!("the build context {name:?} is a folder: FROM takes images and stages alone");
             return Err(Error::Unsupported(message));
         }
         None => name.to_owned(),

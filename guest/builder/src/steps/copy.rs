@@ -76,7 +76,14 @@ pub(super) async fn copy(
     let text = build.expand(&name.text, state).unwrap_or_else(|_| name.text.clone());
     let settings = format!(
         "{} {:?} {:?} {} {} {:?} {} {:?}",
-        plan.destination, plan.chown, plan.chmod, plan.link, plan.parents, copy.exclude, plan.add, plan.unpack
+        plan.destination,
+        plan.chown,
+        plan.chmod,
+        plan.link,
+        plan.parents,
+        copy.exclude,
+        plan.add,
+        plan.unpack
     );
     let sources: Vec<&str> = found.iter().map(|found| found.kept.as_str()).collect();
     let parent = state.files.key.to_string();
@@ -110,7 +117,9 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
     for text in &copy.sources {
         let text = build.expand(text, state)?;
         if copy.add && remote::is_git(&text) {
-            return Err(Error::Unsupported(format!("ADD {text}: git repositories aren't supported by this engine")));
+            return Err(Error::Unsupported(format!(
+                "ADD {text}: git repositories aren't supported by this engine"
+            )));
         }
         if copy.add && remote::is_url(&text) {
             extra.push(Extra::Download(remote::fetch(build, name, &text, copy.checksum.as_deref()).await?));
@@ -131,7 +140,9 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
         extra.push(Extra::Inline { name: file.name.clone(), content: expanded });
     }
     let destination = build.expand(&copy.destination, state)?;
-    let is_folder = destination.ends_with('/') || matches!(destination.as_str(), "." | "./") || destination.ends_with("/.");
+    let is_folder = destination.ends_with('/')
+        || matches!(destination.as_str(), "." | "./")
+        || destination.ends_with("/.");
     if sources.len() + extra.len() > 1 && !is_folder {
         let reason = format!(
             "When using {keyword} with more than one source file, the destination must be a directory and end with a /"
@@ -142,7 +153,8 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
     if is_folder && destination != "/" {
         destination.push('/');
     }
-    let exclude: Vec<String> = copy.exclude.iter().map(|text| build.expand(text, state)).collect::<Result<_>>()?;
+    let exclude: Vec<String> =
+        copy.exclude.iter().map(|text| build.expand(text, state)).collect::<Result<_>>()?;
     let chmod = copy.chmod.as_ref().map(|text| build.expand(text, state)).transpose()?;
     let plan = Plan {
         keyword,
@@ -196,8 +208,9 @@ fn find(plan: &Plan, opened: &Opened) -> Result<Vec<Found>> {
 }
 
 fn missing(keyword: &'static str, source: &str) -> Error {
-    let reason =
-        format!("file not found in build context or excluded by .dockerignore: stat {source}: file does not exist");
+    let reason = format!(
+        "file not found in build context or excluded by .dockerignore: stat {source}: file does not exist"
+    );
     Error::Copy { keyword, reason }
 }
 
@@ -273,7 +286,11 @@ fn resolved(root: &Root, path: &str) -> std::io::Result<(std::os::fd::OwnedFd, S
         match rustix::fs::readlinkat(&folder, name, Vec::new()) {
             Ok(target) => {
                 let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
-                path = if target.starts_with('/') { clean(&target) } else { clean(&format!("{parent}/{target}")) };
+                path = if target.starts_with('/') {
+                    clean(&target)
+                } else {
+                    clean(&format!("{parent}/{target}"))
+                };
             }
             Err(rustix::io::Errno::INVAL) => return Ok((folder, name.to_owned())),
             Err(error) => return Err(error.into()),
@@ -302,12 +319,14 @@ fn make(
     key: Digest,
 ) -> Result<(Files, u64)> {
     // A linked layer is made on nothing, so that no link below leads it elsewhere.
-    let workspace = if plan.link { Workspace::open(builder, &Files::empty())? } else { Workspace::open(builder, below)? };
+    let workspace =
+        if plan.link { Workspace::open(builder, &Files::empty())? } else { Workspace::open(builder, below)? };
     let owner = owner(builder, plan, opened, below, &workspace)?;
     let root = Root::open(&workspace.root()).map_err(Error::file("open", workspace.root()))?;
     let source = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
     let owner = owner.or((!opened.with_owners).then_some((0, 0)));
-    let mut transfer = Transfer { owner, mode: plan.chmod.as_ref(), ignore: &plan.exclude, links: HashMap::new() };
+    let mut transfer =
+        Transfer { owner, mode: plan.chmod.as_ref(), ignore: &plan.exclude, links: HashMap::new() };
     let target = Target { plan, root: &root, path: workspace.root() };
     for each in found {
         target.take(&mut transfer, &source, &opened.root, each)?;
@@ -365,16 +384,21 @@ impl Target<'_> {
             return self.take_folder(transfer, folder.as_fd(), &destination).map_err(fail);
         }
         let (parent, name) = resolved(source, &found.path).map_err(fail)?;
-        if self.plan.add && self.plan.unpack != Some(false) && self.unpacked(transfer, source, found, &destination)? {
+        if self.plan.add
+            && self.plan.unpack != Some(false)
+            && self.unpacked(transfer, source, found, &destination)?
+        {
             return Ok(());
         }
         let base = found.path.rsplit('/').next().unwrap_or(&found.path);
         let (folder, new_name) = self.place(&destination, base, transfer.owner).map_err(fail)?;
         let shown = base.to_owned();
-        transfer.entry(parent.as_fd(), name.as_bytes(), folder.as_fd(), new_name.as_bytes(), &shown).map_err(|error| {
-            tracing::debug!(from = %from.display(), "a copy failed");
-            self.fail(error)
-        })
+        transfer.entry(parent.as_fd(), name.as_bytes(), folder.as_fd(), new_name.as_bytes(), &shown).map_err(
+            |error| {
+                tracing::debug!(from = %from.display(), "a copy failed");
+                self.fail(error)
+            },
+        )
     }
 
     fn take_folder(
@@ -409,7 +433,13 @@ impl Target<'_> {
     }
 
     /// Unpacks a source that is an archive; says whether it was one.
-    fn unpacked(&self, transfer: &Transfer<'_>, source: &Root, found: &Found, destination: &str) -> Result<bool> {
+    fn unpacked(
+        &self,
+        transfer: &Transfer<'_>,
+        source: &Root,
+        found: &Found,
+        destination: &str,
+    ) -> Result<bool> {
         let Ok(file) = source.file(&found.path) else { return Ok(false) };
         let copy = file.try_clone().map_err(|error| self.fail(error))?;
         if !berth_images::is_archive(copy)? {
@@ -448,8 +478,12 @@ impl Target<'_> {
         let parent = Root::open(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
         let chmod = self.plan.chmod.clone().unwrap_or(Chmod::Octal(mode));
         let none = Ignore::default();
-        let mut transfer =
-            Transfer { owner: owner.or(Some((0, 0))), mode: Some(&chmod), ignore: &none, links: HashMap::new() };
+        let mut transfer = Transfer {
+            owner: owner.or(Some((0, 0))),
+            mode: Some(&chmod),
+            ignore: &none,
+            links: HashMap::new(),
+        };
         let file = path.file_name().unwrap_or_default().as_encoded_bytes();
         let from = parent.folder(".").map_err(fail)?;
         transfer.entry(from.as_fd(), file, folder.as_fd(), new_name.as_bytes(), "").map_err(fail)?;
@@ -457,7 +491,8 @@ impl Target<'_> {
             let time = rustix::fs::Timespec { tv_sec: *seconds, tv_nsec: 0 };
             let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
             let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::utimensat(&folder, new_name.as_str(), &times, flags).map_err(|error| fail(error.into()))?;
+            rustix::fs::utimensat(&folder, new_name.as_str(), &times, flags)
+                .map_err(|error| fail(error.into()))?;
         }
         Ok(())
     }

@@ -10,7 +10,12 @@ use crate::workspace::Workspace;
 use crate::{Error, Result, key_of};
 
 /// Enters a folder, making it when it isn't there.
-pub(super) async fn enter(build: &Arc<Build>, stage: usize, path: &str, state: &mut State) -> Result<Outcome> {
+pub(super) async fn enter(
+    build: &Arc<Build>,
+    stage: usize,
+    path: &str,
+    state: &mut State,
+) -> Result<Outcome> {
     let wanted = build.expand(path, state)?;
     let path = absolute(&state.config.config.working_dir, &wanted);
     state.run().working_dir.clone_from(&path);
@@ -24,7 +29,8 @@ pub(super) async fn enter(build: &Arc<Build>, stage: usize, path: &str, state: &
         state.advance(files, &created.to_string(), entry);
         return Ok(Outcome::Cached);
     }
-    let (builder, files, description) = (build.builder.clone(), state.files.clone(), format!("WORKDIR {path}"));
+    let (builder, files, description) =
+        (build.builder.clone(), state.files.clone(), format!("WORKDIR {path}"));
     let (files, created) = blocking(move || {
         let workspace = Workspace::open(&builder, &files)?;
         let root = Root::open(&workspace.root()).map_err(Error::file("open", workspace.root()))?;

@@ -58,17 +58,23 @@ pub(super) async fn resolve(
         if !mount.target.is_empty() {
             mount.target = absolute(&state.config.config.working_dir, &mount.target);
         }
-        let has_files = mount.kind == MountKind::Bind || (mount.kind == MountKind::Cache && !mount.from.is_empty());
+        let has_files =
+            mount.kind == MountKind::Bind || (mount.kind == MountKind::Cache && !mount.from.is_empty());
         let origin = match has_files {
             true => Some(Origin::find(build, stage, name, &mount.from).await?),
             false => None,
         };
         // Caches, secrets and agents don't count, their names and places do.
         let content = match &origin {
-            Some(origin) if mount.kind == MountKind::Bind => content(build, origin, &mount.source).await?.to_string(),
+            Some(origin) if mount.kind == MountKind::Bind => {
+                content(build, origin, &mount.source).await?.to_string()
+            }
             _ => String::new(),
         };
-        let key = format!("{:?} {} {} {} {:?} {content}", mount.kind, mount.target, mount.id, mount.source, mount.env);
+        let key = format!(
+            "{:?} {} {} {} {:?} {content}",
+            mount.kind, mount.target, mount.id, mount.source, mount.env
+        );
         wishes.push(Wish { mount, origin, key });
     }
     Ok(wishes)
@@ -227,9 +233,9 @@ impl Mounted {
 /// A path that the kernel resolved beneath a root, as the bind's source: no link in it leads elsewhere any more.
 fn beneath_root(root: &Path, source: &str) -> Result<PathBuf> {
     let opened = Root::open(root).map_err(Error::file("open", root))?;
-    let entry = opened.entry(source).map_err(|_| {
-        Error::Invalid(format!("failed to calculate checksum of ref: {source:?}: not found"))
-    })?;
+    let entry = opened
+        .entry(source)
+        .map_err(|_| Error::Invalid(format!("failed to calculate checksum of ref: {source:?}: not found")))?;
     let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&entry));
     std::fs::read_link(&link).map_err(Error::file("resolve", link))
 }

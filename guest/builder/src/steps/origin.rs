@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{base, blocking};
+use crate::Result;
 use crate::files::Files;
 use crate::observe::StepName;
 use crate::solve::{Build, source};
 use crate::sources::Named;
 use crate::workspace::Workspace;
-use crate::Result;
 
 /// Files before they are looked at.
 #[derive(Debug, Clone)]

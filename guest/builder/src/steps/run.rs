@@ -109,9 +109,7 @@ fn key(
     wishes: &[mounts::Wish],
 ) -> berth_images::Digest {
     let mut environment = plan.environment.clone();
-    environment.retain(|entry| {
-        entry.split_once('=').is_none_or(|(name, _)| !PROXIES.contains(&name))
-    });
+    environment.retain(|entry| entry.split_once('=').is_none_or(|(name, _)| !PROXIES.contains(&name)));
     let mounts: Vec<String> = wishes.iter().map(|wish| wish.key.clone()).collect();
     key_of(&[
         "run",
@@ -165,7 +163,8 @@ async fn execute(
     if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
     }
-    let targets: Vec<String> = mounts.iter().map(|mount| mount.destination().to_string_lossy().into_owned()).collect();
+    let targets: Vec<String> =
+        mounts.iter().map(|mount| mount.destination().to_string_lossy().into_owned()).collect();
     let root = workspace.root();
     let missing = missing(&root, &targets)?;
     let container = Container {
@@ -182,8 +181,7 @@ async fn execute(
     };
     let spec = container.spec()?;
     let says = |stream: Stream, bytes: &[u8]| build.observer.says(name, stream, bytes);
-    let ending =
-        process::run(&build.builder, &folder, workspace.name(), &spec, &says, &build.cancel).await;
+    let ending = process::run(&build.builder, &folder, workspace.name(), &spec, &says, &build.cancel).await;
     blocking(move || {
         drop(sandbox);
         Ok(())
@@ -220,7 +218,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
 fn missing(root: &Path, targets: &[String]) -> Result<Vec<Stub>> {
     let opened = Root::open(root).map_err(Error::file("open", root))?;
     let mut missing: Vec<Stub> = Vec::new();
-    let all = STUBS.map(str::to_owned).into_iter().chain(targets.iter().map(|path| crate::beneath::clean(path)));
+    let all =
+        STUBS.map(str::to_owned).into_iter().chain(targets.iter().map(|path| crate::beneath::clean(path)));
     for path in all {
         if path.starts_with("dev/") {
             continue;
@@ -251,7 +250,9 @@ fn remove_stubs(root: &Path, stubs: &[Stub]) {
     for stub in stubs.iter().rev() {
         let (parent, name) = stub.path.rsplit_once('/').unwrap_or(("", &stub.path));
         let Ok(folder) = opened.folder(parent) else { continue };
-        let Ok(stat) = rustix::fs::statat(&folder, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(stat) = rustix::fs::statat(&folder, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
         let removed = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
             rustix::fs::FileType::Directory => {
                 rustix::fs::unlinkat(&folder, name, rustix::fs::AtFlags::REMOVEDIR)

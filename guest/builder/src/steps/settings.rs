@@ -7,8 +7,16 @@ use crate::{Error, Result, arguments_for};
 
 /// Arguments that need no ARG and don't count for the cache.
 pub(super) const PROXIES: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
-    "ALL_PROXY", "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
 ];
 
 /// Applies a setting.
@@ -116,7 +124,8 @@ fn expose(build: &Build, words: &[String], state: &mut State) -> Result<()> {
     ports.sort();
     match state.style {
         crate::history::Style::Classic => {
-            let shown: Vec<&str> = ports.iter().map(|port| port.strip_suffix("/tcp").unwrap_or(port)).collect();
+            let shown: Vec<&str> =
+                ports.iter().map(|port| port.strip_suffix("/tcp").unwrap_or(port)).collect();
             state.note(&format!("EXPOSE {}", shown.join(" ")));
         }
         crate::history::Style::BuildKit => {
@@ -148,9 +157,9 @@ fn port_range(text: &str) -> Result<Vec<String>> {
 
 fn check_signal(signal: &str) -> Result<()> {
     const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-        "WINCH", "IO", "PWR", "SYS",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
     ];
     let upper = signal.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);

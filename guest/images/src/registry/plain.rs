@@ -49,7 +49,8 @@ impl Client {
                 .map_err(|error| refused(session::innermost(&error)))?;
             let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
             if response.status().is_redirection()
-                && let Some(next) = header(LOCATION).and_then(|location| session::absolute(&address, location))
+                && let Some(next) =
+                    header(LOCATION).and_then(|location| session::absolute(&address, location))
             {
                 address = next;
                 continue;
