@@ -59,7 +59,13 @@ impl Engine {
     /// # Errors
     /// When it doesn't run.
     pub async fn resize(&self, name: &str, rows: u16, columns: u16) -> Result<(), Error> {
-        self.containers.find(name)?.guard()?.resize(0, rows, columns).await
+        let container = self.containers.find(name)?;
+        container.guard()?.resize(0, rows, columns).await?;
+        let mut attributes = container.attributes();
+        attributes.insert("height".to_owned(), rows.to_string());
+        attributes.insert("width".to_owned(), columns.to_string());
+        self.events.tell("container", "resize", &container.id, attributes);
+        Ok(())
     }
 }
 

@@ -116,7 +116,6 @@ fn log_config(host: &HostConfig) -> Result<(), Error> {
 fn unsupported(host: &HostConfig) -> Result<(), Error> {
     let refuse = |field| Err(Error::Unsupported { field });
     match () {
-        () if host.links.as_ref().is_some_and(|links| !links.is_empty()) => refuse("Links"),
         () if !matches!(host.userns_mode.as_str(), "" | "host") => refuse("UsernsMode"),
         () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => refuse("StorageOpt"),
         () if !matches!(host.isolation.as_str(), "" | "default") => refuse("Isolation (Windows only)"),

@@ -67,6 +67,7 @@ impl Engine {
         let mut record = Record::new(id.clone(), name, image.id.to_string(), config, host_config);
         ports::check(&record)?;
         record.networks = self.wanted_networks(&record, networks);
+        self.links(&record)?;
         let name = self.containers.reserve_name(&record.name, &id)?;
         record.name.clone_from(&name);
         match self.prepare(record, &image).await {

@@ -56,6 +56,11 @@ impl Events {
         drop(self.live.send(event));
     }
 
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.live.receiver_count()
+    }
+
     /// What is kept of the past, and everything from now on.
     pub fn listen(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,12 @@ pub struct Info {
     pub host_name: String,
     /// cgroup v2 controllers that hold here.
     pub controllers: Vec<String>,
+    /// Whether the machine passes IPv4 packets on.
+    pub forwards: bool,
+    /// Clients that listen to events.
+    pub listeners: usize,
+    /// Open descriptors of the engine.
+    pub descriptors: usize,
     /// What a user should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -55,6 +61,9 @@ impl Engine {
             memory: memory(),
             host_name: host_name(),
             controllers: self.controllers.clone(),
+            forwards: read_line("/proc/sys/net/ipv4/ip_forward") == "1",
+            listeners: self.events.listeners(),
+            descriptors: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
             warnings: warnings.map(|name| format!("WARNING: No {name} limit support")).collect(),
         }
     }

@@ -33,6 +33,7 @@ mod info;
 mod inspect;
 mod instructions;
 mod kill;
+mod links;
 mod list;
 mod local_driver;
 mod log_details;

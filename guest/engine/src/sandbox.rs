@@ -141,13 +141,15 @@ impl Engine {
 
     /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
     fn write_names(&self, container: &Container) -> Result<(), Error> {
+        let (linked, link_env) = self.linked(&container.record())?;
+        container.apply(|record| record.link_env = link_env);
         let record = container.record();
         let write = |name: &str, text: &str| {
             let path = container.folder.join(name);
             std::fs::write(&path, text).map_err(|source| Error::Write { path, source })
         };
         write("hostname", &format!("{}\n", record.config.hostname))?;
-        write("hosts", &hosts(&record))?;
+        write("hosts", &hosts(&record, &linked))?;
         let by_name = |endpoint: &Endpoint| {
             self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())
         };
@@ -215,12 +217,15 @@ fn endpoint_id(container: &Container) -> String {
         .with(|record| record.endpoints.first().map(|first| first.endpoint_id.clone()).unwrap_or_default())
 }
 
-fn hosts(record: &Record) -> String {
+fn hosts(record: &Record, linked: &[(String, String)]) -> String {
     let mut hosts = HOSTS.to_owned();
     // Writing into a String can't fail.
     for entry in record.host_config.extra_hosts.iter().flatten() {
         let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
         let _ = writeln!(hosts, "{address}\t{name}");
+    }
+    for (address, names) in linked {
+        let _ = writeln!(hosts, "{address}\t{names}");
     }
     for endpoint in &record.endpoints {
         if let Some((address, _)) = endpoint.ipv4 {

@@ -1,10 +1,13 @@
 //! `POST /containers/create`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use berth_engine::Create;
+use berth_engine::endpoint::EndpointSettings;
 
 use crate::body;
 use crate::error::Failure;
@@ -19,13 +22,24 @@ pub(super) async fn create(
     let request: CreateRequest = body::json(&body)?;
     let mut warnings = request.warnings();
     let networks = request.networking_config.unwrap_or_default().endpoints_config.unwrap_or_default();
+    let mut networks: BTreeMap<_, _> =
+        networks.into_iter().map(|(name, wish)| (name, wish.unwrap_or_default())).collect();
+    let host_config = request.host_config.unwrap_or_default();
+    if let Some(mac) = request.mac_address.filter(|mac| !mac.is_empty()) {
+        let mode = Some(host_config.network_mode.clone()).filter(|mode| !mode.is_empty());
+        let wish: &mut EndpointSettings =
+            networks.entry(mode.unwrap_or_else(|| "default".to_owned())).or_default();
+        if wish.mac_address.is_empty() {
+            wish.mac_address = mac;
+        }
+    }
     let created = engine
         .create(Create {
             name: query.name,
             platform: query.platform,
             config: request.config,
-            host_config: request.host_config.unwrap_or_default(),
-            networks: networks.into_iter().map(|(name, wish)| (name, wish.unwrap_or_default())).collect(),
+            host_config,
+            networks,
         })
         .await?;
     warnings.extend(created.warnings);

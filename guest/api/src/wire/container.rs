@@ -40,6 +40,9 @@ pub(crate) struct CreateRequest {
     pub(crate) config: Config,
     pub(crate) host_config: Option<HostConfig>,
     pub(crate) networking_config: Option<NetworkingConfig>,
+    /// Of its default network; older clients send it here.
+    #[serde(default)]
+    pub(crate) mac_address: Option<String>,
     /// Fields that this engine doesn't know.
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,
@@ -169,6 +172,16 @@ impl Summary {
             id: record.id,
         }
     }
+}
+
+/// Links as Docker lists them: `/other:/own/alias`.
+fn links(record: &Record) -> Option<Vec<String>> {
+    let shown = |wish: &String| {
+        let (name, alias) = wish.split_once(':').unwrap_or((wish, wish));
+        let (name, alias) = (name.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias));
+        format!("/{name}:/{}/{alias}", record.name)
+    };
+    record.host_config.links.as_ref().map(|links| links.iter().map(shown).collect())
 }
 
 /// Mounts as Docker lists them.
@@ -318,9 +331,9 @@ impl Inspect {
             size_rw: sizes.map(|(writable, _)| writable),
             size_root_fs: sizes.map(|(_, whole)| whole),
             network_settings: NetworkSettings::new(&record, ports, sandbox),
+            host_config: HostConfig { links: links(&record), ..record.host_config },
             mounts: shown(record.mounts),
             config: record.config,
-            host_config: record.host_config,
             id: record.id,
         }
     }

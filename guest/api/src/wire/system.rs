@@ -45,7 +45,7 @@ pub(crate) fn info(info: &Info, root: &std::path::Path, now: &str) -> Value {
         "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs", "CgroupVersion": "2",
         "MemoryLimit": has("memory"), "SwapLimit": has("memory"), "CpuCfsPeriod": has("cpu"),
         "CpuCfsQuota": has("cpu"), "CPUShares": has("cpu"), "CPUSet": has("cpuset"), "PidsLimit": has("pids"),
-        "OomKillDisable": false, "IPv4Forwarding": true, "Debug": false, "ExperimentalBuild": false,
+        "OomKillDisable": false, "IPv4Forwarding": info.forwards, "Debug": false, "ExperimentalBuild": false,
         "LiveRestoreEnabled": true, "Warnings": info.warnings,
     });
     let more = json!({
@@ -53,13 +53,15 @@ pub(crate) fn info(info: &Info, root: &std::path::Path, now: &str) -> Value {
             "Volume": ["local"], "Network": ["bridge", "host", "none"], "Authorization": null,
             "Log": ["json-file", "local", "none"],
         },
-        "NFd": 0, "NGoroutines": 0, "NEventsListener": 0, "IndexServerAddress": "https://index.docker.io/v1/",
+        "NFd": info.descriptors, "NGoroutines": 0, "NEventsListener": info.listeners, "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
             "IndexConfigs": {
                 "docker.io": { "Mirrors": [], "Name": "docker.io", "Official": true, "Secure": true },
             },
             "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"], "Mirrors": [],
         },
+        "BridgeNfIptables": false, "BridgeNfIp6tables": false, "DefaultAddressPools": [],
+        "FirewallBackend": { "Driver": "nftables" }, "ProductLicense": "",
         "GenericResources": null, "HttpProxy": "", "HttpsProxy": "", "NoProxy": "", "Labels": [],
         "Runtimes": { "berth": { "path": "berth-runtime" } }, "DefaultRuntime": "berth",
         "Swarm": {

@@ -48,6 +48,9 @@ pub struct Record {
     /// Its open ports, while it runs.
     #[serde(default)]
     pub ports: Vec<PublishedPort>,
+    /// Variables that tell of linked containers, while it runs.
+    #[serde(default)]
+    pub link_env: Vec<String>,
 }
 
 impl Record {
@@ -66,6 +69,7 @@ impl Record {
             mounts: Vec::new(),
             endpoints: Vec::new(),
             ports: Vec::new(),
+            link_env: Vec::new(),
         }
     }
 

@@ -78,7 +78,7 @@ fn environment(record: &Record, identity: &Identity, terminal: bool, more: &[Str
     if terminal {
         all.push("TERM=xterm".to_owned());
     }
-    for entry in record.config.env.iter().chain(more) {
+    for entry in record.link_env.iter().chain(&record.config.env).chain(more) {
         set(&mut all, entry);
     }
     if !all.iter().any(|entry| entry.starts_with("HOME=")) {
