@@ -5,6 +5,8 @@ mod commit;
 mod load;
 mod pull;
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -37,7 +39,12 @@ async fn list(
 ) -> Result<Json<Vec<Summary>>, Failure> {
     let filters = query::filters(query.filters.as_deref())?;
     let users = engine.image_users();
-    let images = engine.images(&filters)?;
+    let mut images = engine.images(&filters)?;
+    if !query.all {
+        // Steps of a build that nobody named: what was built on them shows them.
+        let parents: BTreeSet<_> = images.iter().filter_map(|image| image.parent.clone()).collect();
+        images.retain(|image| !image.names.is_empty() || !parents.contains(&image.id));
+    }
     let count = |id: &str| users.get(id).copied().unwrap_or_default();
     Ok(Json(images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect()))
 }

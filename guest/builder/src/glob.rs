@@ -71,10 +71,8 @@ impl Glob {
                     Part::Rest => self.enter(&mut next, at),
                     Part::Name if c != '/' => self.enter(&mut next, at),
                     Part::One if c != '/' => self.enter(&mut next, at + 1),
-                    Part::Set(ranges, negated) if c != '/' => {
-                        if ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated {
-                            self.enter(&mut next, at + 1);
-                        }
+                    Part::Set(ranges, negated) if c != '/' && in_set(ranges, c) != *negated => {
+                        self.enter(&mut next, at + 1);
                     }
                     Part::Literal(wanted) if *wanted == c => self.enter(&mut next, at + 1),
                     _ => {}
@@ -94,6 +92,10 @@ impl Glob {
             }
         }
     }
+}
+
+fn in_set(ranges: &[(char, char)], c: char) -> bool {
+    ranges.iter().any(|(low, high)| (*low..=*high).contains(&c))
 }
 
 fn set(characters: &[char], at: &mut usize) -> Option<Part> {

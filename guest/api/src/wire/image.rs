@@ -13,6 +13,8 @@ use super::query::flag;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ListQuery {
+    #[serde(deserialize_with = "flag")]
+    pub(crate) all: bool,
     pub(crate) filters: Option<String>,
 }
 

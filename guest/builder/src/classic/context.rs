@@ -71,7 +71,7 @@ impl Context {
         };
         let downloaded = builder.registries.download(url, &path, &report).await;
         let opened = File::open(&path).map_err(Error::file("open", &path));
-        let bytes = downloaded.and_then(|_| Ok(())).map_err(Error::from).and(opened);
+        let bytes = downloaded.map(drop).map_err(Error::from).and(opened);
         drop(std::fs::remove_file(&path));
         let file = bytes?;
         let copy = file.try_clone().map_err(Error::file("open", &path))?;
