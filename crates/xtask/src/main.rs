@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod container_image;
 mod demo;
+mod fuzz;
 mod image;
 mod interrupt;
 mod peer;
@@ -37,6 +38,8 @@ enum Command {
     /// Runs other people's tests against an engine.
     #[command(subcommand)]
     Suite(suite::Args),
+    /// Searches for bytes that break a decoder.
+    Fuzz(fuzz::Args),
     /// Builds, boots the machine, runs a container and fetches its page: everything in one command.
     Demo(demo::Args),
     /// Runs format, lints, tidy and every test this machine can run.
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Image(args) => image::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Suite(args) => suite::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),

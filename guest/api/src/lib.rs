@@ -6,6 +6,7 @@
 mod body;
 mod build;
 mod container;
+mod decode;
 mod detach_keys;
 mod error;
 mod events;
@@ -24,3 +25,5 @@ mod transfer;
 mod version;
 mod volume;
 mod wire;
+
+pub use decode::decode;

@@ -29,6 +29,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("berth-init", &["berth-api", "berth-engine", "berth-network", "protocol"]),
     ("xtask", &[]),
     ("e2e", &["protocol"]),
+    // Decoders of both sides are fuzzed by one program.
+    ("fuzz", &["berth-api", "berth-builder", "berth-guard", "berth-images", "protocol", "sharefs"]),
 ];
 
 /// Outside crates that only some of ours may name.

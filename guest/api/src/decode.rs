@@ -1,0 +1,26 @@
+//! The decoders of request bodies and queries in one call, for whoever feeds them hostile bytes.
+
+use axum::body::Bytes;
+
+use crate::body;
+use crate::wire::{container, exec, network, query, volume};
+
+/// Decodes `bytes` as each body and query value that a client may send. What doesn't fit is an error answered to the
+/// client, never more; nothing is kept.
+pub fn decode(bytes: &[u8]) {
+    let request = Bytes::copy_from_slice(bytes);
+    if let Ok(request) = body::json::<container::CreateRequest>(&request) {
+        request.warnings();
+    }
+    drop(body::json::<exec::CreateRequest>(&request));
+    drop(body::json::<exec::StartRequest>(&request));
+    drop(body::json::<network::CreateRequest>(&request));
+    drop(body::json::<network::ConnectRequest>(&request));
+    drop(body::json::<network::DisconnectRequest>(&request));
+    drop(body::json::<volume::CreateRequest>(&request));
+    let text = String::from_utf8_lossy(bytes);
+    drop(query::filters(Some(&text)));
+    drop(query::moment(Some(&text)));
+    drop(query::age(&text));
+    query::all(&text, "names");
+}
