@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use berth_engine::Error;
 use berth_engine::anatomy::Anatomy;
 
-use crate::error::Failure;
+use crate::error::{self, Failure};
 use crate::prune;
 use crate::routes::Shared;
 use crate::wire::container::{Inspect, InspectQuery, VerbQuery};
@@ -50,6 +50,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/containers/{name}/archive", get(archive::get).head(archive::stat).put(archive::put))
         .route("/containers/{name}/export", get(archive::export))
         .route("/containers/{name}/changes", get(archive::changes))
+        .route("/containers/{name}/{alias}", delete(remove_link))
         .route("/containers/{name}", delete(remove))
 }
 
@@ -129,10 +130,19 @@ async fn remove(
     Path(name): Name,
     Query(query): Verb,
 ) -> Result<StatusCode, Failure> {
-    if query.link {
-        return Err(Failure::bad_request("links between containers are not supported by this engine yet"));
-    }
     done(engine.remove(&name, query.force, query.v).await)
+}
+
+/// `DELETE /containers/web/alias?link=1`: the link goes, not the container.
+async fn remove_link(
+    State(engine): State<Shared>,
+    Path((name, alias)): Path<(String, String)>,
+    Query(query): Verb,
+) -> Result<StatusCode, Failure> {
+    if !query.link {
+        return Err(error::page_not_found().await);
+    }
+    done(engine.remove_link(&name, &alias).await)
 }
 
 /// Docker's `?h=…&w=…`.

@@ -54,7 +54,7 @@ async fn start(
         return Ok(StatusCode::OK.into_response());
     }
     let keys = DetachKeys::parse(&exec.config.detach_keys)?;
-    let attached = match engine.exec_start(&id, wish.console_size).await {
+    let mut attached = match engine.exec_start(&id, wish.console_size).await {
         // The client reads why from the stream, and the exit code from inspect, as with Docker.
         Err(Error::ProgramRefused { message, .. }) => {
             return Ok(hijack.answer(wish.tty, move |connection| refuse(message, wish.tty, connection)));
@@ -62,7 +62,10 @@ async fn start(
         other => other?,
     };
     let wanted = Wanted { stdout: exec.config.attach_stdout, stderr: exec.config.attach_stderr };
-    Ok(hijack.answer(wish.tty, move |connection| converse(attached, wanted, Some(keys), connection)))
+    // Docker frames unless the start, not the exec, has a terminal.
+    attached.terminal = wish.tty;
+    let keys = Some(keys).filter(|_| exec.config.tty);
+    Ok(hijack.answer(wish.tty, move |connection| converse(attached, wanted, keys, connection)))
 }
 
 async fn refuse(message: String, terminal: bool, mut connection: Connection) {

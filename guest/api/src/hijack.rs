@@ -3,11 +3,12 @@
 //! end, and what goes in is its request's body.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, UPGRADE, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use hyper::upgrade::OnUpgrade;
@@ -20,6 +21,8 @@ const RAW: &str = "application/vnd.docker.raw-stream";
 /// The media type of multiplexed stdout and stderr.
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
+/// Between the answer's head and the first byte for docker-py.
+const AFTER_HEAD: Duration = Duration::from_millis(10);
 /// Bytes that wait for a slow client.
 const BACKLOG: usize = 64 << 10;
 
@@ -33,8 +36,8 @@ pub(crate) type Connection = Box<dyn Duplex>;
 
 /// A request that wants its connection.
 pub(crate) enum Hijack {
-    /// The client asked for the connection itself.
-    Upgrade(OnUpgrade),
+    /// The client asked for the connection itself, and wants this pause before the first byte.
+    Upgrade(OnUpgrade, Duration),
     /// It reads an answer, and what goes in is its body.
     Plain(Body),
 }
@@ -43,8 +46,11 @@ impl Hijack {
     /// What a request asks for.
     pub(crate) fn of(mut request: Request) -> Self {
         let asked = request.headers().contains_key(UPGRADE);
-        let upgrade = request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked);
-        upgrade.map_or_else(|| Self::Plain(request.into_body()), Self::Upgrade)
+        let pause = pause(request.headers());
+        match request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked) {
+            Some(upgrade) => Self::Upgrade(upgrade, pause),
+            None => Self::Plain(request.into_body()),
+        }
     }
 
     /// Answers; `converse` gets the connection once the answer is out.
@@ -57,7 +63,7 @@ impl Hijack {
         F: Future<Output = ()> + Send,
     {
         let mut response = match self {
-            Self::Upgrade(upgrade) => switch(upgrade, converse),
+            Self::Upgrade(upgrade, pause) => switch(upgrade, pause, converse),
             Self::Plain(body) => go_on(body, converse),
         };
         response.headers_mut().insert(CONTENT_TYPE, media_type(terminal));
@@ -65,14 +71,28 @@ impl Hijack {
     }
 }
 
+/// docker-py reads the answer's head through a buffer and loses what comes along with it; dockerd is too slow for
+/// that to show.
+fn pause(headers: &HeaderMap) -> Duration {
+    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("docker-sdk-python") { AFTER_HEAD } else { Duration::ZERO }
+}
+
 /// 101: the connection is the conversation's.
-fn switch<F>(upgrade: OnUpgrade, converse: impl FnOnce(Connection) -> F + Send + 'static) -> Response
+fn switch<F>(
+    upgrade: OnUpgrade,
+    pause: Duration,
+    converse: impl FnOnce(Connection) -> F + Send + 'static,
+) -> Response
 where
     F: Future<Output = ()> + Send,
 {
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(upgraded) => converse(Box::new(TokioIo::new(upgraded))).await,
+            Ok(upgraded) => {
+                tokio::time::sleep(pause).await;
+                converse(Box::new(TokioIo::new(upgraded))).await;
+            }
             Err(error) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "a client left before its stream began"

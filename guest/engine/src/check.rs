@@ -120,7 +120,6 @@ fn unsupported(host: &HostConfig) -> Result<(), Error> {
         () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => refuse("StorageOpt"),
         () if !matches!(host.isolation.as_str(), "" | "default") => refuse("Isolation (Windows only)"),
         () if !host.cgroup.is_empty() => refuse("Cgroup"),
-        () if !matches!(host.volume_driver.as_str(), "" | "local") => refuse("VolumeDriver"),
         () if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") => refuse("CgroupnsMode"),
         () if !matches!(host.uts_mode.as_str(), "" | "host") => refuse("UTSMode"),
         () if !matches!(host.runtime.as_str(), "" | "berth" | "runc") => {
@@ -128,6 +127,23 @@ fn unsupported(host: &HostConfig) -> Result<(), Error> {
         }
         () => Ok(()),
     }
+}
+
+/// Takes away what cgroup v2 can't do on any machine; says so in Docker's words.
+pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if resources.memory_swappiness.take().is_some_and(|value| value >= 0) {
+        warnings.push(
+            "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory \
+             swappiness discarded."
+                .to_owned(),
+        );
+    }
+    if resources.oom_kill_disable == Some(true) {
+        resources.oom_kill_disable = None;
+        warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+    }
+    warnings
 }
 
 /// Which wished limits don't hold on this machine, in Docker's words.

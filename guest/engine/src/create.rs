@@ -53,8 +53,10 @@ impl Engine {
         }
         merge(&mut config, &images::run_config(&image));
         settle(&mut host_config);
+        let discarded = check::discard(&mut host_config.resources);
         check::container(&config, &host_config, &self.config.host_paths)?;
-        let warnings = check::warnings(&host_config, &self.controllers);
+        let mut warnings = check::warnings(&host_config, &self.controllers);
+        warnings.extend(discarded);
 
         let id = identity::fresh()?;
         if config.hostname.is_empty() && host_config.uts_mode.is_empty() {
@@ -162,6 +164,10 @@ pub(crate) fn merge(config: &mut Config, image: &Config) {
     let mut env = image.env.clone();
     for entry in &config.env {
         spec::set_variable(&mut env, entry);
+        if !entry.contains('=') {
+            // A bare name is kept: it is what removes the variable when the program starts.
+            env.push(entry.clone());
+        }
     }
     config.env = env;
     for (name, value) in &image.labels {

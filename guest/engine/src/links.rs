@@ -15,6 +15,15 @@ pub(crate) struct Link {
     pub(crate) alias: String,
 }
 
+/// What linked containers bring.
+#[derive(Default)]
+pub(crate) struct Linked {
+    /// Addresses and the names that stand beside them in `/etc/hosts`.
+    pub(crate) hosts: Vec<(String, String)>,
+    /// Variables.
+    pub(crate) env: Vec<String>,
+}
+
 impl Engine {
     /// The containers that a container is linked to.
     pub(crate) fn links(&self, record: &Record) -> Result<Vec<Link>, Error> {
@@ -33,8 +42,8 @@ impl Engine {
 
     /// What `/etc/hosts` says of linked containers, and the variables that tell of them. Both are as of now: the
     /// others must run.
-    pub(crate) fn linked(&self, record: &Record) -> Result<(Vec<(String, String)>, Vec<String>), Error> {
-        let (mut hosts, mut env) = (Vec::new(), Vec::new());
+    pub(crate) fn linked(&self, record: &Record) -> Result<Linked, Error> {
+        let mut linked = Linked::default();
         for Link { other, alias } in self.links(record)? {
             let other = other.record();
             let shared = other
@@ -53,10 +62,10 @@ impl Engine {
             } else {
                 format!("{alias} {} {}", other.short_id(), other.name)
             };
-            env.extend(variables(record, &other, &alias, &address));
-            hosts.push((address, names));
+            linked.env.extend(variables(record, &other, &alias, &address));
+            linked.hosts.push((address, names));
         }
-        Ok((hosts, env))
+        Ok(linked)
     }
 }
 

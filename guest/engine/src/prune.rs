@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::container::state::Status;
 use crate::filters::Filters;
 use crate::images::{Image, Removed};
 use crate::{Engine, Error, images};
@@ -22,6 +23,7 @@ impl Engine {
         for container in self.containers.all() {
             let record = container.record();
             let wanted = !record.state.status.has_process()
+                && record.state.status != Status::Restarting
                 && until.is_none_or(|until| record.created <= until)
                 && filters.labels_match(&record.config.labels);
             if !wanted {

@@ -6,7 +6,7 @@ use crate::container::Container;
 use crate::container::mounts::MountKind;
 use crate::container::state::Status;
 use crate::signal::Signal;
-use crate::{Engine, Error};
+use crate::{Engine, Error, links};
 
 impl Engine {
     /// Removes a container; a running one only with `force`. `volumes` removes its anonymous volumes too.
@@ -17,13 +17,34 @@ impl Engine {
         let container = self.containers.find(name)?;
         let _verb = container.verb.lock().await;
         let state = container.state().status;
-        if state.has_process() {
+        if state.has_process() || state == Status::Restarting {
             if !force {
                 return Err(Error::RemoveRunning { name: container.name(), state: state.name() });
             }
-            self.end(&container, Some("KILL"), Some(0)).await?;
+            if state.has_process() {
+                self.end(&container, Some("KILL"), Some(0)).await?;
+            }
         }
         self.remove_stopped(&container, volumes).await
+    }
+
+    /// Removes a container's link to another one.
+    ///
+    /// # Errors
+    /// When it has none of this alias.
+    pub async fn remove_link(&self, name: &str, alias: &str) -> Result<(), Error> {
+        let container = self.containers.find(name)?;
+        let _verb = container.verb.lock().await;
+        let of_alias = |wish: &String| links::parse(wish).is_ok_and(|(_, found)| found == alias);
+        let known = container.with(|record| record.host_config.links.iter().flatten().any(of_alias));
+        if !known {
+            return Err(Error::InvalidRequest(format!("Cannot get parent /{name} for link /{name}/{alias}")));
+        }
+        container.change(|record| {
+            if let Some(links) = &mut record.host_config.links {
+                links.retain(|wish| !of_alias(wish));
+            }
+        })
     }
 
     /// Removes a container that has no process. The verb lock is held.

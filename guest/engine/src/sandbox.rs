@@ -10,6 +10,7 @@ use berth_network::{Alive, Endpoint, EndpointWish};
 use crate::container::Container;
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
+use crate::links::Linked;
 use crate::spec::{Joined, Place};
 use crate::{Engine, Error, ports};
 
@@ -141,8 +142,8 @@ impl Engine {
 
     /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
     fn write_names(&self, container: &Container) -> Result<(), Error> {
-        let (linked, link_env) = self.linked(&container.record())?;
-        container.apply(|record| record.link_env = link_env);
+        let Linked { hosts: linked, env } = self.linked(&container.record())?;
+        container.apply(|record| record.link_env = env);
         let record = container.record();
         let write = |name: &str, text: &str| {
             let path = container.folder.join(name);

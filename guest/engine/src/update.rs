@@ -35,8 +35,10 @@ impl Engine {
             }
             host.restart_policy = policy;
         }
+        let discarded = check::discard(&mut host.resources);
         check::update(&host)?;
-        let warnings = check::warnings(&host, &self.controllers);
+        let mut warnings = check::warnings(&host, &self.controllers);
+        warnings.extend(discarded);
         if state.has_process() {
             let limits = spec::limits(&host.resources)?;
             let cgroup = self.cgroup_of(&container);

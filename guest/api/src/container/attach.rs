@@ -33,13 +33,14 @@ pub(super) async fn attach(
     let keys = DetachKeys::parse(&query.detach_keys)?;
     let (attached, wanted, past) = prepare(&engine, &name, &query).await?;
     let live = query.stream;
+    let keys = Some(keys).filter(|_| attached.terminal);
     let hijack = Hijack::of(request);
     Ok(hijack.answer(attached.terminal, move |mut connection| async move {
         if let Some(past) = past {
             replay(past, &mut connection).await;
         }
         if live {
-            converse(attached, wanted, Some(keys), connection).await;
+            converse(attached, wanted, keys, connection).await;
         }
     }))
 }
@@ -154,7 +155,7 @@ async fn replay(mut past: Logs, connection: &mut Connection) {
 }
 
 /// Carries output to the client and its input to the process, until the process ends, the client is gone, or it
-/// types its detach keys. A client that only closes its input keeps its output.
+/// types its detach keys, which a terminal has. A client that only closes its input keeps its output.
 pub(crate) async fn converse(
     attached: Attached,
     wanted: Wanted,
@@ -163,7 +164,6 @@ pub(crate) async fn converse(
 ) {
     let (reader, writer) = tokio::io::split(connection);
     let (leave, left) = watch::channel(false);
-    let keys = keys.filter(|_| attached.terminal);
     let listening = tokio::spawn(listen(attached.input, keys, reader, leave));
     talk(attached.output, wanted, attached.terminal, writer, left).await;
     listening.abort();

@@ -119,7 +119,13 @@ pub(crate) fn resolve(
     for mount in volumes_from {
         resolved.insert(mount.destination.clone(), mount);
     }
+    let made_elsewhere = |wish: &Wish| {
+        wish.kind == MountKind::Volume && volumes.find(&wish.source).is_err() && !driver_is_ours(host)
+    };
     for wish in wishes(host, paths)? {
+        if made_elsewhere(&wish) {
+            return Err(Error::NoSuchDriver(host.volume_driver.clone()));
+        }
         let mount = realize(wish, paths, volumes)?;
         resolved.insert(mount.destination.clone(), mount);
     }
@@ -129,11 +135,19 @@ pub(crate) fn resolve(
     };
     for path in record.config.volumes.iter().flatten().map(|(path, _)| clean(path)) {
         if !resolved.contains_key(&path) && !covered_by_tmpfs(&path) {
+            if !driver_is_ours(host) {
+                return Err(Error::NoSuchDriver(host.volume_driver.clone()));
+            }
             let wish = Wish::volume(String::new(), path.clone());
             resolved.insert(path, realize(wish, paths, volumes)?);
         }
     }
     Ok(resolved.into_values().collect())
+}
+
+/// Whether volumes that are made on the way are this engine's own.
+fn driver_is_ours(host: &HostConfig) -> bool {
+    matches!(host.volume_driver.as_str(), "" | "local")
 }
 
 impl Wish {

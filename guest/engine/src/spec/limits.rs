@@ -201,10 +201,6 @@ fn unsupported(resources: &Resources) -> Result<(), Error> {
         () if resources.cpu_realtime_period != 0 || resources.cpu_realtime_runtime != 0 => {
             "real-time CPU scheduling (cgroup v2 has none)"
         }
-        () if resources.memory_swappiness.is_some_and(|value| value >= 0) => {
-            "MemorySwappiness (cgroup v2 has none)"
-        }
-        () if resources.oom_kill_disable == Some(true) => "OomKillDisable (cgroup v2 has none)",
         () if resources.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) => {
             "DeviceRequests"
         }
