@@ -24,7 +24,10 @@ pub(super) async fn create(
     let networks = request.networking_config.unwrap_or_default().endpoints_config.unwrap_or_default();
     let mut networks: BTreeMap<_, _> =
         networks.into_iter().map(|(name, wish)| (name, wish.unwrap_or_default())).collect();
-    let host_config = request.host_config.unwrap_or_default();
+    let mut host_config = request.host_config.unwrap_or_default();
+    if host_config.runtime.is_empty() {
+        host_config.runtime = request.runtime.unwrap_or_default();
+    }
     if let Some(mac) = request.mac_address.filter(|mac| !mac.is_empty()) {
         let mode = Some(host_config.network_mode.clone()).filter(|mode| !mode.is_empty());
         let wish: &mut EndpointSettings =

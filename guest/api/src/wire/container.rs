@@ -41,8 +41,9 @@ pub(crate) struct CreateRequest {
     pub(crate) host_config: Option<HostConfig>,
     pub(crate) networking_config: Option<NetworkingConfig>,
     /// Of its default network; older clients send it here.
-    #[serde(default)]
     pub(crate) mac_address: Option<String>,
+    /// The runtime's name, where docker-py sends it.
+    pub(crate) runtime: Option<String>,
     /// Fields that this engine doesn't know.
     #[serde(flatten)]
     unknown: BTreeMap<String, Value>,

@@ -13,6 +13,8 @@ pub(crate) struct CreateRequest {
     attach_stdin: bool,
     attach_stdout: bool,
     attach_stderr: bool,
+    // Go decodes names whatever their case, and docker-py relies on it.
+    #[serde(alias = "detachKeys")]
     detach_keys: Option<String>,
     env: Option<Vec<String>>,
     working_dir: Option<String>,
