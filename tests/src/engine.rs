@@ -14,6 +14,9 @@ const SOCKET: &str = "BERTH_E2E_SOCKET";
 /// Names the port of this machine's loopback that such a machine may reach.
 const HOST_PORT: &str = "BERTH_E2E_HOST_PORT";
 
+/// Names a folder of this machine that such a machine shares.
+const SHARED: &str = "BERTH_E2E_SHARED";
+
 /// An engine. When dropped, everything in it is removed; a native one ends, and its folders go.
 pub struct Engine {
     folder: tempfile::TempDir,
@@ -206,6 +209,15 @@ impl Engine {
     /// The port of this machine's loopback that the VM may reach as `host.docker.internal`; none natively.
     pub fn host_port(&self) -> Option<u16> {
         std::env::var(HOST_PORT).ok().filter(|_| self.native.is_none())?.parse().ok()
+    }
+
+    /// A folder of this machine that containers may see.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn shared_folder(&self) -> tempfile::TempDir {
+        let shared = std::env::var_os(SHARED).filter(|_| self.native.is_none());
+        shared.map_or_else(tempfile::tempdir, tempfile::tempdir_in).expect("make a folder to share")
     }
 
     fn wait_until_it_answers(&self) {

@@ -14,5 +14,8 @@ pub const DOCKER_API: u32 = 1025;
 pub const FORWARD: u32 = 1026;
 
 /// Changes of shared folders: one stream for the life of the VM, of FUSE notifications as they would be written to
-/// `/dev/fuse`. The guest says nothing. Nobody listens in a guest whose kernel takes none.
+/// `/dev/fuse`, and of [`SHARE_LOOK`]. The guest says nothing. Nobody listens in a guest whose kernel takes none.
 pub const SHARE_CHANGES: u32 = 1027;
+
+/// Among the notifications' codes: not for the kernel, but a path beneath the mount that the guest is to look at.
+pub const SHARE_LOOK: u32 = 0x4002;

@@ -24,6 +24,7 @@ impl Server {
             if self.nodes().kind(node)? != Kind::Folder {
                 return Err(Errno::NOTDIR);
             }
+            self.watch(node);
             let folder = sys::reopen(self.nodes().file(node)?.as_fd(), 0)?;
             self.keep(Handle::Folder { folder: Mutex::new(folder), node }, node)
         };
@@ -93,10 +94,10 @@ impl List<'_, '_> {
 
     /// What a look-up would answer; nothing for what is gone already and for the two names that lead elsewhere.
     fn add_attributes(&mut self, name: &CStr) {
-        if matches!(name.to_bytes(), b"." | b"..")
-            || self.server.look_up(self.header, name, self.reply).is_err()
-        {
-            self.reply.no_entry(0);
+        let is_real = !matches!(name.to_bytes(), b"." | b"..");
+        match is_real.then(|| self.server.entry(self.header, name)) {
+            Some(Ok(entry)) => self.reply.entry(&entry),
+            _ => self.reply.no_entry(),
         }
     }
 }

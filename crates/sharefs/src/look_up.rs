@@ -5,19 +5,32 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::nodes::Place;
 use crate::server::Server;
-use crate::sys::{self, Errno, Status};
+use crate::sys::{self, Errno, Kind, Status};
+use crate::watch::SHORT;
 use crate::wire::ROOT;
 use crate::wire::reply::{Entry, Reply};
 use crate::wire::request::Header;
 
 impl Server {
-    /// What `name` in the folder is.
+    /// What `name` in the folder is. A folder is watched from here on: the guest may watch it without a look inside.
     pub(crate) fn look_up(&self, header: &Header, name: &CStr, reply: &mut Reply<'_>) -> Result<(), Errno> {
+        let mut entry = self.entry(header, name)?;
+        let is_folder = entry.attributes.status.kind() == Kind::Folder;
+        if is_folder && self.watch(entry.node) {
+            // What was seen before the watch began may have changed unseen.
+            entry = self.entry(header, name)?;
+            self.nodes().forget(entry.node, 1);
+        }
+        reply.entry(&entry);
+        Ok(())
+    }
+
+    /// The same for a name in a list: listing a folder is no look into all that are in it.
+    pub(crate) fn entry(&self, header: &Header, name: &CStr) -> Result<Entry, Errno> {
         self.watch(header.node);
         let file = self.open_name(header.node, name)?;
         let status = sys::status(file.as_fd())?;
-        reply.entry(&self.tell(header, header.node, name, file, status));
-        Ok(())
+        Ok(self.tell(header, header.node, name, file, status))
     }
 
     /// The same for what the guest has just made.
@@ -56,7 +69,10 @@ impl Server {
     ) -> Entry {
         let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
         let attributes = self.shown(header, node, file.as_fd(), status);
-        Entry { node, attributes, valid: self.name_valid(folder) }
+        // A folder is to be looked up once more before the guest may go by its name for long: then it is watched.
+        let is_sure = status.kind() != Kind::Folder || self.watches.has(node);
+        let valid = if is_sure { self.name_valid(folder) } else { SHORT };
+        Entry { node, attributes, valid }
     }
 
     /// A folder to make something in: the root holds shares only.

@@ -196,6 +196,23 @@ impl Nodes {
         self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.clone())
     }
 
+    /// The way from the root to a place, as far as it is known.
+    pub(crate) fn path(&self, place: &Place) -> Option<Vec<u8>> {
+        let mut names = vec![place.name.to_bytes().to_vec()];
+        let mut folder = place.folder;
+        while folder != ROOT {
+            let place = self.place(folder)?;
+            names.push(place.name.into_bytes());
+            folder = place.folder;
+            // No longer than a path may be; it also ends a loop, which there can't be.
+            if names.len() > 2048 {
+                return None;
+            }
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+
     /// The folder of that place.
     pub(crate) fn folder_of(&self, id: u64) -> Option<u64> {
         self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.folder)

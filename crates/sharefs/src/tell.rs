@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::nodes::Place;
 use crate::server::Server;
@@ -14,10 +14,16 @@ use crate::wire::notification::{self, Stale};
 
 /// How long a burst of events is gathered: far below what a user feels.
 const SETTLE: Duration = Duration::from_millis(5);
+/// How long the guest may take to look at files that it doesn't know.
+const LOOKS: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(1);
+/// What fits into a notification of a page.
+const LONGEST_PATH: usize = 4000;
 
 impl Server {
     /// Watches the folders that the guest looks into, and writes what changes there to `kernel` as FUSE notifications,
-    /// until that fails or ends. `kernel` never says anything.
+    /// until that fails or ends. `kernel` never says anything. One message isn't FUSE's: 0x4002 holds a path beneath
+    /// the mount, at which its carrier is to look, so that the kernel knows it.
     ///
     /// # Errors
     /// When nothing can be watched or `kernel` no longer listens.
@@ -37,17 +43,50 @@ impl Server {
         let mut messages = Vec::new();
         while watcher.wait(kernel.as_fd())? {
             messages.clear();
-            let mut last = None;
+            let (mut last, mut unknown) = (None, Vec::new());
             for event in watcher.events(SETTLE)? {
                 // Writing a large file is one change after the other: one is enough.
-                if last.as_ref() != Some(&event) {
-                    self.translate(&event, &mut messages);
-                    last = Some(event);
+                if last.as_ref() == Some(&event) {
+                    continue;
                 }
+                if let Some(place) = self.is_unknown(&event) {
+                    self.ask_to_look(&place, &mut messages);
+                    unknown.push((place, event.clone()));
+                } else {
+                    self.translate(&event, &mut messages);
+                }
+                last = Some(event);
+            }
+            kernel.write_all(&messages)?;
+            messages.clear();
+            let deadline = Instant::now() + LOOKS;
+            for (place, event) in unknown {
+                while self.nodes().at(&place).is_none() && Instant::now() < deadline {
+                    std::thread::sleep(PAUSE);
+                }
+                self.translate(&event, &mut messages);
             }
             kernel.write_all(&messages)?;
         }
         Ok(())
+    }
+
+    /// The place of a changed file that the guest's kernel doesn't know, by this name or another.
+    fn is_unknown(&self, happened: &HostEvent) -> Option<Place> {
+        if happened.mask & event::FILES == 0 || happened.name.is_empty() {
+            return None;
+        }
+        let place = Place::new(self.watches.folder(happened.watch)?, &happened.name);
+        let is_known = self.nodes().at(&place).is_some() || self.found(place.folder, &place.name).is_some();
+        (!is_known && !self.expected().was_taken_away(&place)).then_some(place)
+    }
+
+    fn ask_to_look(&self, place: &Place, messages: &mut Vec<u8>) {
+        if let Some(path) = self.nodes().path(place)
+            && path.len() <= LONGEST_PATH
+        {
+            notification::look(messages, &path);
+        }
     }
 
     fn translate(&self, happened: &HostEvent, messages: &mut Vec<u8>) {
@@ -114,22 +153,18 @@ impl Server {
             return;
         }
         let known = self.nodes().at(&place);
-        let child = known.or_else(|| self.found(folder, &happened.name));
-        if child.is_none() && self.expected().was_taken_away(&place) {
+        // Gone again, or nobody there to look at it: there is nothing that the kernel could be told of.
+        let Some(child) = known.or_else(|| self.found(folder, &happened.name)) else { return };
+        let file = self.nodes().file(child);
+        let status = file.and_then(|file| sys::status(file.as_fd()));
+        let is_echo = status.is_ok_and(|status| self.nodes().is_guests_change(child, status.ctime));
+        if is_echo && kind != event::CLOSE_WRITE {
             return;
         }
-        if let Some(child) = child {
-            let file = self.nodes().file(child);
-            let status = file.and_then(|file| sys::status(file.as_fd()));
-            let is_echo = status.is_ok_and(|status| self.nodes().is_guests_change(child, status.ctime));
-            if is_echo && kind != event::CLOSE_WRITE {
-                return;
-            }
-            let what = if kind & event::MODIFY != 0 { Stale::Content } else { Stale::Attributes };
-            notification::stale(messages, child, what);
-        }
+        let what = if kind & event::MODIFY != 0 { Stale::Content } else { Stale::Attributes };
+        notification::stale(messages, child, what);
         let mask = kind | happened.mask & event::OF_FOLDER;
-        notification::event(messages, folder, child, mask, 0, &happened.name);
+        notification::event(messages, folder, Some(child), mask, 0, &happened.name);
     }
 
     /// The node of what a name leads to now, if the guest knows it by any name.

@@ -1,7 +1,7 @@
 //! Which folders of the host are watched, and what the guest's kernel may therefore believe for how long.
 //!
 //! Somebody must be there who carries changes to the kernel ([`Server::tell_changes`]): until then, and when he is gone,
-//! nothing is watched. A folder is watched from the first look into it; where the host allows no more watches, the short
+//! nothing is watched. A folder is watched from the first look at it; where the host allows no more watches, the short
 //! lifetime stays. A program of the host that writes through a mapping raises no event, so even what is watched isn't
 //! believed for ever.
 
@@ -81,25 +81,27 @@ impl Watches {
 }
 
 impl Server {
-    /// Watches a folder, if it may be; to be called before anything in it is looked at.
-    pub(crate) fn watch(&self, folder: u64) {
+    /// Watches a folder, if it may be; to be called before anything in it is looked at. True when it wasn't before.
+    pub(crate) fn watch(&self, folder: u64) -> bool {
         let watcher = match self.watches.lock().as_ref() {
             Some(watched) if !watched.by_node.contains_key(&folder) && watched.by_node.len() < MOST => {
                 Arc::clone(&watched.watcher)
             }
-            _ => return,
+            _ => return false,
         };
         if folder == ROOT {
-            return;
+            return false;
         }
-        let Ok(file) = self.nodes().file(folder) else { return };
+        let Ok(file) = self.nodes().file(folder) else { return false };
         if let Ok(watch) = watcher.add(file.as_fd())
             && let Some(watched) = self.watches.lock().as_mut()
             && Arc::ptr_eq(&watched.watcher, &watcher)
         {
             watched.by_node.insert(folder, watch);
             watched.by_watch.insert(watch, folder);
+            return true;
         }
+        false
     }
 
     /// How long the kernel may believe that a name in this folder leads where it does, in seconds.

@@ -5,6 +5,9 @@ use std::ffi::CStr;
 
 use super::REPLY_HEADER;
 
+/// The code of [`look`].
+pub(crate) const LOOK: u32 = 0x4002;
+
 /// What the kernel knows of a file is no longer sure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stale {
@@ -51,6 +54,12 @@ pub(crate) fn event(
         }
         into.extend(name.to_bytes_with_nul());
     });
+}
+
+/// Appends: whoever carries these is to look at a path beneath the mount, so that the kernel knows it. Not the kernel's to
+/// read: a kernel can raise a file's event with its name only for a file that it knows.
+pub(crate) fn look(into: &mut Vec<u8>, path: &[u8]) {
+    message(into, LOOK, |into| into.extend(path));
 }
 
 fn length(name: &CStr) -> u32 {

@@ -109,13 +109,10 @@ impl<'a> Reply<'a> {
         self.attributes(&entry.attributes);
     }
 
-    /// A name that leads nowhere, which the kernel may believe for `valid` seconds.
-    pub(crate) fn no_entry(&mut self, valid: u64) {
-        self.u64(0);
-        self.u64(0);
-        self.u64(valid);
+    /// A name in a list of which nothing more is said.
+    pub(crate) fn no_entry(&mut self) {
         let length = self.bytes.len();
-        self.bytes.resize(length + 104, 0);
+        self.bytes.resize(length + ENTRY, 0);
     }
 
     /// `fuse_open_out`.

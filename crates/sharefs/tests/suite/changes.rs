@@ -26,11 +26,11 @@ enum Told {
 }
 
 /// The kernel's end of the stream of changes.
-struct Kernel(UnixStream);
+struct Kernel<'g>(UnixStream, &'g Guest);
 
-impl Kernel {
+impl<'g> Kernel<'g> {
     /// Listens to the changes of a guest's folder, and waits until something is watched.
-    fn of(guest: &Guest) -> Self {
+    fn of(guest: &'g Guest) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let server = Arc::clone(&guest.server);
@@ -42,7 +42,10 @@ impl Kernel {
             assert!(Instant::now() < deadline, "nothing is watched");
             std::thread::sleep(Duration::from_millis(1));
         }
-        Self(ours)
+        let mut kernel = Self(ours, guest);
+        fs::write(guest.path("ready"), "").unwrap();
+        while kernel.event("ready").1 != CLOSE_WRITE {}
+        kernel
     }
 
     fn next(&mut self) -> Told {
@@ -64,6 +67,12 @@ impl Kernel {
                 cookie: word(&body, 20),
                 name: name(32),
             },
+            // As the guest's init does.
+            0x4002 => {
+                let path = String::from_utf8(body).unwrap();
+                let _ = self.1.look_up(self.1.shared(), path.strip_prefix("0/").unwrap());
+                self.next()
+            }
             other => panic!("message {other}"),
         }
     }

@@ -32,6 +32,8 @@ pub(super) fn run() -> anyhow::Result<()> {
         let mut tests = cargo();
         tests.args(["nextest", "run", "--workspace", "--profile", "machine", "--no-fail-fast", "-E", TESTS]);
         tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
+        // Home is shared, as for any user.
+        tests.env("BERTH_E2E_SHARED", home.path());
         step("machine tests", &mut tests)?;
         skips::print("machine")
     });

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use protocol::guest::SHARES_TAG;
-use protocol::vsock::SHARE_CHANGES;
+use protocol::vsock::{SHARE_CHANGES, SHARE_LOOK};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{MountFlags, mount as mount_file_system};
 
 use super::vsock;
@@ -61,9 +62,26 @@ fn pass_on(mut stream: impl Read, ear: &Path) -> anyhow::Result<()> {
             bail!("a notification of {length} bytes");
         }
         stream.read_exact(&mut message[HEADER..length])?;
+        if message[4..8] == SHARE_LOOK.to_le_bytes() {
+            look_at(&message[HEADER..length]);
+            continue;
+        }
         let mut ear = File::options().write(true).open(ear).context("open the kernel's ear")?;
         if let Err(error) = ear.write(&message[..length]) {
             tracing::debug!(%error, "the kernel refuses a notification");
         }
+    }
+}
+
+/// Looks at a path beneath the shared folders, following nothing: afterwards the kernel knows the file. What can't be
+/// looked at is gone again.
+fn look_at(path: &[u8]) {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let looked = rustix::fs::open(PLACE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(|place| {
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(&place, path, flags, Mode::empty(), beneath)
+    });
+    if let Err(error) = looked {
+        tracing::debug!(%error, "a changed file can't be looked at");
     }
 }
