@@ -92,7 +92,8 @@ impl Settings {
         }
         self.host_ports = file.host_ports.unwrap_or_default();
         if let Some(shares) = file.shares {
-            self.shares = shares.iter().map(|text| shared_folder(text)).collect::<Result<_, _>>()?;
+            let folders = shares.iter().map(|text| shared_folder(text)).collect::<Result<Vec<_>, _>>()?;
+            self.shares = outermost(folders);
         }
         Ok(())
     }
@@ -170,6 +171,20 @@ fn share(index: usize, folder: &Path) -> Share {
     Share { name: index.to_string(), folder: folder.to_path_buf() }
 }
 
+/// The folders that don't lie in another one of them: what does is shared with it, and must not be shared twice, since
+/// the guest knows a folder by one name.
+fn outermost(folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    let real: Vec<PathBuf> =
+        folders.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
+    let lies_in = |inner: usize, outer: usize| {
+        let again = real[inner] == real[outer] && outer < inner;
+        again || (real[inner] != real[outer] && real[inner].starts_with(&real[outer]))
+    };
+    let all = 0..real.len();
+    let kept = |inner: &usize| !all.clone().any(|outer| lies_in(*inner, outer));
+    all.clone().filter(kept).map(|index| folders[index].clone()).collect()
+}
+
 /// A folder as the user writes it: absolute, or beneath `~`.
 fn shared_folder(text: &str) -> Result<PathBuf, String> {
     let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
@@ -215,6 +230,17 @@ mod tests {
         assert_eq!(applied("{}").unwrap().shares, [home.as_path()]);
         assert_eq!(applied(r#"{ "shares": ["/tmp", "~"] }"#).unwrap().shares, [Path::new("/tmp"), &home]);
         assert!(applied(r#"{ "shares": [] }"#).unwrap().shares.is_empty());
+    }
+
+    #[test]
+    fn a_folder_within_another_is_shared_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path().join("a"), folder.path().join("a/b"));
+        std::fs::create_dir_all(&inner).unwrap();
+        let besides = folder.path().join("ab");
+        std::fs::create_dir(&besides).unwrap();
+        let all = vec![inner, outer.clone(), outer.clone(), besides.clone()];
+        assert_eq!(outermost(all), [outer, besides]);
     }
 
     #[test]
