@@ -24,6 +24,11 @@ pub(crate) struct Mounted {
 impl Mounted {
     /// A shared folder whose kernel isn't told of the host's changes; none, with the reason printed, where this machine can't mount it.
     pub(crate) fn new() -> Option<Self> {
+        Self::by(0)
+    }
+
+    /// The same, shared by another user than root.
+    pub(crate) fn by(user: u32) -> Option<Self> {
         let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let (Ok(device), true) = (device, rustix::process::geteuid().is_root()) else {
             eprintln!("skipped: mounting /dev/fuse needs root");
@@ -31,7 +36,8 @@ impl Mounted {
         };
         let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let share = Share { name: "0".to_owned(), folder: folder.path().to_owned() };
-        let server = Arc::new(Server::new(vec![share], 1024).unwrap());
+        std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
+        let server = Arc::new(as_user(user, || Server::new(vec![share], 1024).unwrap()));
         let options = format!(
             "fd={},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other",
             device.as_raw_fd()
@@ -42,7 +48,10 @@ impl Mounted {
         let device = Arc::new(device);
         for _ in 0..2 {
             let (server, device) = (Arc::clone(&server), Arc::clone(&device));
-            std::thread::spawn(move || pump(&server, &device));
+            std::thread::spawn(move || {
+                crate::sys::become_user(user);
+                pump(&server, &device);
+            });
         }
         Some(Self { folder, place, server, device })
     }

@@ -1,7 +1,7 @@
 //! Whose files are, and what that allows.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 
 use crate::mounted::{Mounted, as_user};
 
@@ -71,6 +71,29 @@ fn set_id_bits_never_reach_the_host_nor_come_from_it() {
     fs::write(share.host("sudo"), "").unwrap();
     fs::set_permissions(share.host("sudo"), Permissions::from_mode(0o4755)).unwrap();
     assert_eq!(fs::metadata(share.guest("sudo")).unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn a_user_shares_what_is_the_users_and_no_more() {
+    let Some(share) = Mounted::by(ANN) else { return };
+    fs::write(share.host("roots"), "secret").unwrap();
+    fs::set_permissions(share.host("roots"), Permissions::from_mode(0o600)).unwrap();
+    // Root of the guest, which its own kernel refuses nothing.
+    let refused = fs::read(share.guest("roots")).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    fs::set_permissions(share.guest("roots"), Permissions::from_mode(0o666)).unwrap_err();
+    fs::write(share.guest("mine"), "text").unwrap();
+    chown(share.guest("mine"), Some(BEN), Some(BEN)).unwrap();
+    assert_eq!(fs::metadata(share.guest("mine")).unwrap().uid(), BEN);
+    assert_eq!(fs::metadata(share.host("mine")).unwrap().uid(), ANN);
+    fs::hard_link(share.guest("mine"), share.guest("again")).unwrap();
+    fs::rename(share.guest("again"), share.guest("moved")).unwrap();
+    let nameless = rustix::fs::OFlags::TMPFILE.bits().cast_signed();
+    let file = File::options().write(true).custom_flags(nameless).open(share.guest("")).unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    let (here, follow) = (rustix::fs::CWD, rustix::fs::AtFlags::SYMLINK_FOLLOW);
+    rustix::fs::linkat(here, path, here, share.guest("named"), follow).unwrap();
+    assert_eq!(fs::metadata(share.host("named")).unwrap().uid(), ANN);
 }
 
 /// The way to the mount, for other users than root.

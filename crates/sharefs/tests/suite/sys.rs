@@ -7,8 +7,11 @@ use std::os::fd::AsFd;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::{Gid, Uid};
 
-/// Makes this thread another user's, without root's rights.
+/// Makes this thread another user's, without root's rights; root's it stays.
 pub(crate) fn become_user(id: u32) {
+    if id == 0 {
+        return;
+    }
     rustix::thread::set_thread_groups(&[]).unwrap();
     rustix::thread::set_thread_gid(Gid::from_raw(id)).unwrap();
     rustix::thread::set_thread_uid(Uid::from_raw(id)).unwrap();
