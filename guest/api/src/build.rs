@@ -1,6 +1,7 @@
 //! The routes of builds.
 
 mod classic;
+mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
+use berth_builder::buildkit::BuildKit;
 use berth_builder::{Builder, Prune, Surroundings};
 use berth_engine::Engine;
 use serde_json::{Value, json};
@@ -34,13 +36,18 @@ pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error
 }
 
 /// Every route of a build.
-pub(crate) fn routes(builder: Arc<Builder>) -> Router<Shared> {
+pub(crate) fn routes(engine: &Arc<Engine>, builder: Arc<Builder>) -> Router<Shared> {
+    let told = engine.clone();
+    let kit = BuildKit::new(builder.clone(), Arc::new(move |id, names| told.tell_built(id, names)));
     Router::new()
         // A context is as long as it is.
         .route("/build", post(classic::build).layer(DefaultBodyLimit::disable()))
         .route("/build/prune", post(prune))
         .route("/build/cancel", post(cancel))
+        .route("/session", post(session::session))
+        .route("/grpc", post(session::grpc))
         .layer(Extension(builder))
+        .layer(Extension(kit))
 }
 
 async fn prune(

@@ -22,7 +22,7 @@ pub fn router(engine: Arc<Engine>) -> Result<Router, berth_builder::Error> {
         .merge(container::routes())
         .merge(exec::routes())
         .merge(image::routes())
-        .merge(build::routes(builder))
+        .merge(build::routes(&engine, builder))
         .merge(volume::routes())
         .merge(network::routes())
         .merge(swarm::routes())

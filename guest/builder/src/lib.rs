@@ -7,6 +7,7 @@
 //! key of all that goes into it, and run when it isn't there; [`classic`] speaks the old build API's words.
 
 mod beneath;
+pub mod buildkit;
 mod cache;
 mod checksum;
 mod chmod;
@@ -151,6 +152,11 @@ impl Builder {
     /// Where contexts are unpacked.
     fn contexts(&self) -> PathBuf {
         self.data_root.join("contexts")
+    }
+
+    /// Where clients' folders are kept between builds.
+    fn synced(&self) -> PathBuf {
+        self.data_root.join("folders")
     }
 
     /// One lock per name: a step's key, a cache's id.

@@ -123,7 +123,7 @@ impl Build {
             title: title(1, &stage.text),
             makes_files: true,
         };
-        let mut state = self.watched(&from, async { steps::base::start(self, number, &from).await }).await?;
+        let mut state = self.watched(&from, async { steps::from::start(self, number, &from).await }).await?;
         let triggers = std::mem::take(&mut state.run().on_build);
         for trigger in triggers {
             let step = dockerfile::single(&trigger)?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use berth_images::registry::Credentials;
 use futures_util::future::BoxFuture;
 
 use crate::Result;
@@ -27,8 +28,12 @@ pub(crate) trait Sources: Send + Sync {
     fn secret<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
         Box::pin(async { Ok(None) })
     }
-    /// A socket in `folder` that leads to the client's agent; none when it has none of that name.
-    fn agent<'a>(&'a self, _id: &'a str, _folder: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
+    /// Who the client is to a registry; none when it doesn't say.
+    fn credentials<'a>(&'a self, _registry: &'a str) -> BoxFuture<'a, Result<Option<Credentials>>> {
+        Box::pin(async { Ok(None) })
+    }
+    /// A socket at `_socket` that leads to the client's agent; none when it has none of that name.
+    fn agent<'a>(&'a self, _id: &'a str, _socket: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
         Box::pin(async { Ok(None) })
     }
 }

@@ -1,8 +1,8 @@
 //! The instructions, one kind per file.
 
-pub(crate) mod base;
 mod copy;
 mod folder;
+pub(crate) mod from;
 mod mounts;
 mod origin;
 mod remote;

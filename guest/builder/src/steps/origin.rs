@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{base, blocking};
+use super::{blocking, from};
 use crate::Result;
 use crate::files::Files;
 use crate::observe::StepName;
@@ -44,7 +44,7 @@ impl Origin {
             return Ok(Self::Context(folder));
         }
         let platform = build.options.platform.clone();
-        let image = base::image(build, step, from, platform.as_ref()).await?;
+        let image = from::image(build, step, from, platform.as_ref()).await?;
         Ok(Self::Files(Files::of_image(&image, &build.builder.store)))
     }
 

@@ -26,7 +26,23 @@ impl Store {
     /// # Errors
     /// When there is no such image, or the writer refuses.
     pub fn save(&self, names: &[String], writer: impl Write) -> Result<()> {
-        let chosen = self.choose(names)?;
+        self.write_archive(&self.choose(names)?, writer)
+    }
+
+    /// Writes one image into an archive under names of the caller's.
+    ///
+    /// # Errors
+    /// When there is no such image, or the writer refuses.
+    pub fn save_as(&self, id: &Digest, tags: &[Reference], writer: impl Write) -> Result<()> {
+        let image = self.image(&id.to_string())?;
+        self.write_archive(&BTreeMap::from([(id.clone(), (image, tags.to_vec()))]), writer)
+    }
+
+    fn write_archive(
+        &self,
+        chosen: &BTreeMap<Digest, (Image, Vec<Reference>)>,
+        writer: impl Write,
+    ) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
         let (mut docker, mut manifests) = (Vec::new(), Vec::new());
         let mut pins = Vec::new();

@@ -67,10 +67,13 @@ pub(super) async fn image(
         berth_images::DEFAULT_DOMAIN => "https://index.docker.io/v1/",
         domain => domain,
     };
-    let credentials = build.options.credentials.get(key);
+    let credentials = match build.options.credentials.get(key) {
+        Some(given) => Some(given.clone()),
+        None => build.sources.credentials(reference.domain()).await?,
+    };
     let report = |progress: Progress| build.observer.moves(step, &progress);
     let builder = &build.builder;
-    let pull = builder.registries.pull(&builder.store, &reference, platform, credentials, &report);
+    let pull = builder.registries.pull(&builder.store, &reference, platform, credentials.as_ref(), &report);
     let pulled = tokio::select! {
         pulled = pull => pulled?,
         () = build.cancel.cancelled() => return Err(Error::Cancelled),

@@ -1,0 +1,191 @@
+//! What becomes of a result: an image here, a push, an archive or a folder at the client.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use berth_images::{Digest, Reference, RemoveOptions};
+
+use super::jobs::{Built, Job};
+use super::messages::control::{Exporter, SolveRequest};
+use super::session::Session;
+use super::{BuildKit, send, sync};
+use crate::steps::blocking;
+use crate::workspace::Workspace;
+use crate::{Error, Result};
+
+/// What the client is told of the result.
+type Response = HashMap<String, String>;
+
+/// Exports a result in every way that was asked for.
+pub(super) async fn export(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    request: &SolveRequest,
+    built: Option<Built>,
+) -> Result<Response> {
+    let deprecated = Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() };
+    let exporters = match request.exporters.as_slice() {
+        [] => std::slice::from_ref(&deprecated),
+        several => several,
+    };
+    let mut response = Response::new();
+    for exporter in exporters.iter().filter(|exporter| !exporter.kind.is_empty()) {
+        let Some(built) = &built else { continue };
+        let one = match exporter.kind.as_str() {
+            "moby" | "image" => image(kit, job, exporter, built).await?,
+            "docker" | "oci" => archive(kit, job, exporter, built).await?,
+            "local" => folder(kit, job, built).await?,
+            "tar" => tar(kit, job, built).await?,
+            other => return Err(Error::Unsupported(format!("exporter {other:?} could not be found"))),
+        };
+        response.extend(one);
+    }
+    Ok(response)
+}
+
+/// The names that an exporter is given.
+fn names(exporter: &Exporter) -> Result<Vec<Reference>> {
+    let given = exporter.attrs.get("name").map(String::as_str).unwrap_or_default();
+    let names = given.split(',').filter(|name| !name.is_empty() && *name != "*");
+    names.map(|name| Ok(name.parse::<Reference>()?.or_latest())).collect()
+}
+
+fn is_on(exporter: &Exporter, key: &str) -> bool {
+    exporter.attrs.get(key).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
+}
+
+async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: &Built) -> Result<Response> {
+    let names = names(exporter)?;
+    let work = job.progress.start("exporting to image");
+    let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
+    let made = blocking(move || {
+        let id = store.compose(&config, None)?;
+        for tag in &tags {
+            store.tag(&id.to_string(), tag)?;
+        }
+        Ok(id)
+    })
+    .await;
+    if let Ok(id) = &made {
+        work.transfer(&format!("writing image {id}"), 0, 0, true);
+        for name in &names {
+            work.transfer(&format!("naming to {}", name.canonical()), 0, 0, true);
+        }
+        (kit.told)(&id.to_string(), &names);
+    }
+    work.end(made.as_ref().err().map(Error::describe).as_deref());
+    let id = made?;
+    let mut response = told(&id, &names);
+    if is_on(exporter, "push") {
+        for name in &names {
+            let digest = push(kit, job, name).await?;
+            response.insert("containerimage.digest".to_owned(), digest);
+        }
+    }
+    Ok(response)
+}
+
+async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<String> {
+    let work = job.progress.start(&format!("pushing {name}"));
+    let session = found(kit, job).await?;
+    let credentials = sync::credentials(&session, name.domain()).await;
+    let report = |progress: berth_images::Progress| {
+        if let Some(detail) = progress.detail {
+            work.transfer(
+                &format!("{} {}", progress.status, progress.id),
+                detail.current,
+                detail.total,
+                false,
+            );
+        }
+    };
+    let builder = &kit.builder;
+    let pushed = builder.registries.push(&builder.store, name, credentials.as_ref(), &report).await;
+    let pushed = pushed.map_err(Error::from);
+    work.end(pushed.as_ref().err().map(Error::describe).as_deref());
+    Ok(pushed?.digest.to_string())
+}
+
+fn told(id: &Digest, names: &[Reference]) -> Response {
+    let mut response = Response::from([
+        ("containerimage.digest".to_owned(), id.to_string()),
+        ("containerimage.config.digest".to_owned(), id.to_string()),
+    ]);
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(Reference::canonical).collect();
+        response.insert("image.name".to_owned(), names.join(","));
+    }
+    response
+}
+
+async fn found(kit: &Arc<BuildKit>, job: &Arc<Job>) -> Result<Arc<Session>> {
+    kit.sessions.find(&job.session()).await.map_err(|status| Error::Invalid(status.message().to_owned()))
+}
+
+/// An archive of the image, which isn't kept here.
+async fn archive(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    exporter: &Exporter,
+    built: &Built,
+) -> Result<Response> {
+    if exporter.attrs.get("tar").is_some_and(|tar| tar == "false") {
+        let message = format!("type={} with tar=false isn't supported: give dest= a file", exporter.kind);
+        return Err(Error::Unsupported(message));
+    }
+    let names = names(exporter)?;
+    let session = found(kit, job).await?;
+    let work = job.progress.start(&format!("exporting to {} image format", exporter.kind));
+    let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
+    let composed = blocking(move || {
+        let known: Vec<Digest> = store.list().into_iter().map(|image| image.id).collect();
+        let id = store.compose(&config, None)?;
+        Ok((known.contains(&id), id))
+    });
+    let (was_known, id) = composed.await?;
+    let (store, saved) = (kit.builder.store.clone(), id.clone());
+    let sent = send::file(&session, &[], move |writer| Ok(store.save_as(&saved, &tags, writer)?)).await;
+    if !was_known {
+        let (store, id) = (kit.builder.store.clone(), id.clone());
+        let options = RemoveOptions { force: false, no_prune: true };
+        drop(blocking(move || Ok(store.remove(&id.to_string(), options, &|_| None)?)).await);
+    }
+    work.transfer("sending tarball", 0, 0, sent.is_ok());
+    work.end(sent.as_ref().err().map(Error::describe).as_deref());
+    sent.map(|()| told(&id, &names))
+}
+
+/// The files, mounted as long as they are sent.
+async fn mounted(kit: &Arc<BuildKit>, built: &Built) -> Result<Workspace> {
+    let (builder, files) = (kit.builder.clone(), built.state.files.clone());
+    blocking(move || Workspace::open(&builder, &files)).await
+}
+
+async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
+    let session = found(kit, job).await?;
+    let work = job.progress.start("exporting to client directory");
+    let workspace = mounted(kit, built).await?;
+    let sent = send::folder(&session, workspace.root()).await;
+    blocking(move || {
+        drop(workspace);
+        Ok(())
+    })
+    .await?;
+    work.end(sent.as_ref().err().map(Error::describe).as_deref());
+    sent.map(|()| Response::new())
+}
+
+async fn tar(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
+    let session = found(kit, job).await?;
+    let work = job.progress.start("exporting to client tarball");
+    let workspace = mounted(kit, built).await?;
+    let root = workspace.root();
+    let sent = send::file(&session, &[], move |writer| {
+        berth_images::export(&root, writer)?;
+        drop(workspace);
+        Ok(())
+    })
+    .await;
+    work.end(sent.as_ref().err().map(Error::describe).as_deref());
+    sent.map(|()| Response::new())
+}

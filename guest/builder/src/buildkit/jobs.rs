@@ -1,0 +1,178 @@
+//! Builds under way, and the last ones that ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::messages::Failed;
+use super::messages::bridge::Outcome;
+use super::messages::control::{HistoryRecord, SolveRequest};
+use super::progress::Progress;
+use crate::state::State;
+
+/// Ended builds that are remembered.
+const REMEMBERED: usize = 50;
+/// How long a call may come before the `Solve` that it belongs to.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a frontend made, until it is exported.
+#[derive(Debug, Clone)]
+pub(super) struct Built {
+    pub(super) state: State,
+}
+
+/// One build.
+pub(super) struct Job {
+    pub(super) reference: String,
+    pub(super) progress: Arc<Progress>,
+    pub(super) cancel: CancellationToken,
+    inner: Mutex<Inner>,
+    asked: watch::Sender<bool>,
+    returned: watch::Sender<Option<Result<Outcome, String>>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    request: Option<SolveRequest>,
+    created: Option<Timestamp>,
+    completed: Option<Timestamp>,
+    error: Option<String>,
+    response: HashMap<String, String>,
+    built: HashMap<String, Built>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
+
+impl Jobs {
+    fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The build with this reference; whoever speaks of it first makes it.
+    pub(super) fn find(&self, reference: &str) -> Arc<Job> {
+        let mut all = self.all();
+        if let Some(job) = all.iter().find(|job| job.reference == reference) {
+            return job.clone();
+        }
+        let job = Arc::new(Job {
+            reference: reference.to_owned(),
+            progress: Arc::default(),
+            cancel: CancellationToken::new(),
+            inner: Mutex::default(),
+            asked: watch::channel(false).0,
+            returned: watch::channel(None).0,
+        });
+        while all.len() >= REMEMBERED {
+            let ended = all.iter().position(|job| job.progress.has_ended());
+            drop(all.remove(ended.unwrap_or(0)));
+        }
+        all.push_back(job.clone());
+        job
+    }
+
+    /// The build that a call of its frontend belongs to.
+    pub(super) async fn asked(&self, reference: &str) -> Result<Arc<Job>, Status> {
+        let job = self.find(reference);
+        let mut asked = job.asked.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(job.clone()),
+            _ => Err(Status::not_found(format!("no such job {reference}"))),
+        }
+    }
+
+    /// Forgets one that has ended.
+    pub(super) fn forget(&self, reference: &str) {
+        self.all().retain(|job| job.reference != reference || !job.progress.has_ended());
+    }
+
+    /// What is known of each, oldest first.
+    pub(super) fn records(&self) -> Vec<HistoryRecord> {
+        let all: Vec<_> = self.all().iter().cloned().collect();
+        all.iter().filter_map(|job| job.record()).collect()
+    }
+}
+
+impl Job {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what was asked for.
+    pub(super) fn ask(&self, request: &SolveRequest) {
+        {
+            let mut inner = self.inner();
+            inner.request = Some(request.clone());
+            inner.created = Some(Timestamp::now());
+        }
+        self.asked.send_replace(true);
+    }
+
+    /// The session of the one who asked.
+    pub(super) fn session(&self) -> String {
+        self.inner().request.as_ref().map(|request| request.session.clone()).unwrap_or_default()
+    }
+
+    /// Keeps what was built under a new name.
+    pub(super) fn keep(&self, built: Built) -> Result<String, Status> {
+        let id = crate::identity::fresh().map_err(|error| Status::internal(error.describe()))?;
+        self.inner().built.insert(id.clone(), built);
+        Ok(id)
+    }
+
+    pub(super) fn built(&self, id: &str) -> Option<Built> {
+        self.inner().built.get(id).cloned()
+    }
+
+    /// The frontend on the client's side is done.
+    pub(super) fn give_back(&self, result: Result<Outcome, String>) {
+        self.returned.send_replace(Some(result));
+    }
+
+    /// Waits for the frontend on the client's side.
+    pub(super) async fn returned(&self) -> Result<Outcome, String> {
+        let mut returned = self.returned.subscribe();
+        let found = returned.wait_for(Option::is_some).await.map(|found| found.clone());
+        found.ok().flatten().unwrap_or_else(|| Err("the build's frontend has gone".to_owned()))
+    }
+
+    /// Notes the end; nothing is told after it.
+    pub(super) fn end(&self, ended: &Result<HashMap<String, String>, String>) {
+        {
+            let mut inner = self.inner();
+            inner.completed = Some(Timestamp::now());
+            inner.built.clear();
+            match ended {
+                Ok(response) => inner.response.clone_from(response),
+                Err(error) => inner.error = Some(error.clone()),
+            }
+        }
+        self.progress.end();
+    }
+
+    fn record(&self) -> Option<HistoryRecord> {
+        let inner = self.inner();
+        let request = inner.request.as_ref().filter(|request| !request.internal)?;
+        let (cached, total, completed) = self.progress.counts();
+        Some(HistoryRecord {
+            reference: self.reference.clone(),
+            frontend: "dockerfile.v0".to_owned(),
+            frontend_attrs: request.frontend_attrs.clone(),
+            exporters: request.exporters.clone(),
+            error: inner.error.clone().map(|message| Failed { code: 2, message }),
+            created_at: inner.created.map(Into::into),
+            completed_at: inner.completed.map(Into::into),
+            exporter_response: inner.response.clone(),
+            cached_steps: cached,
+            total_steps: total,
+            completed_steps: completed,
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! A build's progress as BuildKit's clients draw it: vertexes that start and complete, their logs and transfers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use berth_images::Progress as Moved;
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::messages::control::{
+    Position, Range, SourceInfo, StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning,
+};
+use crate::dockerfile::Warning;
+use crate::observe::{Observer, StepName, Stream};
+use crate::solve::Outcome;
+use crate::state::State;
+use crate::{Error, key_of};
+
+/// Everything that happened so far, for those who come late.
+#[derive(Default)]
+pub(super) struct Progress {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: Vec<StatusResponse>,
+    vertexes: Vec<Vertex>,
+    source: Option<SourceInfo>,
+    ended: bool,
+}
+
+impl Progress {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: StatusResponse) {
+        let mut inner = self.inner();
+        if !inner.ended {
+            inner.events.push(event);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    fn tell_vertex(&self, vertex: Vertex) {
+        {
+            let mut inner = self.inner();
+            match inner.vertexes.iter_mut().find(|known| known.digest == vertex.digest) {
+                Some(known) => *known = vertex.clone(),
+                None => inner.vertexes.push(vertex.clone()),
+            }
+        }
+        self.tell(StatusResponse { vertexes: vec![vertex], ..Default::default() });
+    }
+
+    /// What happened from the event `at` on; none when no more will.
+    pub(super) async fn next(&self, at: usize) -> Option<Vec<StatusResponse>> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on a change wakes this, also one before the await.
+            changed.as_mut().enable();
+            {
+                let inner = self.inner();
+                if at < inner.events.len() {
+                    return Some(inner.events[at..].to_vec());
+                }
+                if inner.ended {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.inner().ended = true;
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.inner().ended
+    }
+
+    /// Steps from the cache, all, and completed ones.
+    pub(super) fn counts(&self) -> (i32, i32, i32) {
+        let inner = self.inner();
+        let count = |wanted: fn(&&Vertex) -> bool| {
+            i32::try_from(inner.vertexes.iter().filter(wanted).count()).unwrap_or(i32::MAX)
+        };
+        (count(|v| v.cached), count(|_| true), count(|v| v.completed.is_some()))
+    }
+
+    /// The Dockerfile that warnings point into.
+    pub(super) fn set_source(&self, filename: &str, text: &str) {
+        self.inner().source = Some(SourceInfo {
+            filename: filename.to_owned(),
+            data: text.as_bytes().to_vec(),
+            language: "Dockerfile".to_owned(),
+        });
+    }
+
+    /// Starts something that isn't a step of the Dockerfile.
+    pub(super) fn start(self: &Arc<Self>, name: &str) -> Work {
+        let vertex = Vertex {
+            digest: work_digest(name),
+            name: name.to_owned(),
+            started: Some(now()),
+            ..Default::default()
+        };
+        self.tell_vertex(vertex.clone());
+        Work { progress: self.clone(), vertex, ended: false }
+    }
+
+    fn transfer(&self, vertex: &str, id: &str, current: u64, total: u64, completed: bool) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let status = VertexStatus {
+            id: id.to_owned(),
+            vertex: vertex.to_owned(),
+            name: String::new(),
+            current: number(current),
+            total: number(total),
+            timestamp: Some(now()),
+            started: Some(now()),
+            completed: completed.then(now),
+        };
+        self.tell(StatusResponse { statuses: vec![status], ..Default::default() });
+    }
+}
+
+/// Something under way; dropped without an end, it is shown as broken off.
+pub(super) struct Work {
+    progress: Arc<Progress>,
+    vertex: Vertex,
+    ended: bool,
+}
+
+impl Work {
+    /// How much of something has been moved.
+    pub(super) fn transfer(&self, what: &str, current: u64, total: u64, completed: bool) {
+        self.progress.transfer(&self.vertex.digest, what, current, total, completed);
+    }
+
+    /// It is done, or why not.
+    pub(super) fn end(mut self, error: Option<&str>) {
+        self.ended = true;
+        self.vertex.completed = Some(now());
+        error.unwrap_or_default().clone_into(&mut self.vertex.error);
+        self.progress.tell_vertex(self.vertex.clone());
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.vertex.completed = Some(now());
+            "context canceled".clone_into(&mut self.vertex.error);
+            self.progress.tell_vertex(self.vertex.clone());
+        }
+    }
+}
+
+/// Tells a build's steps.
+pub(super) struct Watcher {
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Watcher {
+    fn vertex(step: &StepName) -> Vertex {
+        let place = format!("{} {}", step.stage, step.index);
+        Vertex {
+            digest: key_of(&["step", &place, &step.title]).to_string(),
+            name: step.title.clone(),
+            ..Default::default()
+        }
+    }
+
+    fn started(&self, step: &StepName) -> Vertex {
+        let wanted = Self::vertex(step);
+        let inner = self.progress.inner();
+        inner.vertexes.iter().find(|known| known.digest == wanted.digest).cloned().unwrap_or(wanted)
+    }
+}
+
+impl Observer for Watcher {
+    fn begins(&self, step: &StepName) {
+        if step.makes_files {
+            self.progress.tell_vertex(Vertex { started: Some(now()), ..Self::vertex(step) });
+        }
+    }
+
+    fn says(&self, step: &StepName, stream: Stream, bytes: &[u8]) {
+        let log = VertexLog {
+            vertex: Self::vertex(step).digest,
+            timestamp: Some(now()),
+            stream: if stream == Stream::Out { 1 } else { 2 },
+            message: bytes.to_vec(),
+        };
+        self.progress.tell(StatusResponse { logs: vec![log], ..Default::default() });
+    }
+
+    fn moves(&self, step: &StepName, moved: &Moved) {
+        let Some(detail) = moved.detail else { return };
+        let id =
+            if moved.id.is_empty() { moved.status.clone() } else { format!("{} {}", moved.status, moved.id) };
+        let completed = detail.total > 0 && detail.current >= detail.total;
+        self.progress.transfer(&Self::vertex(step).digest, &id, detail.current, detail.total, completed);
+    }
+
+    fn done(&self, step: &StepName, outcome: Outcome, _state: &State) -> Result<(), Error> {
+        if step.makes_files {
+            let (completed, cached) = (Some(now()), outcome == Outcome::Cached);
+            self.progress.tell_vertex(Vertex { completed, cached, ..self.started(step) });
+        }
+        Ok(())
+    }
+
+    fn failed(&self, step: &StepName, error: &Error) {
+        let error = words(error);
+        self.progress.tell_vertex(Vertex { completed: Some(now()), error, ..self.started(step) });
+    }
+
+    fn warns(&self, warning: &Warning) {
+        let number = |value: usize| i32::try_from(value).unwrap_or(i32::MAX);
+        let at = |line: usize| Some(Position { line: number(line), character: 0 });
+        let ranges = vec![Range { start: at(warning.place.line), end: at(warning.place.end_line) }];
+        let info = self.progress.inner().source.clone();
+        let short = format!("{}: {} (line {})", warning.rule, warning.message, warning.place.line);
+        let warning = VertexWarning {
+            vertex: info.as_ref().map(|info| work_digest(&definition(&info.filename))).unwrap_or_default(),
+            level: 1,
+            short: short.into_bytes(),
+            detail: vec![warning.about.as_bytes().to_vec()],
+            url: warning.url(),
+            info,
+            ranges,
+        };
+        self.progress.tell(StatusResponse { warnings: vec![warning], ..Default::default() });
+    }
+}
+
+fn work_digest(name: &str) -> String {
+    key_of(&["work", name]).to_string()
+}
+
+/// What loading a Dockerfile is called.
+pub(super) fn definition(filename: &str) -> String {
+    format!("[internal] load build definition from {filename}")
+}
+
+/// An error in BuildKit's words.
+pub(super) fn words(error: &Error) -> String {
+    match error {
+        Error::Command { command, code } => {
+            format!("process {command:?} did not complete successfully: exit code: {code}")
+        }
+        Error::Copy { reason, .. } => {
+            match reason.split_once("stat ").and_then(|(_, rest)| rest.split_once(": ")) {
+                Some((path, _)) => {
+                    format!(
+                        "failed to compute cache key: failed to calculate checksum of ref: \"/{path}\": not found"
+                    )
+                }
+                None => reason.clone(),
+            }
+        }
+        Error::Cancelled => "context canceled".to_owned(),
+        Error::Stage(error) => words(error),
+        other => other.describe(),
+    }
+}
+
+fn now() -> super::messages::Timestamp {
+    Timestamp::now().into()
+}

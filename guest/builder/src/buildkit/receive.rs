@@ -1,0 +1,321 @@
+//! Receives a client's folder (fsutil's protocol): every file's description comes, only what changed is asked for.
+//!
+//! The client is a stranger: names are cleaned and resolved beneath the folder, and what it didn't announce it can't
+//! write.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+
+use super::messages::files::{self, Packet, PacketKind, Stat};
+use super::session::Session;
+use crate::beneath::{self, Root, clean};
+use crate::{Error, Result};
+
+/// The method that gives a folder.
+const METHOD: &str = "/moby.filesync.v1.FileSync/DiffCopy";
+/// Entries that a context may have, and open files at a time: the sender keeps four.
+const MOST_ENTRIES: usize = 4_000_000;
+const MOST_OPEN: usize = 64;
+/// Packets that wait for the disk.
+const BACKLOG: usize = 64;
+
+/// What to receive.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The folder's name on the client.
+    pub(super) name: &'a str,
+    /// Nothing but these.
+    pub(super) include: Vec<String>,
+    /// Everything but these.
+    pub(super) exclude: Vec<String>,
+}
+
+/// Makes `folder` like the client's; says how many bytes came.
+pub(super) async fn receive(
+    session: &Session,
+    wanted: Wanted<'_>,
+    folder: &Path,
+    moved: impl Fn(u64) + Send + 'static,
+) -> Result<u64> {
+    let refused =
+        |status: tonic::Status| Error::Invalid(format!("receive {:?}: {}", wanted.name, status.message()));
+    let mut metadata = MetadataMap::new();
+    add(&mut metadata, "dir-name", &[wanted.name.to_owned()]);
+    add(&mut metadata, "include-patterns", &wanted.include);
+    add(&mut metadata, "exclude-patterns", &wanted.exclude);
+    let (requests, outgoing) = mpsc::unbounded_channel::<Packet>();
+    let outgoing = tokio_stream::wrappers::UnboundedReceiverStream::new(outgoing);
+    let mut packets: Streaming<Packet> =
+        session.converse(METHOD, metadata, outgoing).await.map_err(refused)?;
+    let (sender, mut incoming) = mpsc::channel::<Packet>(BACKLOG);
+    let folder = folder.to_owned();
+    let disk = tokio::task::spawn_blocking(move || -> Result<u64> {
+        let fail = |error| Error::file("receive files into", &folder)(error);
+        let root = Root::open(&folder).map_err(fail)?;
+        let mut receiver =
+            Receiver { root, requests, wanted: HashMap::new(), open: HashMap::new(), received: 0 };
+        let fail = |error| Error::file("receive files into", &folder)(error);
+        receiver.run(&mut incoming, &moved).map_err(fail)?;
+        Ok(receiver.received)
+    });
+    let pump = async {
+        while let Some(packet) = packets.message().await.map_err(refused)? {
+            if sender.send(packet).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        Ok::<_, Error>(())
+    };
+    let (pumped, written) = tokio::join!(pump, disk);
+    let written = written??;
+    pumped?;
+    Ok(written)
+}
+
+/// Adds values, those beyond ASCII in the form that fsutil's side decodes.
+fn add(metadata: &mut MetadataMap, key: &'static str, values: &[String]) {
+    let encodes = !values.iter().all(|value| value.is_ascii() && !value.contains(['\n', '\r', '\0']));
+    for value in values {
+        let text = if encodes { escaped(value) } else { value.clone() };
+        if let Ok(value) = AsciiMetadataValue::try_from(text) {
+            metadata.append(key, value);
+        }
+    }
+    if encodes
+        && let Ok(key) = tonic::metadata::AsciiMetadataKey::from_bytes(format!("{key}-encoded").as_bytes())
+    {
+        metadata.insert(key, AsciiMetadataValue::from_static("1"));
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+struct Receiver {
+    root: Root,
+    requests: mpsc::UnboundedSender<Packet>,
+    /// Files that were asked for and haven't all come.
+    wanted: HashMap<u32, Stat>,
+    open: HashMap<u32, File>,
+    received: u64,
+}
+
+impl Receiver {
+    fn run(&mut self, incoming: &mut mpsc::Receiver<Packet>, moved: &dyn Fn(u64)) -> io::Result<()> {
+        let stats = Self::stats(incoming)?;
+        let announced: HashSet<&str> = stats.iter().map(|(_, stat)| stat.path.as_str()).collect();
+        remove_others(self.root.folder(".")?.as_fd(), "", &announced)?;
+        let mut folders = BTreeMap::new();
+        for (id, stat) in &stats {
+            if stat.mode & files::FOLDER != 0 {
+                folders.insert(stat.path.clone(), stat.clone());
+            }
+            if self.place(stat)? {
+                self.wanted.insert(*id, stat.clone());
+                self.request(Packet { id: *id, ..Packet::of(PacketKind::Request) })?;
+            }
+        }
+        while !self.wanted.is_empty() {
+            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            match PacketKind::try_from(packet.kind) {
+                Ok(PacketKind::Data) => self.data(packet)?,
+                Ok(PacketKind::Failed) => return Err(told(&packet)),
+                _ => {}
+            }
+            moved(self.received);
+        }
+        // Links to other files, once those are there, and folders' times once nothing is put into them any more.
+        for (_, stat) in stats.iter().filter(|(_, stat)| stat.is_regular() && !stat.link.is_empty()) {
+            self.hard_link(stat)?;
+        }
+        for stat in folders.values().rev() {
+            let (parent, name) = self.parent(&stat.path)?;
+            dress(parent.as_fd(), &name, stat)?;
+        }
+        self.request(Packet::of(PacketKind::Finished))?;
+        while let Some(packet) = incoming.blocking_recv() {
+            match PacketKind::try_from(packet.kind) {
+                Ok(PacketKind::Finished) => break,
+                Ok(PacketKind::Failed) => return Err(told(&packet)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Every description, up to the empty one.
+    fn stats(incoming: &mut mpsc::Receiver<Packet>) -> io::Result<Vec<(u32, Stat)>> {
+        let mut stats = Vec::new();
+        loop {
+            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            match (PacketKind::try_from(packet.kind), packet.stat) {
+                (Ok(PacketKind::Stat), None) => return Ok(stats),
+                (Ok(PacketKind::Stat), Some(mut stat)) => {
+                    let id = u32::try_from(stats.len()).map_err(io::Error::other)?;
+                    let path = clean(&stat.path);
+                    if path.is_empty() || stats.len() >= MOST_ENTRIES {
+                        return Err(io::ErrorKind::InvalidInput.into());
+                    }
+                    stat.path = path;
+                    stats.push((id, stat));
+                }
+                (Ok(PacketKind::Failed), _) => return Err(io::Error::other(text(&packet.data))),
+                _ => {}
+            }
+        }
+    }
+
+    fn request(&self, packet: Packet) -> io::Result<()> {
+        self.requests.send(packet).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn parent(&self, path: &str) -> io::Result<(std::os::fd::OwnedFd, String)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Ok((self.root.folder(parent)?, name.to_owned()))
+    }
+
+    /// Makes what needs no content; says whether the content must be asked for.
+    fn place(&self, stat: &Stat) -> io::Result<bool> {
+        let (parent, name) = self.parent(&stat.path)?;
+        let found = rustix::fs::statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok();
+        let kind = found.map(|found| FileType::from_raw_mode(found.st_mode));
+        if stat.mode & files::FOLDER != 0 {
+            if kind != Some(FileType::Directory) {
+                remove(parent.as_fd(), name.as_bytes())?;
+                rustix::fs::mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700))?;
+            }
+            return Ok(false);
+        }
+        if stat.is_regular() && !stat.link.is_empty() {
+            return Ok(false);
+        }
+        if stat.is_regular() {
+            let same = found.is_some_and(|found| {
+                kind == Some(FileType::RegularFile)
+                    && found.st_nlink == 1
+                    && found.st_size == stat.size
+                    && found.st_mode & 0o7777 == stat.permissions()
+                    && found.st_mtime * 1_000_000_000 + i64::try_from(found.st_mtime_nsec).unwrap_or(0)
+                        == stat.modified
+            });
+            if !same {
+                remove(parent.as_fd(), name.as_bytes())?;
+            }
+            return Ok(!same);
+        }
+        remove(parent.as_fd(), name.as_bytes())?;
+        if stat.mode & files::SYMLINK != 0 {
+            rustix::fs::symlinkat(stat.link.as_str(), &parent, name.as_str())?;
+        } else if stat.mode & files::PIPE != 0 {
+            rustix::fs::mknodat(&parent, name.as_str(), FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+        } else {
+            // Devices and sockets of the client's machine are nothing here.
+            return Ok(false);
+        }
+        dress(parent.as_fd(), &name, stat)?;
+        Ok(false)
+    }
+
+    fn data(&mut self, packet: Packet) -> io::Result<()> {
+        let Some(stat) = self.wanted.get(&packet.id).cloned() else {
+            return Err(io::Error::other("the client sent a file that wasn't asked for"));
+        };
+        if !self.open.contains_key(&packet.id) {
+            if self.open.len() >= MOST_OPEN {
+                return Err(io::Error::other("the client sends too many files at once"));
+            }
+            let (parent, name) = self.parent(&stat.path)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&parent, name.as_str(), flags, Mode::from_raw_mode(0o600))?;
+            self.open.insert(packet.id, file.into());
+        }
+        if !packet.data.is_empty() {
+            self.received += packet.data.len() as u64;
+            return match self.open.get_mut(&packet.id) {
+                Some(file) => file.write_all(&packet.data),
+                None => Ok(()),
+            };
+        }
+        self.open.remove(&packet.id);
+        self.wanted.remove(&packet.id);
+        let (parent, name) = self.parent(&stat.path)?;
+        dress(parent.as_fd(), &name, &stat)
+    }
+
+    fn hard_link(&self, stat: &Stat) -> io::Result<()> {
+        let (parent, name) = self.parent(&stat.path)?;
+        let (from, target) = self.parent(&clean(&stat.link))?;
+        remove(parent.as_fd(), name.as_bytes())?;
+        Ok(rustix::fs::linkat(&from, target.as_str(), &parent, name.as_str(), AtFlags::empty())?)
+    }
+}
+
+/// Permissions and time; the owner is always root here.
+fn dress(folder: std::os::fd::BorrowedFd<'_>, name: &str, stat: &Stat) -> io::Result<()> {
+    if stat.mode & files::SYMLINK == 0 {
+        rustix::fs::chmodat(folder, name, Mode::from_raw_mode(stat.permissions()), AtFlags::empty())?;
+    }
+    let (seconds, nanoseconds) =
+        (stat.modified.div_euclid(1_000_000_000), stat.modified.rem_euclid(1_000_000_000));
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Removes what the client doesn't have any more.
+fn remove_others(
+    folder: std::os::fd::BorrowedFd<'_>,
+    path: &str,
+    announced: &HashSet<&str>,
+) -> io::Result<()> {
+    for name in beneath::names(folder)? {
+        let shown = String::from_utf8_lossy(&name);
+        let inner = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
+        if !announced.contains(inner.as_str()) {
+            remove(folder, &name)?;
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Ok(opened) = rustix::fs::openat(folder, name.as_slice(), flags, Mode::empty()) {
+            remove_others(opened.as_fd(), &inner, announced)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a name and everything in it; none is fine.
+fn remove(folder: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inner = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    for child in beneath::names(inner.as_fd())? {
+        remove(inner.as_fd(), &child)?;
+    }
+    Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
+}
+
+fn told(packet: &Packet) -> io::Error {
+    io::Error::other(format!("error from sender: {}", text(&packet.data)))
+}
+
+fn text(data: &[u8]) -> String {
+    String::from_utf8_lossy(data).into_owned()
+}

@@ -1,0 +1,193 @@
+//! What a build asks its client for, by the client's session: contexts, secrets, credentials, agents.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use berth_images::registry::Credentials;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
+
+use super::agents;
+use super::messages::session::{CredentialsRequest, CredentialsResponse, SecretRequest, SecretResponse};
+use super::progress::Progress;
+use super::receive::{self, Wanted};
+use super::session::Session;
+use crate::sources::{Agent, Named, Sources};
+use crate::{Builder, Error, Result, key_of};
+
+const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
+
+/// A client's folders and secrets.
+pub(super) struct ClientSources {
+    builder: Arc<Builder>,
+    session: Arc<Session>,
+    progress: Arc<Progress>,
+    /// Patterns of the ignore file.
+    ignored: Vec<String>,
+    /// `--build-context` by name.
+    contexts: BTreeMap<String, String>,
+    folders: Mutex<HashMap<String, Arc<OnceCell<Folder>>>>,
+}
+
+/// A received folder: kept for the next build from the same place, or this build's alone.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    _alone: Option<OwnedMutexGuard<()>>,
+    temporary: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            drop(std::fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+impl Folder {
+    /// A folder for what a client calls `name`. Two builds at once don't share one.
+    pub(super) fn open(builder: &Arc<Builder>, session: &Session, name: &str) -> Result<Self> {
+        let about = &session.about;
+        let key = key_of(&["folder", &about.shared_key, name]);
+        let kept = builder.synced().join(&key.hex()[..32]);
+        let alone = builder.lock_for(&format!("folder {key}")).try_lock_owned().ok();
+        let folder = match alone.filter(|_| !about.shared_key.is_empty()) {
+            Some(guard) => Self { path: kept, _alone: Some(guard), temporary: false },
+            None => {
+                let path = builder.contexts().join(crate::identity::fresh()?);
+                Self { path, _alone: None, temporary: true }
+            }
+        };
+        std::fs::create_dir_all(&folder.path).map_err(Error::file("make folder", &folder.path))?;
+        Ok(folder)
+    }
+
+    /// A folder that is this build's alone.
+    pub(super) fn temporary(builder: &Arc<Builder>) -> Result<Self> {
+        let path = builder.contexts().join(crate::identity::fresh()?);
+        std::fs::create_dir_all(&path).map_err(Error::file("make folder", &path))?;
+        Ok(Self { path, _alone: None, temporary: true })
+    }
+}
+
+impl ClientSources {
+    pub(super) fn new(
+        builder: Arc<Builder>,
+        session: Arc<Session>,
+        progress: Arc<Progress>,
+        ignored: Vec<String>,
+        contexts: BTreeMap<String, String>,
+    ) -> Self {
+        Self { builder, session, progress, ignored, contexts, folders: Mutex::default() }
+    }
+
+    /// Puts a main context in place that didn't come by folder.
+    pub(super) async fn preset(&self, folder: Folder) {
+        let cell = Arc::new(OnceCell::new_with(Some(folder)));
+        self.folders.lock().await.insert("context".to_owned(), cell);
+    }
+
+    async fn folder(&self, name: &str, title: &str, ignored: &[String]) -> Result<PathBuf> {
+        let cell = self.folders.lock().await.entry(name.to_owned()).or_default().clone();
+        let folder = cell
+            .get_or_try_init(|| async {
+                let work = self.progress.start(title);
+                let received = self.received(name, ignored, &work).await;
+                work.end(received.as_ref().err().map(Error::describe).as_deref());
+                received
+            })
+            .await?;
+        Ok(folder.path.clone())
+    }
+
+    async fn received(&self, name: &str, ignored: &[String], work: &super::progress::Work) -> Result<Folder> {
+        let folder = Folder::open(&self.builder, &self.session, name)?;
+        let wanted = Wanted { name, exclude: ignored.to_vec(), include: Vec::new() };
+        let bytes = receive::receive(&self.session, wanted, &folder.path, |_| {}).await?;
+        work.transfer("transferring context:", bytes, 0, true);
+        Ok(folder)
+    }
+}
+
+impl Sources for ClientSources {
+    fn context(&self) -> BoxFuture<'_, Result<PathBuf>> {
+        Box::pin(self.folder("context", "[internal] load build context", &self.ignored))
+    }
+
+    fn named<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
+        Box::pin(async move {
+            let familiar =
+                name.parse::<berth_images::Reference>().map(|name| name.or_latest().to_string()).ok();
+            let found = self.contexts.get(name).or_else(|| {
+                let normal = |known: &String| {
+                    known.parse::<berth_images::Reference>().ok().map(|known| known.or_latest().to_string())
+                };
+                self.contexts
+                    .iter()
+                    .find(|(known, _)| familiar.is_some() && normal(known) == familiar)
+                    .map(|(_, value)| value)
+            });
+            let Some(value) = found else { return Ok(None) };
+            if let Some(image) = value.strip_prefix("docker-image://") {
+                return Ok(Some(Named::Image(image.to_owned())));
+            }
+            if let Some(folder) = value.strip_prefix("local:") {
+                let title = format!("[context {name}] load from client");
+                let path = self.folder(folder, &title, &[]).await?;
+                return Ok(Some(Named::Folder(path)));
+            }
+            let message =
+                format!("the build context {name}={value} isn't supported: give a folder or docker-image://");
+            Err(Error::Unsupported(message))
+        })
+    }
+
+    fn secret<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
+        Box::pin(async move {
+            if !self.session.serves(SECRET) {
+                return Ok(None);
+            }
+            let asked =
+                self.session.ask::<_, SecretResponse>(SECRET, SecretRequest { id: id.to_owned() }).await;
+            match asked {
+                Ok(found) => Ok(Some(found.data)),
+                Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+                Err(status) => Err(Error::Invalid(format!("secret {id}: {}", status.message()))),
+            }
+        })
+    }
+
+    fn agent<'a>(&'a self, id: &'a str, socket: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
+        Box::pin(agents::open(&self.session, id, socket))
+    }
+
+    fn credentials<'a>(&'a self, registry: &'a str) -> BoxFuture<'a, Result<Option<Credentials>>> {
+        Box::pin(async move { Ok(credentials(&self.session, registry).await) })
+    }
+}
+
+/// Who the client is to a registry; nobody when it doesn't say.
+pub(super) async fn credentials(session: &Session, registry: &str) -> Option<Credentials> {
+    if !session.serves(CREDENTIALS) {
+        return None;
+    }
+    let host = if registry == berth_images::DEFAULT_DOMAIN { "registry-1.docker.io" } else { registry };
+    let question = CredentialsRequest { host: host.to_owned() };
+    let found: CredentialsResponse = session.ask(CREDENTIALS, question).await.ok()?;
+    if found.secret.is_empty() {
+        return None;
+    }
+    // Without a name the secret is an identity token.
+    Some(if found.username.is_empty() {
+        Credentials { identity_token: found.secret, ..Credentials::default() }
+    } else {
+        Credentials { username: found.username, password: found.secret, ..Credentials::default() }
+    })
+}
+
+/// Whether a path is a folder that holds something.
+pub(super) fn is_filled(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+}
