@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
-use e2e::engine::Engine;
+use e2e::engine::{Engine, said};
+use e2e::guard::program;
 use serde_json::Value;
 
 fn anatomy(engine: &Engine, name: &str) -> Value {
@@ -66,4 +67,27 @@ fn every_part_is_what_the_kernel_shows() {
     engine.ok(&["kill", "box"]);
     let rest = anatomy(&engine, "box");
     assert_eq!((rest["Status"].as_str(), rest["Pid"].as_i64()), (Some("exited"), Some(0)));
+}
+
+#[test]
+fn the_command_tells_a_learner_what_each_part_is_for() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo x > /srv/new; sleep 1000"]);
+    engine.ok(&["exec", "box", "sh", "-c", "while [ ! -e /srv/new ]; do sleep 0.01; done"]);
+    let mut command = std::process::Command::new(program("berth"));
+    command.args(["anatomy", "box"]).env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+    let told = said(&command.output().unwrap());
+    assert_eq!((told.code, told.err.as_str()), (0, ""));
+    let pid = engine.inspect("box", ".State.Pid");
+    assert!(
+        told.out.starts_with(&format!("box is running: for the kernel it is process {pid} ")),
+        "{}",
+        told.out
+    );
+    let inode = std::fs::metadata(format!("/proc/{pid}/ns/net")).unwrap().ino().to_string();
+    let network = told.out.lines().find(|line| line.starts_with("  net ")).unwrap();
+    assert!(network.contains(&inode) && network.contains("its own"), "{network}");
+    for part in ["Layers: ", "    A /srv/new", "Rights: ", "  seccomp       a filter decides", "Start: "] {
+        assert!(told.out.contains(part), "no {part:?} in {}", told.out);
+    }
 }

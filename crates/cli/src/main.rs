@@ -2,6 +2,7 @@
 //!
 //! Each command is one file of the same name. The doc comment of its arguments is its help text.
 
+mod anatomy;
 mod attach;
 mod control;
 mod daemon;
@@ -44,6 +45,7 @@ enum Command {
     Start(start::Args),
     Stop(stop::Args),
     Status(status::Args),
+    Anatomy(anatomy::Args),
     #[command(flatten)]
     Docker(Docker),
     /// The host daemon. `berth start` starts it.
@@ -114,6 +116,7 @@ fn berth(command: Command) -> Outcome {
         Command::Start(args) => wait_for(start::run(args)),
         Command::Stop(args) => wait_for(stop::run(args, true)),
         Command::Status(args) => wait_for(status::run(args)),
+        Command::Anatomy(args) => wait_for(anatomy::run(args)),
         Command::Docker(command) => wait_for(run_docker(command, "berth")),
     }
 }

@@ -1,7 +1,5 @@
 //! The corpora, replayed: inputs that once broke a decoder, and sound ones.
 
-#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
-
 use std::path::Path;
 
 #[test]

@@ -1,6 +1,7 @@
 //! What becomes of a result: an image here, a push, an archive or a folder at the client.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use berth_images::{Digest, Reference, RemoveOptions};
@@ -181,7 +182,8 @@ async fn tar(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Respo
     let workspace = mounted(kit, built).await?;
     let root = workspace.root();
     let sent = send::file(&session, &[], move |writer| {
-        berth_images::export(&root, writer)?;
+        let folder = std::fs::File::open(&root).map_err(Error::file("open", &root))?;
+        berth_images::export(folder.as_fd(), writer)?;
         drop(workspace);
         Ok(())
     })
