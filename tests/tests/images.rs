@@ -63,3 +63,16 @@ fn a_saved_image_is_the_same_when_loaded() {
     assert_eq!(engine.ok(&["load", "-i", &archive]), "Loaded image: busybox:latest");
     assert_eq!(engine.inspect(BUSYBOX, ".Id"), id);
 }
+
+#[test]
+fn what_is_no_archive_is_refused_when_loaded() {
+    let Some(engine) = Engine::start() else { return };
+    let mut client = engine.client(&["load"]);
+    let folder = tempfile::tempdir().expect("make a folder");
+    let path = folder.path().join("text");
+    std::fs::write(&path, "abc").expect("write a file");
+    client.stdin(std::fs::File::open(&path).expect("open it"));
+    let said = e2e::engine::said(&client.output().expect("run docker"));
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("truncated header"), "{said:?}");
+}

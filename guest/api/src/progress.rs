@@ -8,6 +8,7 @@ use berth_engine::images::Progress;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::error::{Failure, with_causes};
 
@@ -27,6 +28,23 @@ where
         task.await.map_err(Error::from)??;
         return Ok(with_kind(Body::empty()));
     };
+    Ok(streamed(Some(first), lines, task))
+}
+
+/// Like [`answer`], but an error is always the last line: the answer of a request that dockerd answers before it works.
+pub(crate) fn answer_at_once<F>(work: impl FnOnce(Lines) -> F) -> Response
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let (sender, lines) = mpsc::unbounded_channel();
+    streamed(None, lines, tokio::spawn(work(sender)))
+}
+
+fn streamed(
+    first: Option<Value>,
+    lines: mpsc::UnboundedReceiver<Value>,
+    task: JoinHandle<Result<(), Error>>,
+) -> Response {
     let rest = stream::unfold(lines, |mut lines| async move { Some((lines.recv().await?, lines)) });
     let end = stream::once(async move {
         let error = match task.await {
@@ -36,8 +54,8 @@ where
         };
         Some(json!({ "errorDetail": { "message": error }, "error": error }))
     });
-    let all = stream::once(async move { first }).chain(rest).chain(end.filter_map(|end| async move { end }));
-    Ok(with_kind(Body::from_stream(all.map(|line| Ok::<_, std::convert::Infallible>(format!("{line}\r\n"))))))
+    let all = stream::iter(first).chain(rest).chain(end.filter_map(|end| async move { end }));
+    with_kind(Body::from_stream(all.map(|line| Ok::<_, std::convert::Infallible>(format!("{line}\r\n")))))
 }
 
 fn with_kind(body: Body) -> Response {

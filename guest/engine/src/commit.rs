@@ -72,14 +72,11 @@ impl Engine {
             created: Timestamp::now().to_string(),
             leave_out: MOUNT_POINTS.iter().map(|&path| path.to_owned()).collect(),
         };
-        let freeze = pause && record.state.status == Status::Running;
-        if freeze {
-            self.freeze(&container).await?;
-        }
+        let frozen = pause && record.state.status == Status::Running && still(self.freeze(&container).await)?;
         let (images, id) = (self.images.clone(), container.id.clone());
         let made = tokio::task::spawn_blocking(move || images.commit(&id, &options)).await;
-        if freeze {
-            self.thaw(&container).await?;
+        if frozen {
+            still(self.thaw(&container).await)?;
         }
         let image = made??;
         let mut attributes = container.attributes();
@@ -127,4 +124,12 @@ fn reference(repository: &str, tag: &str) -> Result<Option<Reference>, Error> {
 fn run_config(config: &Config) -> Result<RunConfig, Error> {
     let json = serde_json::to_value(config).and_then(serde_json::from_value);
     json.map_err(|error| Error::InvalidRequest(format!("the configuration makes no sense: {error}")))
+}
+/// Whether the container still ran: one that has just ended needn't be stopped where it is.
+fn still(done: Result<(), Error>) -> Result<bool, Error> {
+    match done {
+        Ok(()) => Ok(true),
+        Err(Error::NotRunning(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -44,17 +44,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops a container's processes where they are.
+    /// Stops a container's processes where they are; [`Error::NotRunning`] when they have just ended.
     pub(crate) async fn freeze(&self, container: &Container) -> Result<(), Error> {
         let cgroup = self.cgroup_of(container);
-        tokio::task::spawn_blocking(move || cgroup.freeze(DEADLINE)).await??;
-        Ok(())
+        tokio::task::spawn_blocking(move || cgroup.freeze(DEADLINE))
+            .await?
+            .map_err(|error| alive(container, error))
     }
 
-    /// Lets a container's processes run again.
+    /// Lets a container's processes run again; [`Error::NotRunning`] when they have just ended.
     pub(crate) async fn thaw(&self, container: &Container) -> Result<(), Error> {
         let cgroup = self.cgroup_of(container);
-        tokio::task::spawn_blocking(move || cgroup.thaw(DEADLINE)).await??;
-        Ok(())
+        tokio::task::spawn_blocking(move || cgroup.thaw(DEADLINE))
+            .await?
+            .map_err(|error| alive(container, error))
+    }
+}
+
+/// A cgroup that isn't there any more is that of a container whose end isn't told yet.
+fn alive(container: &Container, error: berth_runtime::Error) -> Error {
+    match error {
+        berth_runtime::Error::Path { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::NotRunning(container.id.clone())
+        }
+        error => error.into(),
     }
 }

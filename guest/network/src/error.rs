@@ -41,7 +41,7 @@ pub enum Error {
     #[error("operation is not permitted on predefined {0} network")]
     ReservedName(String),
     /// The name has other characters than Docker allows.
-    #[error("invalid network name: {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    #[error("invalid network name: {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] and spaces are allowed")]
     InvalidName(String),
     /// There is one of each already.
     #[error("only one instance of \"{0}\" network is allowed")]

@@ -52,19 +52,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let peer = Peer::start(args.engine, &engine, REGISTRY)?;
     let _registry = Registry::start(&peer, folder.path())?;
     let report = folder.path().join("report.xml");
+    // The tests write into the folder they run in.
+    let source = folder.path().join("docker-py");
+    step("copy docker-py", Command::new("cp").arg("-a").arg(&args.source).arg(&source))?;
     // The tests clear DOCKER_HOST half-way and write into the user's home.
     let script = "mount -t tmpfs run /run && ln -s \"$1\" /run/docker.sock && shift && exec \"$@\"";
     let mut tests = peer.beside("unshare");
     tests.args(["--mount", "sh", "-c", script, "sh"]).arg(peer.socket()).arg(python);
     tests.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=90", "tests/integration"]);
-    tests.arg("--rootdir").arg(&args.source).arg(format!("--junitxml={}", report.display()));
+    tests.arg("--rootdir").arg(&source).arg(format!("--junitxml={}", report.display()));
     if let Some(only) = &args.only {
         tests.args(["-k", only]);
     }
-    tests.env("HOME", folder.path()).env("PYTHONPATH", &args.source).env_remove("DOCKER_HOST");
+    tests.env("HOME", folder.path()).env("PYTHONPATH", &source).env_remove("DOCKER_HOST");
     tests.env("PYTHONDONTWRITEBYTECODE", "1");
     // pytest ends with 1 when a test failed: that is what is counted here.
-    let ran = step("docker-py's tests", in_folder(&mut tests, &args.source));
+    let ran = step("docker-py's tests", in_folder(&mut tests, &source));
     let Ok(report) = fs::read_to_string(&report) else { return ran };
     let score = read(&report);
     if args.only.is_some() {

@@ -14,9 +14,9 @@ pub(super) async fn load(
     State(engine): State<Shared>,
     Query(query): Query<LoadQuery>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Response {
     let reader = transfer::upload(request.into_body());
-    progress::answer(move |lines| async move {
+    progress::answer_at_once(move |lines| async move {
         let work = move || {
             let mut report = |step| {
                 if !query.quiet {
@@ -35,7 +35,6 @@ pub(super) async fn load(
         };
         tokio::task::spawn_blocking(work).await?
     })
-    .await
 }
 
 pub(super) async fn save(State(engine): State<Shared>, uri: axum::http::Uri) -> Result<Response, Failure> {

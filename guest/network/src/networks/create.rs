@@ -139,7 +139,7 @@ fn bare(wish: NetworkWish) -> Result<Network> {
 
 fn check(state: &State, wish: &NetworkWish) -> Result<Driver> {
     let name = wish.name.as_str();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.- ".contains(c);
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
         return Err(Error::InvalidName(name.to_owned()));
     }
