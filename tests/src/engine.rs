@@ -1,6 +1,8 @@
 //! The engine under test: one of the test's own, run natively in a network namespace and on folders of its own, or
 //! the one in the VM that `cargo xtask test` has started (`BERTH_E2E_SOCKET` names its socket).
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -182,6 +184,19 @@ impl Engine {
         self.ok(&["inspect", "--format", &format!("{{{{{field}}}}}"), name])
     }
 
+    /// What the engine answers to `GET path`.
+    ///
+    /// # Panics
+    /// When it isn't JSON.
+    pub fn get(&self, path: &str) -> serde_json::Value {
+        let mut stream = UnixStream::connect(&self.socket).expect("connect to the engine");
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("ask");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("GET {path}: {answer}"))
+    }
+
     /// What a user's machine gets from `http://ADDRESS/`; none while nobody answers.
     ///
     /// # Panics
@@ -221,7 +236,7 @@ impl Engine {
     }
 
     fn wait_until_it_answers(&self) {
-        eventually("the engine listens", || std::os::unix::net::UnixStream::connect(&self.socket).ok());
+        eventually("the engine listens", || UnixStream::connect(&self.socket).ok());
     }
 
     /// Removes everything of a kind that `list` names.

@@ -1,19 +1,13 @@
 //! `GET /berth/containers/{id}/anatomy` against what the kernel shows at the same moment.
 
-use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 
 use e2e::engine::{Engine, said};
 use e2e::guard::program;
 use serde_json::Value;
 
 fn anatomy(engine: &Engine, name: &str) -> Value {
-    let mut stream = UnixStream::connect(engine.socket()).expect("connect");
-    write!(stream, "GET /berth/containers/{name}/anatomy HTTP/1.0\r\n\r\n").expect("ask");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    engine.get(&format!("/berth/containers/{name}/anatomy"))
 }
 
 #[test]

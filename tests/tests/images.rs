@@ -17,6 +17,12 @@ fn an_image_goes_to_a_registry_and_comes_back_by_tag_and_by_digest() {
         pushed.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest").to_owned();
     engine.ok(&["rmi", &name, BUSYBOX]);
     assert_eq!(engine.ok(&["images", "-q"]), "");
+    let path = format!("/v1.44/distribution/{name}/json");
+    let remote = engine.get(&path);
+    assert_eq!(
+        (remote["Descriptor"]["digest"].as_str(), &remote["Platforms"][0]["os"]),
+        (Some(&*digest), &"linux".into())
+    );
 
     let pulled = engine.ok(&["pull", &name]);
     assert!(pulled.contains(&format!("Status: Downloaded newer image for {name}")), "{pulled}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 mod commit;
+mod distribution;
 mod load;
 mod pull;
 
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/images/get", get(load::save))
         .route("/images/search", get(search))
         .route("/images/{*rest}", get(about).post(act).delete(remove))
+        .route("/distribution/{*rest}", get(distribution::inspect))
 }
 
 async fn list(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use berth_images::registry::{Pulled, Pushed};
+use berth_images::registry::{Pulled, Pushed, Remote};
 use berth_images::{ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
@@ -36,6 +36,18 @@ impl Engine {
         let name = reference.to_string();
         self.events.tell("image", "pull", &name, BTreeMap::from([("name".to_owned(), name.clone())]));
         Ok(pulled)
+    }
+
+    /// What a registry says of an image, without pulling it.
+    ///
+    /// # Errors
+    /// In the registry's and Docker's words.
+    pub async fn inspect_remote(
+        &self,
+        name: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<Remote, Error> {
+        Ok(self.registries.inspect(&self.images, &name.parse()?, credentials).await?)
     }
 
     /// Pushes an image.

@@ -61,6 +61,13 @@ pub(crate) struct Index {
     pub(crate) manifests: Vec<Descriptor>,
 }
 
+impl Index {
+    /// What it has manifests for.
+    pub(crate) fn platforms(&self) -> Vec<Platform> {
+        self.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect()
+    }
+}
+
 /// Either, as a registry answers.
 pub(crate) enum Document {
     Manifest(Manifest),

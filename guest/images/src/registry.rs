@@ -70,6 +70,19 @@ pub struct Pulled {
     pub is_new: bool,
 }
 
+/// What a registry has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Of the manifest or index, as the registry names it.
+    pub media_type: String,
+    /// The manifest's or index' digest.
+    pub digest: Digest,
+    /// The manifest's or index' length.
+    pub size: usize,
+    /// What there is an image for.
+    pub platforms: Vec<Platform>,
+}
+
 /// What a push left in the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
@@ -128,6 +141,36 @@ impl Client {
             }
         }
         Err(failed.unwrap_or(Error::Interrupted("pull")))
+    }
+
+    /// What a registry says of an image, without bringing it here.
+    ///
+    /// # Errors
+    /// In Docker's words.
+    pub async fn inspect(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Remote> {
+        let reference = &reference.clone().or_latest();
+        let mut failed = None;
+        for endpoint in endpoint::candidates(&self.options, reference.domain(), true) {
+            let opened = self.open(&endpoint, credentials, scope(reference, "pull")).await;
+            let looked = match opened {
+                Ok(session) => {
+                    let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
+                    let report = &|_| ();
+                    pull::Pull { session, store, reference, platform: None, in_flight, report }.look().await
+                }
+                Err(error) => Err(error),
+            };
+            match looked {
+                Ok(remote) => return Ok(remote),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or(Error::Interrupted("inspect")))
     }
 
     /// Brings the image that `reference` names to its registry.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
 use super::session::{self, Ask, Session};
-use super::{Pulled, Report};
+use super::{Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest};
 
@@ -42,6 +42,7 @@ pub(super) struct Pull<'a> {
 struct Fetched {
     json: Vec<u8>,
     digest: Digest,
+    media_type: String,
     document: Document,
 }
 
@@ -77,6 +78,22 @@ impl Pull<'_> {
         Ok(Pulled { image, digest: top_digest, is_new })
     }
 
+    /// Reads the manifest, and of an image without choice the configuration, for its platform.
+    pub(super) async fn look(&self) -> Result<Remote> {
+        let wanted = match (self.reference.digest(), self.reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or(crate::DEFAULT_TAG).to_owned(),
+        };
+        let Fetched { json, digest, media_type, document } = self.manifest(&wanted).await?;
+        let platforms = match document {
+            Document::Index(index) => index.platforms(),
+            Document::Manifest(manifest) => {
+                vec![ImageConfig::parse(&self.config(&manifest).await?)?.platform()]
+            }
+        };
+        Ok(Remote { media_type, digest, size: json.len(), platforms })
+    }
+
     fn say(&self, id: &str, status: impl Into<String>) {
         (self.report)(Progress::say(id, status));
     }
@@ -103,7 +120,7 @@ impl Pull<'_> {
             return Err(Error::WrongDigest { subject: "manifest", expected, found: digest });
         }
         let document = Document::parse(&json, &media_type)?;
-        Ok(Fetched { json, digest, document })
+        Ok(Fetched { json, digest, media_type, document })
     }
 
     /// Follows indexes to the manifest for the wanted platform.
