@@ -120,7 +120,7 @@ impl Build {
             stage: number,
             index: 0,
             text: stage.text.clone(),
-            title: title(1, &stage.text),
+            title: title(1, &format!("FROM {}", self.plan.bases[number].shown(&self.file))),
             makes_files: true,
         };
         let mut state = self.watched(&from, async { steps::from::start(self, number, &from).await }).await?;

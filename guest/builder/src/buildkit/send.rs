@@ -78,13 +78,14 @@ pub(super) async fn folder(session: &Session, root: PathBuf) -> Result<()> {
         return Err(Error::Invalid("the client takes no files".to_owned()));
     }
     let (sender, receiver) = mpsc::channel::<Packet>(BACKLOG);
-    let outgoing = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let answers = session.converse::<Packet, Packet>(SEND, MetadataMap::new(), outgoing).await;
-    let mut answers = answers.map_err(|status| refused(&status))?;
     let (requests, incoming) = mpsc::unbounded_channel::<Packet>();
+    // Started first: the client answers once it has seen something.
     let sending = tokio::task::spawn_blocking(move || {
         send_folder(&root, &sender, incoming).map_err(Error::file("send", root))
     });
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    let answers = session.converse::<Packet, Packet>(SEND, MetadataMap::new(), outgoing).await;
+    let mut answers = answers.map_err(|status| refused(&status))?;
     while let Some(packet) = answers.message().await.map_err(|status| refused(&status))? {
         if requests.send(packet).is_err() {
             break;

@@ -143,8 +143,9 @@ fn words(keyword: &str, text: &str, escape: char) -> Result<Vec<String>, String>
 
 fn unknown(keyword: &str) -> String {
     let upper = keyword.to_ascii_uppercase();
-    let near = KEYWORDS.iter().find(|known| distance(known, &upper) <= 2);
-    let hint = near.map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
+    let near =
+        KEYWORDS.iter().map(|known| (distance(known, &upper), known)).filter(|(far, _)| *far <= 2).min();
+    let hint = near.map(|(_, known)| format!(" (did you mean {known}?)")).unwrap_or_default();
     format!("unknown instruction: {keyword}{hint}")
 }
 

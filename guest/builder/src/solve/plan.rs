@@ -19,6 +19,22 @@ pub(crate) enum Base {
     Image(String),
 }
 
+impl Base {
+    /// The base as progress shows it.
+    pub(crate) fn shown(&self, file: &Dockerfile) -> String {
+        match self {
+            Self::Scratch => "scratch".to_owned(),
+            Self::Stage(stage) => {
+                file.stages[*stage].name.clone().unwrap_or_else(|| format!("stage-{stage}"))
+            }
+            Self::Image(name) => match name.parse::<berth_images::Reference>() {
+                Ok(reference) => reference.or_latest().canonical(),
+                Err(_) => name.clone(),
+            },
+        }
+    }
+}
+
 /// A build before anything is built.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

@@ -184,7 +184,8 @@ pub(super) async fn prune(
 /// `id==x`, `type==regular`, `until`'s age comes as a duration of its own.
 fn filtered(filters: &[String]) -> Result<Prune, Status> {
     let mut wish = Prune::default();
-    for filter in filters.iter().flat_map(|filter| filter.split(',')) {
+    let filters = filters.iter().flat_map(|filter| filter.split(',')).filter(|filter| !filter.is_empty());
+    for filter in filters {
         match filter
             .split_once("==")
             .or_else(|| filter.split_once("~="))
