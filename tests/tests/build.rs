@@ -306,6 +306,9 @@ fn mounts_bring_files_that_dont_stay() {
 #[test]
 fn a_step_leaves_no_trace_of_its_mounts() {
     let Some(engine) = Engine::with_busybox() else { return };
+    let on_busybox = Context::new("FROM busybox\nRUN true\n");
+    on_busybox.built(&engine, &["-t", "same"]);
+    assert_eq!(engine.inspect("same", "len .RootFS.Layers"), "1");
     let context = Context::new("FROM scratch\nCOPY --from=busybox /bin /bin\nRUN true\nRUN echo x > /made\n");
     context.built(&engine, &["-t", "x"]);
     // `true` changed nothing and made no layer.

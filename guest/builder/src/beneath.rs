@@ -9,6 +9,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
+/// Links that may follow each other, as in the kernel.
+const LINKS: usize = 40;
+
 /// An owner: user and group.
 pub(crate) type Owner = (u32, u32);
 
@@ -86,6 +89,17 @@ impl Root {
         mode: u32,
         owner: Option<Owner>,
     ) -> io::Result<(OwnedFd, bool)> {
+        self.make_linked(path, mode, owner, LINKS)
+    }
+
+    /// As [`Self::make_folders`]; a link that leads nowhere gets the folder that it leads to, as in Docker.
+    fn make_linked(
+        &self,
+        path: &str,
+        mode: u32,
+        owner: Option<Owner>,
+        links: usize,
+    ) -> io::Result<(OwnedFd, bool)> {
         let mut so_far = String::new();
         let mut folder = self.resolve(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut made = false;
@@ -95,23 +109,32 @@ impl Root {
             made = false;
             folder = match self.folder(&so_far) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // A link that leads nowhere makes its target, as a shell's mkdir -p doesn't but Docker's does.
-                    if self.exists(&so_far) {
-                        return Err(error);
-                    }
                     let parent = self.folder(&before)?;
-                    rustix::fs::mkdirat(&parent, part, Mode::from_raw_mode(mode))?;
-                    rustix::fs::chmodat(&parent, part, Mode::from_raw_mode(mode), AtFlags::empty())?;
-                    if let Some(owner) = owner {
-                        own(parent.as_fd(), part.as_bytes(), owner)?;
+                    if let Ok(target) = rustix::fs::readlinkat(&parent, part, Vec::new()) {
+                        let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+                        let target =
+                            if target.starts_with('/') { target } else { format!("{before}/{target}") };
+                        let links = links.checked_sub(1).ok_or(Errno::LOOP)?;
+                        self.make_linked(&clean(&target), mode, owner, links)?;
+                    } else {
+                        make_folder(parent.as_fd(), part, mode, owner)?;
+                        made = true;
                     }
-                    made = true;
                     self.folder(&so_far)?
                 }
                 other => other?,
             };
         }
         Ok((folder, made))
+    }
+}
+
+fn make_folder(parent: BorrowedFd<'_>, name: &str, mode: u32, owner: Option<Owner>) -> io::Result<()> {
+    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode))?;
+    rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    match owner {
+        Some(owner) => own(parent, name.as_bytes(), owner),
+        None => Ok(()),
     }
 }
 

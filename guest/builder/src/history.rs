@@ -11,9 +11,9 @@ pub(crate) enum Style {
 
 impl Style {
     /// A step that changed the configuration alone: `ENV a=b`.
-    pub(crate) fn setting(self, text: &str) -> HistoryEntry {
+    pub(crate) fn setting(self, shell: &[String], text: &str) -> HistoryEntry {
         let created_by = match self {
-            Self::Classic => format!("/bin/sh -c #(nop)  {text}"),
+            Self::Classic => format!("{} #(nop)  {text}", shell.join(" ")),
             Self::BuildKit => text.to_owned(),
         };
         self.entry(created_by, true)
@@ -32,19 +32,19 @@ impl Style {
         self.entry(created_by, false)
     }
 
-    /// COPY or ADD: what was copied, and where to.
-    pub(crate) fn copy(self, text: &str, keyword: &str, content: &str, destination: &str) -> HistoryEntry {
+    /// COPY or ADD: what was copied (in each style's words).
+    pub(crate) fn copy(self, shell: &[String], text: &str, copied: &str) -> HistoryEntry {
         let created_by = match self {
-            Self::Classic => format!("/bin/sh -c #(nop) {keyword} {content} in {destination} "),
+            Self::Classic => format!("{} #(nop) {copied} ", shell.join(" ")),
             Self::BuildKit => format!("{text} # buildkit"),
         };
         self.entry(created_by, false)
     }
 
     /// WORKDIR.
-    pub(crate) fn folder(self, path: &str) -> HistoryEntry {
+    pub(crate) fn folder(self, shell: &[String], path: &str) -> HistoryEntry {
         let created_by = match self {
-            Self::Classic => format!("/bin/sh -c #(nop) WORKDIR {path}"),
+            Self::Classic => format!("{} #(nop) WORKDIR {path}", shell.join(" ")),
             Self::BuildKit => format!("WORKDIR {path}"),
         };
         self.entry(created_by, false)

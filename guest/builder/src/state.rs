@@ -71,7 +71,7 @@ impl State {
 
     /// Notes a step that changed the configuration alone.
     pub(crate) fn note(&mut self, text: &str) {
-        self.config.history.push(self.style.setting(text));
+        self.config.history.push(self.style.setting(&self.shell, text));
     }
 
     /// Takes the files that a step made; without a new layer its history says so.

@@ -60,6 +60,32 @@ fn walk(lowers: &[PathBuf], upper: &Path, folder: &Path, found: &mut Vec<Change>
     Ok(found.len() > before)
 }
 
+/// Removes folders from `upper` that were copied up for something that is gone again, and are as below.
+pub(crate) fn prune_copies(lowers: &[PathBuf], upper: &Path) -> Result<()> {
+    prune(lowers, upper, Path::new("")).map(drop)
+}
+
+/// Prunes beneath one folder and says whether it is empty now.
+fn prune(lowers: &[PathBuf], upper: &Path, folder: &Path) -> Result<bool> {
+    let here = upper.join(folder);
+    let mut is_empty = true;
+    for entry in fs::read_dir(&here).map_err(Error::file("read folder", &here))? {
+        let entry = entry.map_err(Error::file("read folder", &here))?;
+        let (path, metadata) = (folder.join(entry.file_name()), entry.metadata());
+        let metadata = metadata.map_err(Error::file("look at", entry.path()))?;
+        let unchanged = metadata.is_dir()
+            && prune(lowers, upper, &path)?
+            && !is_opaque(&entry.path())
+            && is_mere_copy(&metadata, visible_below(lowers, &path).as_ref());
+        if unchanged {
+            fs::remove_dir(entry.path()).map_err(Error::file("remove", entry.path()))?;
+        } else {
+            is_empty = false;
+        }
+    }
+    Ok(is_empty)
+}
+
 /// A folder that overlayfs copied up to hold something and that is as it was.
 fn is_mere_copy(metadata: &Metadata, below: Option<&Metadata>) -> bool {
     let times = |m: &Metadata| (m.mtime(), m.mtime_nsec(), m.mode(), m.uid(), m.gid());

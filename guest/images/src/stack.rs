@@ -8,7 +8,7 @@ use crate::image::Layer;
 use crate::manifest::Descriptor;
 use crate::snapshot::Snapshot;
 use crate::store::Pin;
-use crate::{Digest, Error, ImageConfig, Result, Store, digest, durable, pack};
+use crate::{Digest, Error, ImageConfig, Result, Store, changes, digest, durable, pack};
 
 /// The format of a hold's record.
 const VERSION: u32 = 1;
@@ -51,6 +51,7 @@ impl Store {
     /// When there is no such snapshot or the disk refuses.
     pub fn commit_layer(&self, name: &str, below: &[Digest]) -> Result<Option<(Layer, Kept)>> {
         let snapshot = self.snapshot(name)?;
+        changes::prune_copies(&snapshot.lowers, &snapshot.upper)?;
         let mut writer = self.blobs().writer()?;
         pack::layer(&snapshot.upper, &[], &mut writer)?;
         let (blob, _new) = self.keep(writer)?;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use berth_images::{Digest, Reference, RemoveOptions};
 
+use super::frontend::session_of;
 use super::jobs::{Built, Job};
 use super::messages::control::{Exporter, SolveRequest};
-use super::session::Session;
 use super::{BuildKit, send, sync};
 use crate::steps::blocking;
 use crate::workspace::Workspace;
@@ -77,7 +77,8 @@ async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: 
     work.end(made.as_ref().err().map(Error::describe).as_deref());
     let id = made?;
     let mut response = told(&id, &names);
-    if is_on(exporter, "push") {
+    // Clients that know the exporter as "moby" push by Docker's API themselves.
+    if exporter.kind == "image" && is_on(exporter, "push") {
         for name in &names {
             let digest = push(kit, job, name).await?;
             response.insert("containerimage.digest".to_owned(), digest);
@@ -88,7 +89,7 @@ async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: 
 
 async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<String> {
     let work = job.progress.start(&format!("pushing {name}"));
-    let session = found(kit, job).await?;
+    let session = session_of(kit, job).await?;
     let credentials = sync::credentials(&session, name.domain()).await;
     let report = |progress: berth_images::Progress| {
         if let Some(detail) = progress.detail {
@@ -119,10 +120,6 @@ fn told(id: &Digest, names: &[Reference]) -> Response {
     response
 }
 
-async fn found(kit: &Arc<BuildKit>, job: &Arc<Job>) -> Result<Arc<Session>> {
-    kit.sessions.find(&job.session()).await.map_err(|status| Error::Invalid(status.message().to_owned()))
-}
-
 /// An archive of the image, which isn't kept here.
 async fn archive(
     kit: &Arc<BuildKit>,
@@ -135,7 +132,7 @@ async fn archive(
         return Err(Error::Unsupported(message));
     }
     let names = names(exporter)?;
-    let session = found(kit, job).await?;
+    let session = session_of(kit, job).await?;
     let work = job.progress.start(&format!("exporting to {} image format", exporter.kind));
     let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
     let composed = blocking(move || {
@@ -163,7 +160,7 @@ async fn mounted(kit: &Arc<BuildKit>, built: &Built) -> Result<Workspace> {
 }
 
 async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
-    let session = found(kit, job).await?;
+    let session = session_of(kit, job).await?;
     let work = job.progress.start("exporting to client directory");
     let workspace = mounted(kit, built).await?;
     let sent = send::folder(&session, workspace.root()).await;
@@ -177,7 +174,7 @@ async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Re
 }
 
 async fn tar(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
-    let session = found(kit, job).await?;
+    let session = session_of(kit, job).await?;
     let work = job.progress.start("exporting to client tarball");
     let workspace = mounted(kit, built).await?;
     let root = workspace.root();

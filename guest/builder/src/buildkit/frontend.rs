@@ -30,11 +30,7 @@ pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Give
             "the Dockerfile frontend's {request:?} isn't supported by this engine"
         )));
     }
-    let session = kit
-        .sessions
-        .find(&job.session())
-        .await
-        .map_err(|status| Error::Invalid(status.message().to_owned()))?;
+    let session = session_of(kit, job).await?;
     let options = options(given)?;
     let filename = match given.get("filename").map(String::as_str) {
         None | Some("") => "Dockerfile",
@@ -76,6 +72,15 @@ pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Give
     let mut state = build.at_once().await?;
     state.run().labels.extend(labels);
     Ok(Built { state })
+}
+
+/// The session of whoever asked for the build.
+pub(super) async fn session_of(kit: &Arc<BuildKit>, job: &Arc<Job>) -> Result<Arc<Session>> {
+    let id = job.session();
+    tokio::select! {
+        found = kit.sessions.find(&id) => found.map_err(|status| Error::Invalid(status.message().to_owned())),
+        () = job.cancel.cancelled() => Err(Error::Cancelled),
+    }
 }
 
 /// The Dockerfile by the client's folder of its own, and the ignore file beside it.

@@ -32,6 +32,8 @@ struct Plan {
     /// Inline files and downloads: name and where the bytes are.
     extra: Vec<Extra>,
     destination: String,
+    /// The destination as it was written.
+    written: String,
     chown: Option<String>,
     chmod: Option<Chmod>,
     link: bool,
@@ -50,6 +52,7 @@ enum Extra {
 /// A source found in the origin: its path, and how much of it `--parents` keeps.
 struct Found {
     path: String,
+    is_folder: bool,
     kept: String,
 }
 
@@ -88,7 +91,7 @@ pub(super) async fn copy(
     let sources: Vec<&str> = found.iter().map(|found| found.kept.as_str()).collect();
     let parent = state.files.key.to_string();
     let key = key_of(&["copy", &parent, &settings, &sources.join("\0"), &content.to_string()]);
-    let entry = state.style.copy(&text, plan.keyword, &shown(&plan, &found, &content), &plan.destination);
+    let entry = state.style.copy(&state.shell, &text, &shown(&plan, &found, &content));
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
     if !build.ignores_cache(stage)
@@ -140,6 +143,7 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
         extra.push(Extra::Inline { name: file.name.clone(), content: expanded });
     }
     let destination = build.expand(&copy.destination, state)?;
+    let written = destination.clone();
     let is_folder = destination.ends_with('/')
         || matches!(destination.as_str(), "." | "./")
         || destination.ends_with("/.");
@@ -160,6 +164,7 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
         keyword,
         extra,
         destination,
+        written,
         chown: copy.chown.as_ref().map(|text| build.expand(text, state)).transpose()?,
         chmod: chmod.map(|text| Chmod::parse(&text)).transpose().map_err(wrong)?,
         link: copy.link,
@@ -201,7 +206,7 @@ fn find(plan: &Plan, opened: &Opened) -> Result<Vec<Found>> {
         }
         all.extend(paths.into_iter().map(|path| {
             let kept = path.strip_prefix(&before).unwrap_or(&path).trim_start_matches('/').to_owned();
-            Found { path, kept }
+            Found { is_folder: root.is_folder(&path), path, kept }
         }));
     }
     Ok(all)
@@ -301,12 +306,13 @@ fn resolved(root: &Root, path: &str) -> std::io::Result<(std::os::fd::OwnedFd, S
 
 /// How the classic builder's history names what was copied.
 fn shown(plan: &Plan, found: &[Found], content: &Digest) -> String {
-    let kind = match (found.len() + plan.extra.len(), found.first()) {
-        (1, Some(_)) if plan.destination.ends_with('/') => "dir",
-        (1, _) => "file",
+    let kind = match (found, plan.extra.len()) {
+        ([one], 0) if one.is_folder => "dir",
+        ([_], 0) | ([], 1) => "file",
         _ => "multi",
     };
-    format!("{kind}:{}", content.hex())
+    let owner = plan.chown.as_ref().map(|owner| format!("--chown={owner}")).unwrap_or_default();
+    format!("{} {owner}{kind}:{} in {}", plan.keyword, content.hex(), plan.written)
 }
 
 /// Makes the files with the copy in them, and says the new layer's size.

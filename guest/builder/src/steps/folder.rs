@@ -22,7 +22,7 @@ pub(super) async fn enter(
     let key = key_of(&["folder", &state.files.key.to_string(), &path]);
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
-    let entry = state.style.folder(&path);
+    let entry = state.style.folder(&state.shell, &path);
     if !build.ignores_cache(stage)
         && let Some((files, created)) = build.find_cached(&key)
     {

@@ -6,6 +6,7 @@ use berth_images::{Image, ImageConfig, Platform, Progress, Reference};
 
 use super::blocking;
 use crate::files::Files;
+use crate::history::Style;
 use crate::observe::StepName;
 use crate::solve::{Base, Build, Outcome};
 use crate::sources::Named;
@@ -25,7 +26,9 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
         Base::Scratch => {
             let platform = platform.unwrap_or_else(Platform::local);
             let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
-            state.run().working_dir = "/".to_owned();
+            if build.style == Style::BuildKit {
+                state.run().working_dir = "/".to_owned();
+            }
             Ok((state, Outcome::Setting))
         }
         Base::Image(reference) => {

@@ -51,8 +51,8 @@ pub(super) fn apply(build: &Build, instruction: &Instruction, state: &mut State)
             state.run().on_build.push(text.clone());
         }
         Instruction::Shell(shell) => {
-            state.note(&format!("SHELL [{}]", shell.join(" ")));
             state.shell.clone_from(shell);
+            state.note(&format!("SHELL [{}]", shell.join(" ")));
             state.run().shell = Some(shell.clone());
         }
         Instruction::Stopsignal(signal) => {
@@ -121,7 +121,6 @@ fn expose(build: &Build, words: &[String], state: &mut State) -> Result<()> {
             ports.extend(port_range(&text)?);
         }
     }
-    ports.sort();
     match state.style {
         crate::history::Style::Classic => {
             let shown: Vec<&str> =
@@ -129,6 +128,7 @@ fn expose(build: &Build, words: &[String], state: &mut State) -> Result<()> {
             state.note(&format!("EXPOSE {}", shown.join(" ")));
         }
         crate::history::Style::BuildKit => {
+            ports.sort();
             let shown: Vec<String> = ports.iter().map(|port| format!("{port}:{{}}")).collect();
             state.note(&format!("EXPOSE map[{}]", shown.join(" ")));
         }

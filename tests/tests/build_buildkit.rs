@@ -1,0 +1,308 @@
+//! Builds with the buildx plugin, which speaks BuildKit's gRPC. `BERTH_E2E_BUILDX` names the plugin where it isn't
+//! installed for everybody.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use e2e::condition::eventually;
+use e2e::engine::{Engine, Said, said};
+use e2e::registry::Registry;
+
+/// Where packages put the plugin.
+const USUAL: [&str; 3] = [
+    "/usr/libexec/docker/cli-plugins/docker-buildx",
+    "/usr/lib/docker/cli-plugins/docker-buildx",
+    "/usr/local/lib/docker/cli-plugins/docker-buildx",
+];
+
+/// An engine with busybox, and a client with the plugin; none, with the reason printed, without the plugin.
+fn with_buildx() -> Option<(Engine, tempfile::TempDir)> {
+    let given = std::env::var_os("BERTH_E2E_BUILDX").map(PathBuf::from);
+    let Some(plugin) = given.or_else(|| USUAL.map(PathBuf::from).into_iter().find(|path| path.exists()))
+    else {
+        eprintln!("skipped: the buildx plugin isn't installed, and BERTH_E2E_BUILDX doesn't name it");
+        return None;
+    };
+    let engine = Engine::with_busybox()?;
+    let config = tempfile::tempdir().unwrap();
+    fs::create_dir(config.path().join("cli-plugins")).unwrap();
+    std::os::unix::fs::symlink(plugin, config.path().join("cli-plugins/docker-buildx")).unwrap();
+    Some((engine, config))
+}
+
+struct Context<'a> {
+    engine: &'a Engine,
+    config: &'a Path,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Context<'a> {
+    fn new((engine, config): &'a (Engine, tempfile::TempDir), dockerfile: &str) -> Self {
+        let context = Self { engine, config: config.path(), folder: tempfile::tempdir().unwrap() };
+        context.write("Dockerfile", dockerfile)
+    }
+
+    fn write(self, name: &str, content: &str) -> Self {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn client(&self, args: &[&str]) -> Command {
+        let mut client = self.engine.client(args);
+        client.env("DOCKER_CONFIG", self.config).env("BUILDKIT_PROGRESS", "plain").current_dir(self.path());
+        client
+    }
+
+    fn build(&self, args: &[&str]) -> Said {
+        said(&self.client(&[&["build"], args, &["."]].concat()).output().unwrap())
+    }
+
+    /// A build that succeeds; returns its progress.
+    fn built(&self, args: &[&str]) -> String {
+        let said = self.build(args);
+        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+        said.err
+    }
+}
+
+fn output(engine: &Engine, image: &str, command: &[&str]) -> String {
+    engine.ok(&[&["run", "--rm", image], command].concat())
+}
+
+#[test]
+fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox AS a\nRUN echo one > /one\nFROM busybox AS broken\nRUN false\n\
+                FROM busybox\nCOPY --from=a /one /\nCOPY . /all\nLABEL x=1\nCMD [\"cat\", \"/one\"]\n";
+    let context = Context::new(&buildx, text).write("file", "content").write(".dockerignore", "Dockerfile\n");
+    let first = context.built(&["-t", "x", "--label", "y=2"]);
+    assert!(first.contains("[a 2/2] RUN echo one > /one"), "{first}");
+    assert!(first.contains("naming to docker.io/library/x:latest"), "{first}");
+    assert!(!first.contains("RUN false"), "{first}");
+    let engine = &buildx.0;
+    assert_eq!(output(engine, "x", &[]), "one");
+    assert_eq!(output(engine, "x", &["ls", "-A", "/all"]), ".dockerignore\nfile");
+    assert_eq!(engine.inspect("x", "json .Config.Labels"), r#"{"x":"1","y":"2"}"#);
+    let history = engine.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "x"]);
+    assert!(history.contains("COPY --from=a /one / # buildkit\n"), "{history}");
+    let id = engine.inspect("x", ".Id");
+    let again = context.built(&["-t", "x", "--label", "y=2"]);
+    assert_eq!(again.matches("CACHED").count(), 3, "{again}");
+    assert_eq!(engine.inspect("x", ".Id"), id);
+    let anew = context.built(&["--no-cache"]);
+    assert!(!anew.contains("CACHED"), "{anew}");
+    // No intermediate images.
+    assert!(!engine.ok(&["images", "--all", "--filter", "dangling=true", "--quiet"]).contains('\n'));
+}
+
+#[test]
+fn only_what_changed_is_sent_again() {
+    let Some(buildx) = with_buildx() else { return };
+    let big = "x".repeat(300_000);
+    let context = Context::new(&buildx, "FROM busybox\nCOPY . /all\n").write("big", &big).write("gone", "1");
+    let sent = |said: &str| -> f64 {
+        let line = said.lines().filter(|line| line.contains("transferring context:")).next_back().unwrap();
+        let amount = line.split("context: ").nth(1).unwrap().split_whitespace().next().unwrap();
+        let digits = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        digits.parse::<f64>().unwrap() * if amount.ends_with("kB") { 1000.0 } else { 1.0 }
+    };
+    assert!(sent(&context.built(&["-t", "x"])) > 300_000.0);
+    fs::remove_file(context.path().join("gone")).unwrap();
+    let context = context.write("small", "new");
+    assert!(sent(&context.built(&["-t", "x"])) < 1000.0);
+    assert_eq!(output(&buildx.0, "x", &["ls", "/all"]), "Dockerfile\nbig\nsmall");
+}
+
+#[test]
+fn secrets_and_named_contexts_come_from_the_client() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(
+        &buildx,
+        "FROM base\nRUN --mount=type=secret,id=tok,required cat /run/secrets/tok > /got\n\
+         RUN --mount=type=secret,id=tok,env=TOK echo $TOK > /env\nCOPY --from=other n.txt /\n\
+         RUN --mount=from=other,target=/o cp /o/n.txt /mounted\n",
+    )
+    .write("tok", "s3cr3t")
+    .write("other/n.txt", "named");
+    let args = ["-t", "x", "--secret", "id=tok,src=tok", "--build-context", "other=other"];
+    context.built(&[args.as_slice(), &["--build-context", "base=docker-image://busybox"]].concat());
+    let engine = &buildx.0;
+    assert_eq!(
+        output(engine, "x", &["cat", "/got", "/env", "/n.txt", "/mounted"]),
+        "s3cr3ts3cr3t\nnamednamed"
+    );
+    output(engine, "x", &["test", "!", "-e", "/run/secrets"]);
+    let without = context.build(&[
+        "--no-cache",
+        "--build-context",
+        "other=other",
+        "--build-context",
+        "base=docker-image://busybox",
+    ]);
+    assert!(without.err.contains("secret tok: not found"), "{}", without.err);
+}
+
+#[test]
+fn an_agent_is_forwarded_to_the_step() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(
+        &buildx,
+        "FROM busybox\nRUN --mount=type=ssh test -S \"$SSH_AUTH_SOCK\" && echo there > /agent\n",
+    );
+    let socket = context.path().join("agent.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let agent = format!("default={}", socket.display());
+    context.built(&["-t", "x", "--ssh", &agent]);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/agent"]), "there");
+}
+
+#[test]
+fn results_go_where_the_client_wants_them() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(
+        &buildx,
+        "FROM busybox AS make\nRUN mkdir -p /out/deep && echo made > /out/deep/file && ln -s deep/file /out/link && chmod 711 /out/deep\n\
+         FROM scratch\nCOPY --from=make /out /\n",
+    );
+    context.built(&["--output", "folder"]);
+    assert_eq!(fs::read_to_string(context.path().join("folder/deep/file")).unwrap(), "made\n");
+    assert_eq!(fs::read_link(context.path().join("folder/link")).unwrap(), Path::new("deep/file"));
+    context.built(&["--output", "type=tar,dest=files.tar"]);
+    let list = Command::new("tar").args(["tf", "files.tar"]).current_dir(context.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&list.stdout).contains("deep/file"));
+    let engine = &buildx.0;
+    let before = engine.ok(&["images", "--all", "--quiet"]);
+    context.built(&["--output", "type=docker,dest=image.tar,name=sent:v1"]);
+    context.built(&["--output", "type=oci,dest=oci.tar"]);
+    assert_eq!(engine.ok(&["images", "--all", "--quiet"]), before);
+    let archive = context.path().join("image.tar");
+    assert_eq!(
+        engine.ok(&["load", "--quiet", "--input", archive.to_str().unwrap()]),
+        "Loaded image: sent:v1"
+    );
+    let list = Command::new("tar").args(["tf", "oci.tar"]).current_dir(context.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&list.stdout).contains("index.json"));
+    let ids = context.path().join("id");
+    context.built(&["-t", "x", "--iidfile", ids.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(ids).unwrap(), engine.inspect("x", ".Id"));
+    assert_eq!(context.build(&["--quiet"]).out, engine.inspect("x", ".Id"));
+}
+
+#[test]
+fn failures_say_which_step_and_why() {
+    let Some(buildx) = with_buildx() else { return };
+    for (text, words) in [
+        (
+            "FROM busybox\nRUN echo noise; exit 3\n",
+            "process \"/bin/sh -c echo noise; exit 3\" did not complete successfully: exit code: 3",
+        ),
+        ("FROM busybox\nCOPY nothing /\n", "\"/nothing\": not found"),
+        (
+            "FROM busybox\nCPOY a /\n",
+            "dockerfile parse error on line 2: unknown instruction: CPOY (did you mean COPY?)",
+        ),
+        ("FROM busybox\nRUN --security=insecure true\n", "security.insecure is not allowed"),
+    ] {
+        let said = Context::new(&buildx, text).build(&[]);
+        assert_eq!(said.code, 1, "{text}");
+        assert!(said.err.contains(words), "{text}: {}", said.err);
+    }
+    let several = Context::new(&buildx, "FROM busybox\n").build(&["--platform", "linux/amd64,linux/arm64"]);
+    assert_ne!(several.code, 0);
+    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=local,dest=c"]);
+    assert!(exported.err.contains("isn't supported by this engine"), "{}", exported.err);
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_build() {
+    let Some(buildx) = with_buildx() else { return };
+    if std::env::var_os("BERTH_E2E_SOCKET").is_some() {
+        eprintln!("skipped: this looks at the engine from outside, which the VM doesn't allow");
+        return;
+    }
+    let context = Context::new(&buildx, "FROM busybox\nRUN touch /started; sleep 1000\n");
+    let mut command = context.client(&["build", "."]);
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let steps = buildx.0.exec_root().join("builder");
+    let running =
+        || fs::read_dir(&steps).ok()?.flatten().find(|step| step.path().join("rootfs/started").exists());
+    eventually("the step runs", running);
+    // As Ctrl-C does: the client tells its plugin.
+    drop(Command::new("kill").args(["-INT", &client.id().to_string()]).status());
+    client.wait().unwrap();
+    eventually("nothing is left", || fs::read_dir(&steps).ok()?.next().is_none().then_some(()));
+}
+
+#[test]
+fn contexts_and_dockerfiles_come_by_standard_input() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\n").write("a", "archived");
+    let tar = Command::new("tar")
+        .args(["c", "."])
+        .current_dir(context.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let built = context.client(&["build", "-t", "x", "-"]).stdin(tar.stdout.unwrap()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(output(&buildx.0, "x", &["cat", "/a"]), "archived");
+    let file = fs::File::open(context.path().join("Dockerfile")).unwrap();
+    let built = context.client(&["build", "-t", "y", "-f", "-", "."]).stdin(file).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(output(&buildx.0, "y", &["cat", "/a"]), "archived");
+}
+
+#[test]
+fn the_cache_is_listed_and_pruned() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(
+        &buildx,
+        "FROM busybox\nRUN --mount=type=cache,target=/c echo x > /c/y; head -c 1000000 /dev/zero > /big\n",
+    );
+    context.built(&[]);
+    let run = |args: &[&str]| {
+        let said = said(&context.client(&[&["buildx"], args].concat()).output().unwrap());
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.out
+    };
+    assert!(run(&["ls"]).contains("running"));
+    assert!(run(&["inspect"]).contains("linux/"));
+    let usage = run(&["du", "--verbose"]);
+    assert!(usage.contains("exec.cachemount") && usage.contains("RUN --mount=type=cache"), "{usage}");
+    buildx.0.ok(&[
+        "image",
+        "rm",
+        "--force",
+        &buildx.0.ok(&["images", "--quiet", "--filter", "dangling=true"]),
+    ]);
+    let pruned = run(&["prune", "--all", "--force"]);
+    assert!(pruned.contains("Total:\t1MB"), "{pruned}");
+    assert!(!run(&["du"]).contains("regular"));
+    assert!(!context.built(&[]).contains("CACHED"));
+}
+
+#[test]
+fn an_image_is_pushed_as_it_is_built() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(registry) = Registry::start(&buildx.0) else { return };
+    let name = format!("{}/team/app:v1", registry.address);
+    let context = Context::new(&buildx, "FROM busybox\nRUN echo pushed > /x\n");
+    let said = context.built(&["-t", &name, "--push"]);
+    assert!(said.contains("pushing layer"), "{said}");
+    buildx.0.ok(&["rmi", "--force", &name]);
+    buildx.0.ok(&["pull", "--quiet", &name]);
+    assert_eq!(output(&buildx.0, &name, &["cat", "/x"]), "pushed");
+    // The next build finds its base at the registry.
+    buildx.0.ok(&["rmi", "--force", &name]);
+    let next = Context::new(&buildx, &format!("FROM {name}\nRUN cat /x > /y\n"));
+    next.built(&["-t", "next", "--pull"]);
+    assert_eq!(output(&buildx.0, "next", &["cat", "/y"]), "pushed");
+}
