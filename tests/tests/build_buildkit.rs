@@ -109,7 +109,7 @@ fn only_what_changed_is_sent_again() {
     let big = "x".repeat(300_000);
     let context = Context::new(&buildx, "FROM busybox\nCOPY . /all\n").write("big", &big).write("gone", "1");
     let sent = |said: &str| -> f64 {
-        let line = said.lines().filter(|line| line.contains("transferring context:")).next_back().unwrap();
+        let line = said.lines().rfind(|line| line.contains("transferring context:")).unwrap();
         let amount = line.split("context: ").nth(1).unwrap().split_whitespace().next().unwrap();
         let digits = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         digits.parse::<f64>().unwrap() * if amount.ends_with("kB") { 1000.0 } else { 1.0 }
@@ -245,13 +245,15 @@ fn a_client_that_leaves_ends_its_build() {
 fn contexts_and_dockerfiles_come_by_standard_input() {
     let Some(buildx) = with_buildx() else { return };
     let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\n").write("a", "archived");
-    let tar = Command::new("tar")
+    let mut tar = Command::new("tar")
         .args(["c", "."])
         .current_dir(context.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let built = context.client(&["build", "-t", "x", "-"]).stdin(tar.stdout.unwrap()).output().unwrap();
+    let archive = tar.stdout.take().unwrap();
+    let built = context.client(&["build", "-t", "x", "-"]).stdin(archive).output().unwrap();
+    tar.wait().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     assert_eq!(output(&buildx.0, "x", &["cat", "/a"]), "archived");
     let file = fs::File::open(context.path().join("Dockerfile")).unwrap();

@@ -163,8 +163,8 @@ impl Floor {
                 continue;
             };
             words.next();
-            // Our devices: the data disk and vsock.
-            if ["id=data", "drive=data", "vsock"].iter().any(|ours| value.contains(ours)) {
+            // The data disk, and what our own processes serve.
+            if ["id=data", "drive=data", "socket,", "vhost-user"].iter().any(|ours| value.contains(ours)) {
                 continue;
             }
             let value = match word.as_str() {
