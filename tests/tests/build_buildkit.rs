@@ -245,12 +245,8 @@ fn a_client_that_leaves_ends_its_build() {
 fn contexts_and_dockerfiles_come_by_standard_input() {
     let Some(buildx) = with_buildx() else { return };
     let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\n").write("a", "archived");
-    let mut tar = Command::new("tar")
-        .args(["c", "."])
-        .current_dir(context.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut tar = Command::new("tar");
+    let mut tar = tar.args(["c", "."]).current_dir(context.path()).stdout(Stdio::piped()).spawn().unwrap();
     let archive = tar.stdout.take().unwrap();
     let built = context.client(&["build", "-t", "x", "-"]).stdin(archive).output().unwrap();
     tar.wait().unwrap();
@@ -307,4 +303,25 @@ fn an_image_is_pushed_as_it_is_built() {
     let next = Context::new(&buildx, &format!("FROM {name}\nRUN cat /x > /y\n"));
     next.built(&["-t", "next", "--pull"]);
     assert_eq!(output(&buildx.0, "next", &["cat", "/y"]), "pushed");
+}
+
+#[test]
+fn an_images_noted_steps_are_a_cache_elsewhere() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(registry) = Registry::start(&buildx.0) else { return };
+    let name = format!("{}/team/cached:v1", registry.address);
+    let context =
+        Context::new(&buildx, "FROM busybox\nRUN head -c 16 /dev/urandom | md5sum > /x\nCOPY a /a\n")
+            .write("a", "a");
+    context.built(&["-t", &name, "--push", "--cache-to", "type=inline"]);
+    let made = output(&buildx.0, &name, &["cat", "/x"]);
+    buildx.0.ok(&["rmi", "--force", &name]);
+    buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+    let again = context.built(&["-t", "again", "--cache-from", &name]);
+    assert_eq!(again.matches("CACHED").count(), 2, "{again}");
+    assert_eq!(output(&buildx.0, "again", &["cat", "/x"]), made);
+    // The image that served isn't kept under its name.
+    assert!(!buildx.0.ok(&["images", "--format", "{{.Repository}}"]).contains("cached"));
+    let missing = context.built(&["--cache-from", &format!("{}/team/missing:v1", registry.address)]);
+    assert!(missing.contains("importing cache from"), "{missing}");
 }

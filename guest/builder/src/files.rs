@@ -32,6 +32,13 @@ impl Files {
         Self { layers, key, kept: vec![Arc::new(kept)] }
     }
 
+    /// What an image's lowest layers were at a step of its build.
+    pub(crate) fn of_step(image: &Image, store: &Store, layers: usize, key: Digest) -> Option<Self> {
+        let layers = image.layers.get(..layers)?.to_vec();
+        let chain: Vec<Digest> = layers.iter().map(|layer| layer.chain_id.clone()).collect();
+        Some(Self { layers, key, kept: vec![Arc::new(store.keep_layers(&chain))] })
+    }
+
     /// The same with one more layer, or none when the step changed nothing.
     pub(crate) fn with(&self, key: Digest, added: Option<(Layer, Kept)>) -> Self {
         let mut next = Self { key, ..self.clone() };

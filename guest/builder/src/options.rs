@@ -36,6 +36,8 @@ pub struct Options {
     pub credentials: BTreeMap<String, Credentials>,
     /// Images whose layers may serve as cache: when given, only those do.
     pub cache_from: Vec<String>,
+    /// Images whose noted steps serve as further cache (`--cache-from`), by name.
+    pub cache_imports: Vec<String>,
     /// Stages that are run again.
     pub no_cache_stages: BTreeSet<String>,
 }

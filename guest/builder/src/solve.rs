@@ -2,8 +2,10 @@
 
 mod plan;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use berth_images::Digest;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -11,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::dockerfile::{self, Dockerfile, Expanded, Instruction, Lexer, Step};
+use crate::files::Files;
 use crate::history::Style;
 use crate::observe::{Observer, StepName};
 use crate::options::Options;
@@ -43,6 +46,8 @@ pub(crate) struct Build {
     pub(crate) style: Style,
     pub(crate) plan: Plan,
     stages: Vec<OnceCell<Result<State, Arc<Error>>>>,
+    /// Steps of images that serve as cache for this build alone.
+    imported: OnceCell<HashMap<Digest, (Files, String)>>,
 }
 
 impl Build {
@@ -58,7 +63,18 @@ impl Build {
     ) -> Result<Arc<Self>> {
         let plan = Plan::of(&file, &options)?;
         let stages = file.stages.iter().map(|_| OnceCell::new()).collect();
-        Ok(Arc::new(Self { builder, file, options, sources, observer, cancel, style, plan, stages }))
+        Ok(Arc::new(Self {
+            builder,
+            file,
+            options,
+            sources,
+            observer,
+            cancel,
+            style,
+            plan,
+            stages,
+            imported: OnceCell::new(),
+        }))
     }
 
     /// Builds the target, stage by stage in the order of the Dockerfile.
@@ -214,12 +230,32 @@ fn makes_files(instruction: &Instruction) -> bool {
 }
 
 impl Build {
+    /// Takes the noted steps of images as further cache. An image that isn't there is no error.
+    pub(crate) async fn import_cache(self: &Arc<Self>) -> Vec<(String, Result<usize>)> {
+        let (mut steps, mut told) = (HashMap::new(), Vec::new());
+        for name in &self.options.cache_imports {
+            let taken = steps::from::cached_steps(self, name).await;
+            told.push((
+                name.clone(),
+                taken.as_ref().map(Vec::len).map_err(|error| Error::Invalid(error.describe())),
+            ));
+            steps.extend(
+                taken
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(files, created)| (files.key.clone(), (files, created))),
+            );
+        }
+        drop(self.imported.set(steps));
+        told
+    }
+
     /// What the cache has for a key, unless the images that may serve as cache don't have it.
-    pub(crate) fn find_cached(
-        &self,
-        key: &berth_images::Digest,
-    ) -> Option<(crate::files::Files, jiff::Timestamp)> {
-        let (files, created) = self.builder.cache.find(key)?;
+    pub(crate) fn find_cached(&self, key: &Digest) -> Option<(Files, String)> {
+        let Some((files, created)) = self.builder.cache.find(key) else {
+            return self.imported.get().and_then(|imported| imported.get(key).cloned());
+        };
+        let created = created.to_string();
         if self.options.cache_from.is_empty() {
             return Some((files, created));
         }

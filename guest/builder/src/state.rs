@@ -1,6 +1,6 @@
 //! What a stage has come to: files, the image's configuration, the arguments in scope.
 
-use berth_images::{HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
+use berth_images::{CachedStep, HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
 
 use crate::dockerfile::{Command, Healthcheck};
 use crate::files::Files;
@@ -21,6 +21,8 @@ pub(crate) struct State {
     /// The default shell, or SHELL's.
     pub(crate) shell: Vec<String>,
     pub(crate) style: Style,
+    /// The steps that made files, for builds that take this one's result as cache.
+    pub(crate) trail: Vec<CachedStep>,
 }
 
 impl State {
@@ -31,12 +33,13 @@ impl State {
         config.container.clear();
         config.docker_version.clear();
         config.created = None;
+        config.cache.clear();
         let shell =
             config.config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
         if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             config.config.env.insert(0, PATH.to_owned());
         }
-        Self { files, config, arguments: Vec::new(), cmd_set: false, shell, style }
+        Self { files, config, arguments: Vec::new(), cmd_set: false, shell, style, trail: Vec::new() }
     }
 
     pub(crate) fn run(&mut self) -> &mut RunConfig {
@@ -78,6 +81,8 @@ impl State {
     pub(crate) fn advance(&mut self, files: Files, created: &str, mut entry: HistoryEntry) {
         entry.empty_layer = files.layers.len() == self.files.layers.len();
         entry.created = Some(created.to_owned());
+        let (key, layers) = (files.key.clone(), files.layers.len());
+        self.trail.push(CachedStep { key, layers, created: created.to_owned() });
         self.files = files;
         self.config.history.push(entry);
     }

@@ -58,6 +58,14 @@ pub struct ImageConfig {
     /// Its layers.
     #[serde(default, deserialize_with = "or_default")]
     pub rootfs: RootFs,
+    /// Steps that a later build may take from it (`--cache-to type=inline`).
+    #[serde(
+        rename = "berth.cache.v1",
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub cache: Vec<CachedStep>,
     /// How it was made, oldest step first.
     #[serde(default, deserialize_with = "or_default")]
     pub history: Vec<HistoryEntry>,
@@ -149,6 +157,17 @@ pub struct Healthcheck {
     /// Failures in a row that make it unhealthy.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "is_zero")]
     pub retries: i64,
+}
+
+/// A step whose result is the image's lowest layers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedStep {
+    /// Everything that went into the step, as a digest.
+    pub key: Digest,
+    /// How many layers there were after it.
+    pub layers: usize,
+    /// When it was made, RFC 3339.
+    pub created: String,
 }
 
 /// The layers of an image.

@@ -29,7 +29,9 @@ mod store;
 mod unpack;
 
 pub use archive::{CommitOptions, ImportOptions, Loaded};
-pub use config::{EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig};
+pub use config::{
+    CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig,
+};
 pub use copy::{CopyOptions, copy_in, copy_out};
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};

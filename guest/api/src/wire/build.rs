@@ -131,7 +131,7 @@ impl BuildQuery {
             limits: self.limits()?,
             credentials,
             cache_from: self.json("cachefrom")?,
-            no_cache_stages: Default::default(),
+            ..Options::default()
         })
     }
 

@@ -31,7 +31,8 @@ pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Give
         )));
     }
     let session = session_of(kit, job).await?;
-    let options = options(given)?;
+    let mut options = options(given)?;
+    options.cache_imports = job.cache_imports()?;
     let filename = match given.get("filename").map(String::as_str) {
         None | Some("") => "Dockerfile",
         Some(name) => name,
@@ -69,8 +70,17 @@ pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Give
         job.cancel.clone(),
         Style::BuildKit,
     )?;
+    if !build.options.cache_imports.is_empty() {
+        for (name, taken) in build.import_cache().await {
+            let work = job.progress.start(&format!("importing cache from {name}"));
+            work.end(taken.err().map(|error| words(&error)).as_deref());
+        }
+    }
     let mut state = build.at_once().await?;
     state.run().labels.extend(labels);
+    if given.get("build-arg:BUILDKIT_INLINE_CACHE").is_some_and(|on| on == "1") || job.exports_inline() {
+        state.config.cache = state.trail.clone();
+    }
     Ok(Built { state })
 }
 

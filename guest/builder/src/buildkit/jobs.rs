@@ -11,14 +11,18 @@ use tonic::Status;
 
 use super::messages::Failed;
 use super::messages::bridge::Outcome;
-use super::messages::control::{HistoryRecord, SolveRequest};
+use super::messages::control::{Exporter, HistoryRecord, SolveRequest};
 use super::progress::Progress;
 use crate::state::State;
+use crate::{Error, Result};
 
 /// Ended builds that are remembered.
 const REMEMBERED: usize = 50;
 /// How long a call may come before the `Solve` that it belongs to.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a frontend on the client's side gives back, or why it can't.
+type Returned = std::result::Result<Outcome, String>;
 
 /// What a frontend made, until it is exported.
 #[derive(Debug, Clone)]
@@ -33,7 +37,7 @@ pub(super) struct Job {
     pub(super) cancel: CancellationToken,
     inner: Mutex<Inner>,
     asked: watch::Sender<bool>,
-    returned: watch::Sender<Option<Result<Outcome, String>>>,
+    returned: watch::Sender<Option<Returned>>,
 }
 
 #[derive(Default)]
@@ -78,7 +82,7 @@ impl Jobs {
     }
 
     /// The build that a call of its frontend belongs to.
-    pub(super) async fn asked(&self, reference: &str) -> Result<Arc<Job>, Status> {
+    pub(super) async fn asked(&self, reference: &str) -> std::result::Result<Arc<Job>, Status> {
         let job = self.find(reference);
         let mut asked = job.asked.subscribe();
         let waited = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked)).await;
@@ -120,8 +124,29 @@ impl Job {
         self.inner().request.as_ref().map(|request| request.session.clone()).unwrap_or_default()
     }
 
+    /// Whether the result is to note its steps for later builds.
+    pub(super) fn exports_inline(&self) -> bool {
+        let inner = self.inner();
+        let cache = inner.request.as_ref().and_then(|request| request.cache.as_ref());
+        cache.is_some_and(|cache| cache.exports.iter().any(|export| export.kind == "inline"))
+    }
+
+    /// The images that serve as cache.
+    pub(super) fn cache_imports(&self) -> Result<Vec<String>> {
+        let inner = self.inner();
+        let cache = inner.request.as_ref().and_then(|request| request.cache.as_ref());
+        let imports = cache.map(|cache| cache.imports.as_slice()).unwrap_or_default();
+        let name = |import: &Exporter| match (import.kind.as_str(), import.attrs.get("ref")) {
+            ("registry", Some(name)) => Ok(name.clone()),
+            (kind, _) => Err(Error::Unsupported(format!(
+                "--cache-from type={kind} isn't supported by this engine yet"
+            ))),
+        };
+        imports.iter().map(name).collect()
+    }
+
     /// Keeps what was built under a new name.
-    pub(super) fn keep(&self, built: Built) -> Result<String, Status> {
+    pub(super) fn keep(&self, built: Built) -> std::result::Result<String, Status> {
         let id = crate::identity::fresh().map_err(|error| Status::internal(error.describe()))?;
         self.inner().built.insert(id.clone(), built);
         Ok(id)
@@ -132,19 +157,19 @@ impl Job {
     }
 
     /// The frontend on the client's side is done.
-    pub(super) fn give_back(&self, result: Result<Outcome, String>) {
+    pub(super) fn give_back(&self, result: Returned) {
         self.returned.send_replace(Some(result));
     }
 
     /// Waits for the frontend on the client's side.
-    pub(super) async fn returned(&self) -> Result<Outcome, String> {
+    pub(super) async fn returned(&self) -> Returned {
         let mut returned = self.returned.subscribe();
         let found = returned.wait_for(Option::is_some).await.map(|found| found.clone());
         found.ok().flatten().unwrap_or_else(|| Err("the build's frontend has gone".to_owned()))
     }
 
     /// Notes the end; nothing is told after it.
-    pub(super) fn end(&self, ended: &Result<HashMap<String, String>, String>) {
+    pub(super) fn end(&self, ended: &std::result::Result<HashMap<String, String>, String>) {
         {
             let mut inner = self.inner();
             inner.completed = Some(Timestamp::now());

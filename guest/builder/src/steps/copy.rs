@@ -97,7 +97,7 @@ pub(super) async fn copy(
     if !build.ignores_cache(stage)
         && let Some((files, created)) = build.find_cached(&key)
     {
-        state.advance(files, &created.to_string(), entry);
+        state.advance(files, &created, entry);
         return Ok(Outcome::Cached);
     }
     let (builder, files) = (build.builder.clone(), state.files.clone());

@@ -26,7 +26,7 @@ pub(super) async fn enter(
     if !build.ignores_cache(stage)
         && let Some((files, created)) = build.find_cached(&key)
     {
-        state.advance(files, &created.to_string(), entry);
+        state.advance(files, &created, entry);
         return Ok(Outcome::Cached);
     }
     let (builder, files, description) =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_images::{Image, ImageConfig, Platform, Progress, Reference};
+use berth_images::{Image, ImageConfig, Platform, Progress, Reference, RemoveOptions};
 
 use super::blocking;
 use crate::files::Files;
@@ -83,4 +83,35 @@ pub(super) async fn image(
     };
     let store = builder.store.clone();
     blocking(move || Ok(store.image(&pulled.image.to_string())?)).await
+}
+
+/// The steps that an image's build noted in it, as files. The image is fetched when it isn't here, and doesn't stay.
+pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<Vec<(Files, String)>> {
+    let reference: Reference = name.parse::<Reference>()?.or_latest();
+    let builder = build.builder.clone();
+    let (store, wanted) = (builder.store.clone(), reference.to_string());
+    let here = blocking(move || Ok(store.image(&wanted).ok())).await?;
+    let image = match &here {
+        Some(image) => image.clone(),
+        None => {
+            let credentials = build.sources.credentials(reference.domain()).await?;
+            let platform = build.options.platform.as_ref();
+            let pull =
+                builder.registries.pull(&builder.store, &reference, platform, credentials.as_ref(), &|_| {});
+            let pulled = pull.await?;
+            let store = builder.store.clone();
+            blocking(move || Ok(store.image(&pulled.image.to_string())?)).await?
+        }
+    };
+    let taken = image.config.cache.iter().filter_map(|step| {
+        let files = Files::of_step(&image, &builder.store, step.layers, step.key.clone())?;
+        Some((files, step.created.clone()))
+    });
+    let taken = taken.collect();
+    if here.is_none() {
+        let (store, name) = (builder.store.clone(), reference.to_string());
+        let options = RemoveOptions { force: false, no_prune: true };
+        drop(blocking(move || Ok(store.remove(&name, options, &|_| None)?)).await);
+    }
+    Ok(taken)
 }

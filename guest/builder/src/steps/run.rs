@@ -57,7 +57,7 @@ pub(super) async fn run(
     if !build.ignores_cache(stage)
         && let Some((files, created)) = build.find_cached(&key)
     {
-        state.advance(files, &created.to_string(), entry);
+        state.advance(files, &created, entry);
         return Ok(Outcome::Cached);
     }
     let (builder, files) = (build.builder.clone(), state.files.clone());

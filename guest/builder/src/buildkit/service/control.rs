@@ -99,7 +99,8 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
 /// What can't be honoured is refused.
 fn refuse(request: &SolveRequest) -> Result<(), Error> {
     let cache = request.cache.as_ref();
-    if let Some(export) = cache.and_then(|cache| cache.exports.first()) {
+    if let Some(export) = cache.and_then(|cache| cache.exports.iter().find(|export| export.kind != "inline"))
+    {
         let message = format!("--cache-to type={} isn't supported by this engine yet", export.kind);
         return Err(Error::Unsupported(message));
     }
