@@ -413,3 +413,21 @@ fn permissions_and_scripts_of_the_context_survive() {
     context.built(&engine, &["-t", "x"]);
     assert_eq!(output(&engine, "x", &["cat", "/out"]), "ran");
 }
+
+#[test]
+fn hosts_are_added_and_errors_are_printed_in_red() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let context = Context::new("FROM busybox\nRUN cat /etc/hosts; echo oops >&2\n");
+    let said = context.built(&engine, &["--add-host", "one:10.0.0.1", "--add-host", "two:10.0.0.2"]);
+    assert!(said.contains("10.0.0.1\tone\n") && said.contains("10.0.0.2\ttwo\n"), "{said}");
+    assert!(said.contains("\u{1b}[91moops\n\u{1b}[0m"), "{said:?}");
+}
+
+#[test]
+fn a_cache_that_isnt_there_serves_nothing() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let context = Context::new("FROM busybox\nENV A=b\nRUN touch /x\n");
+    context.built(&engine, &["-t", "x"]);
+    assert!(context.built(&engine, &["--cache-from", "x"]).contains("Using cache"));
+    assert!(!context.built(&engine, &["--cache-from", "missing"]).contains("Using cache"));
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::step::{find_program, programs_dir};
+use crate::step::{berth_at, find_program, programs_dir};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,11 +74,12 @@ impl Peer {
     fn start_machine(&self, registry: u16) -> anyhow::Result<()> {
         let settings = self.folder.join("config/berth");
         fs::create_dir_all(&settings)?;
-        fs::create_dir_all(self.folder.join("run"))?;
         fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{registry}]}}"))?;
         fs::write(settings.join("daemon.json"), daemon_json("host.docker.internal", registry))?;
-        let started =
-            self.berth(&["start", "--machine", "emulated"]).status().context("run `berth start`")?;
+        let started = berth_at(&self.folder)
+            .args(["start", "--machine", "emulated"])
+            .status()
+            .context("run `berth start`")?;
         if !started.success() {
             bail!("the machine doesn't start");
         }
@@ -125,28 +126,12 @@ impl Peer {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         log.lines().last().unwrap_or_default().to_owned()
     }
-
-    /// The `berth` command with everything of the user's beneath the folder.
-    fn berth(&self, args: &[&str]) -> Command {
-        let mut berth = Command::new(programs_dir().join("berth"));
-        berth.args(args).stdin(Stdio::null());
-        for (name, folder) in [
-            ("HOME", "."),
-            ("XDG_RUNTIME_DIR", "run"),
-            ("XDG_DATA_HOME", "data"),
-            ("XDG_CONFIG_HOME", "config"),
-            ("DOCKER_CONFIG", "docker"),
-        ] {
-            berth.env(name, self.folder.join(folder));
-        }
-        berth
-    }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         if self.engine == Engine::Machine {
-            drop(self.berth(&["stop"]).output());
+            drop(berth_at(&self.folder).arg("stop").output());
         }
         if let Some(process) = &mut self.process {
             drop(Command::new("kill").arg(process.id().to_string()).status());

@@ -1,6 +1,6 @@
 //! Running one external command as a visible step, and finding the workspace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -47,4 +47,22 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The `berth` command of `target/berth` for a user whose every folder lies beneath `home`.
+pub(crate) fn berth_at(home: &Path) -> Command {
+    let mut berth = Command::new(programs_dir().join("berth"));
+    for (name, folder) in [
+        ("HOME", "."),
+        ("XDG_RUNTIME_DIR", "run"),
+        ("XDG_DATA_HOME", "data"),
+        ("XDG_CONFIG_HOME", "config"),
+        ("DOCKER_CONFIG", "docker"),
+    ] {
+        let folder = home.join(folder);
+        // The command makes what it needs; the runtime folder is the system's to make.
+        drop(std::fs::create_dir_all(&folder));
+        berth.env(name, folder);
+    }
+    berth
 }

@@ -57,7 +57,11 @@ impl Builder {
         let text = context.dockerfile.clone();
         let mut file = Dockerfile::parse(&text)?;
         label(&mut file, &options);
-        let narrator = Arc::new(Narrator::new(self.clone(), lines.clone(), quiet, options.no_cache));
+        // Images that may serve as cache, of which none is here, serve nothing: not even a setting.
+        let is_here = |name: &String| self.store.image(name).is_ok();
+        let serves_nothing = !options.cache_from.is_empty() && !options.cache_from.iter().any(is_here);
+        let no_cache = options.no_cache || serves_nothing;
+        let narrator = Arc::new(Narrator::new(self.clone(), lines.clone(), quiet, no_cache));
         let sources: Arc<dyn Sources> = Arc::new(Folder(context.folder.clone()));
         let build = Build::new(
             self.clone(),

@@ -2,53 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use berth_runtime::defaults;
 use berth_runtime::oci::{
     Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
     LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
     LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimitBuilder,
     PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
-
 use oci_spec::OciSpecError;
 
 use crate::options::Limits;
 use crate::user::Identity;
 use crate::{Error, Result};
 
-/// What a step may do: Docker's list.
-const CAPABILITIES: [&str; 14] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
-/// Paths that it can't see: Docker's list.
-const MASKED: [&str; 12] = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-/// Paths that it can't write: Docker's list.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// Devices that it may use, by major and minor number; no minor number is all of them.
 const DEVICES: [(i64, Option<i64>); 9] = [
     (1, Some(3)),
@@ -167,8 +133,8 @@ impl Container<'_> {
             .namespaces(namespaces)
             .resources(self.resources()?)
             .sysctl(sysctl)
-            .masked_paths(MASKED.map(str::to_owned).to_vec())
-            .readonly_paths(READ_ONLY.map(str::to_owned).to_vec())
+            .masked_paths(owned(defaults::MASKED_PATHS))
+            .readonly_paths(owned(defaults::READ_ONLY_PATHS))
             .rootfs_propagation("rprivate".to_owned())
             .seccomp(berth_runtime::seccomp::default_profile(&capabilities()))
             .build()
@@ -203,8 +169,12 @@ impl Container<'_> {
     }
 }
 
+fn owned(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|&path| path.to_owned()).collect()
+}
+
 fn capabilities() -> Capabilities {
-    CAPABILITIES.iter().filter_map(|name| name.parse().ok()).collect()
+    defaults::CAPABILITIES.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Nothing but the usual devices. Making nodes is harmless: using them isn't.

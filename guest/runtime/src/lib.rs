@@ -14,6 +14,7 @@ mod child;
 mod console;
 mod create;
 mod credentials;
+pub mod defaults;
 mod error;
 mod exec;
 mod handshake;

@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
 
 use anyhow::Context;
 
 use super::skips;
-use crate::step::{cargo, find_program, programs_dir, step};
+use crate::step::{berth_at, cargo, find_program, step};
 
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
 /// the other binaries' tests have engines and machines of their own.
@@ -26,7 +24,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     fs::create_dir_all(&settings).context("make the settings' folder")?;
     fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{port}]}}"))
         .context("write settings")?;
-    let started = step("start the machine", berth(home.path()).args(["start", "--machine", "emulated"]));
+    let started = step("start the machine", berth_at(home.path()).args(["start", "--machine", "emulated"]));
     let tested = started.and_then(|()| {
         let socket = home.path().join("run/berth/docker.sock");
         let mut tests = cargo();
@@ -37,7 +35,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         step("machine tests", &mut tests)?;
         skips::print("machine")
     });
-    let stopped = step("stop the machine", berth(home.path()).arg("stop"));
+    let stopped = step("stop the machine", berth_at(home.path()).arg("stop"));
     tested.and(stopped)
 }
 
@@ -45,22 +43,4 @@ pub(super) fn run() -> anyhow::Result<()> {
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr().context("find a free port")?.port())
-}
-
-/// The `berth` command with everything of the user's beneath `home`.
-fn berth(home: &Path) -> Command {
-    let mut berth = Command::new(programs_dir().join("berth"));
-    for (name, folder) in [
-        ("HOME", "."),
-        ("XDG_RUNTIME_DIR", "run"),
-        ("XDG_DATA_HOME", "data"),
-        ("XDG_CONFIG_HOME", "config"),
-        ("DOCKER_CONFIG", "docker"),
-    ] {
-        let folder = home.join(folder);
-        // The command makes what it needs; the runtime folder is the system's to make.
-        drop(fs::create_dir_all(&folder));
-        berth.env(name, folder);
-    }
-    berth
 }

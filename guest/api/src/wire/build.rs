@@ -15,11 +15,12 @@ pub(crate) struct BuildQuery {
     pub(crate) remote: String,
     pub(crate) quiet: bool,
     names: Vec<String>,
+    extra_hosts: Vec<String>,
     values: BTreeMap<String, String>,
 }
 
 /// Parameters that take effect or are about things that a build here has not.
-const KNOWN: [&str; 33] = [
+const KNOWN: &[&str] = &[
     "buildargs",
     "buildid",
     "cachefrom",
@@ -30,7 +31,6 @@ const KNOWN: [&str; 33] = [
     "cpusetmems",
     "cpushares",
     "dockerfile",
-    "extrahosts",
     "forcerm",
     "isolation",
     "labels",
@@ -62,8 +62,12 @@ impl BuildQuery {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match key.as_ref() {
                 "t" => parsed.names.push(value.into_owned()),
+                "extrahosts" => parsed.extra_hosts.push(value.into_owned()),
                 "remote" => parsed.remote = value.into_owned(),
-                key if KNOWN.contains(&key) => drop(parsed.values.insert(key.to_owned(), value.into_owned())),
+                // Of several, the first one counts, as for dockerd.
+                key if KNOWN.contains(&key) => {
+                    parsed.values.entry(key.to_owned()).or_insert_with(|| value.into_owned());
+                }
                 key => tracing::warn!(key, "a build's unknown parameter is ignored"),
             }
         }
@@ -121,12 +125,7 @@ impl BuildQuery {
             pull: self.flag("pull"),
             platform: platform.map_err(|error| invalid(berth_engine::Error::from(error)))?,
             network: self.text("networkmode").to_owned(),
-            extra_hosts: self
-                .text("extrahosts")
-                .split(',')
-                .filter(|h| !h.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            extra_hosts: self.extra_hosts.iter().filter(|host| !host.is_empty()).cloned().collect(),
             shm_size: self.number("shmsize")?.unwrap_or(0),
             limits: self.limits()?,
             credentials,

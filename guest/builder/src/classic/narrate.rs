@@ -111,8 +111,13 @@ impl Observer for Narrator {
         self.inner().container = Some(name);
     }
 
-    fn says(&self, _step: &StepName, _stream: Stream, bytes: &[u8]) {
-        self.say(String::from_utf8_lossy(bytes).into_owned());
+    fn says(&self, _step: &StepName, stream: Stream, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        self.say(match stream {
+            Stream::Out => text.into_owned(),
+            // dockerd prints it in red.
+            Stream::Error => format!("\x1b[91m{text}\x1b[0m"),
+        });
     }
 
     fn moves(&self, _step: &StepName, progress: &Progress) {

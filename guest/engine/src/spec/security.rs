@@ -2,28 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use berth_runtime::defaults;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxSeccomp};
 
 use crate::Error;
 use crate::container::host_config::HostConfig;
-
-/// What a container may do unless told otherwise: Docker's list.
-const DEFAULT: &[&str] = &[
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-];
 
 /// Every capability of Linux 6.12.
 const ALL: &[&str] = &[
@@ -70,25 +53,6 @@ const ALL: &[&str] = &[
     "WAKE_ALARM",
 ];
 
-/// Paths that a container can't see: Docker's list.
-const MASKED: &[&str] = &[
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-
-/// Paths that a container can't write: Docker's list.
-const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// The capability sets of a container's first process. Without root it keeps them only as what it may regain
 /// through set-user-id programs.
 pub(super) fn capabilities(host: &HostConfig, is_root: bool) -> Result<LinuxCapabilities, Error> {
@@ -122,7 +86,7 @@ fn allowed(host: &HostConfig) -> Result<BTreeSet<String>, Error> {
     } else if drop.contains("ALL") {
         BTreeSet::new()
     } else {
-        DEFAULT.iter().map(|&name| name.to_owned()).collect()
+        defaults::CAPABILITIES.iter().map(|&name| name.to_owned()).collect()
     };
     names.retain(|name| !drop.contains(name));
     names.extend(add.into_iter().filter(|name| name != "ALL"));
@@ -205,12 +169,12 @@ pub(super) fn seccomp(host: &HostConfig) -> Result<Option<LinuxSeccomp>, Error> 
 
 /// Paths that can't be seen.
 pub(super) fn masked_paths(host: &HostConfig) -> Vec<String> {
-    paths(host, host.masked_paths.as_ref(), MASKED)
+    paths(host, host.masked_paths.as_ref(), defaults::MASKED_PATHS)
 }
 
 /// Paths that can't be written.
 pub(super) fn readonly_paths(host: &HostConfig) -> Vec<String> {
-    paths(host, host.readonly_paths.as_ref(), READ_ONLY)
+    paths(host, host.readonly_paths.as_ref(), defaults::READ_ONLY_PATHS)
 }
 
 fn paths(host: &HostConfig, wanted: Option<&Vec<String>>, default: &[&str]) -> Vec<String> {
