@@ -8,15 +8,14 @@ mod json_file;
 mod lines;
 mod local;
 mod read;
-mod rfc3339;
 mod tail;
 mod write;
 
 use serde::{Deserialize, Serialize};
 
+pub use berth_runtime::rfc3339::{format as format_time, parse as parse_time};
 pub use lines::Lines;
 pub use read::{LogReader, Selection};
-pub use rfc3339::{format as format_time, parse as parse_time};
 pub use write::LogWriter;
 
 use crate::message::Stream;

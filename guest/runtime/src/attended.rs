@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Cgroup, CgroupRoot};
-use crate::create::{Container, Create, create};
+use crate::create::{Container, Create, Life, create};
 use crate::error::{Doing, Error};
 use crate::stdio::Stdio;
 
@@ -83,7 +83,16 @@ fn in_cgroup(folder: &Path, spec: &Spec, cgroup: &Cgroup) -> Result<Ending, Erro
     let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).doing("keep the output")?;
     let stderr = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3).doing("keep the output")?;
     let stdio = Stdio::Pipes { stdin, stdout, stderr };
-    let mut container = create(Create { spec, bundle: folder, cgroup: Some(cgroup), stdio })?;
+    let mut container = create(Create {
+        id: "attended",
+        spec,
+        bundle: folder,
+        cgroup: Some(cgroup),
+        stdio,
+        life: Life::Tied,
+        preserved: 0,
+        no_pivot: false,
+    })?;
     container.start()?;
     wait(&container)
 }

@@ -5,41 +5,42 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxSeccomp, Process, Spec};
+use oci_spec::runtime::{ContainerState, LinuxSeccomp, Process};
 use rustix::fs::{Mode, OFlags};
 
-use crate::create::Create;
+use crate::create::{Create, Life};
 use crate::credentials::Credentials;
 use crate::error::{Doing, Error, FailureKind};
 use crate::exec::Exec;
 use crate::handshake::{Line, Word};
+use crate::hooks::{Hooked, Stage};
 use crate::namespaces::Plan;
 use crate::program::Program;
 use crate::rootfs::Rootfs;
 use crate::seccomp::Filter;
 use crate::span::Stopwatch;
 use crate::stdio::{self, Stdio};
-use crate::{console, limits, settings, sys};
+use crate::{console, limits, scheduling, settings, sys};
 
 /// Becomes the container's first process.
-pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, line: &Line) -> ! {
-    let error = match container(create, plan, line) {
+pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, mut line: Line) -> ! {
+    let error = match container(create, plan, &mut line) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    give_up(line, &error)
+    give_up(&line, &error)
 }
 
 /// Becomes one more process of a container.
-pub(crate) fn be_exec(exec: &Exec<'_>, kinds: i32, line: &Line) -> ! {
-    let error = match executed(exec, kinds, line) {
+pub(crate) fn be_exec(exec: &Exec<'_>, kinds: i32, mut line: Line) -> ! {
+    let error = match executed(exec, kinds, &mut line) {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    give_up(line, &error)
+    give_up(&line, &error)
 }
 
-fn container(create: &Create<'_>, plan: &Plan, line: &Line) -> Result<Never, Error> {
+fn container(create: &Create<'_>, plan: &Plan, line: &mut Line) -> Result<Never, Error> {
     let spec = create.spec;
     let process = spec.process().as_ref().ok_or(Error::Spec("no process"))?;
     let mut watch = Stopwatch::start();
@@ -54,6 +55,8 @@ fn container(create: &Create<'_>, plan: &Plan, line: &Line) -> Result<Never, Err
     settings::score_for_oom(process, &mut warnings)?;
     limits::apply(process, &mut warnings)?;
     settings::apply(spec, plan)?;
+    scheduling::apply(process)?;
+    settings::set_personality(spec)?;
     if plan.has_user() {
         Credentials::become_root()?;
     }
@@ -61,21 +64,32 @@ fn container(create: &Create<'_>, plan: &Plan, line: &Line) -> Result<Never, Err
     watch.lap("process");
 
     let terminal = match plan.has(libc::CLONE_NEWNS) {
-        true => enter_root(create, plan, spec, process)?,
+        true => enter_root(create, plan, process, line)?,
         false => return Err(Error::Spec("no mount namespace")),
     };
     watch.lap("rootfs");
-    last_steps(Last { process, filter, warnings, terminal, stdio: &create.stdio, line }, watch)
+    let last = Last {
+        process,
+        filter,
+        warnings,
+        terminal,
+        stdio: &create.stdio,
+        line,
+        life: create.life,
+        preserved: create.preserved,
+        hooked: Some(Hooked { id: create.id, spec, bundle: create.bundle }),
+    };
+    last_steps(last, watch)
 }
 
 /// Builds and enters the root filesystem; returns the terminal opened inside.
 fn enter_root(
     create: &Create<'_>,
     plan: &Plan,
-    spec: &Spec,
     process: &Process,
+    line: &Line,
 ) -> Result<Option<Pty>, Error> {
-    let rootfs = Rootfs::prepare(spec, create.bundle, plan)?;
+    let rootfs = Rootfs::prepare(create.spec, create.bundle, plan)?;
     rootfs.mount_all()?;
     rootfs.make_folder(process.cwd())?;
     let terminal = match &create.stdio {
@@ -86,11 +100,22 @@ fn enter_root(
         }
         Stdio::Pipes { .. } => None,
     };
-    rootfs.enter()?;
+    run_hooks_before_root(create, line)?;
+    rootfs.enter(create.no_pivot)?;
     Ok(terminal)
 }
 
-fn executed(exec: &Exec<'_>, kinds: i32, line: &Line) -> Result<Never, Error> {
+/// Hooks between the building of the root and its entering: first the runtime's, then the container's.
+fn run_hooks_before_root(create: &Create<'_>, line: &Line) -> Result<(), Error> {
+    let hooked = Hooked { id: create.id, spec: create.spec, bundle: create.bundle };
+    if hooked.has([Stage::Prestart, Stage::CreateRuntime]) {
+        line.say(&Word::RootBuilt, None)?;
+        line.await_nod()?;
+    }
+    hooked.run(Stage::CreateContainer, ContainerState::Creating, None)
+}
+
+fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error> {
     let watch = Stopwatch::start();
     // Until its program runs, this is a copy of the guard inside a hostile pid namespace: not traceable, and
     // its descriptors not readable, from there.
@@ -99,6 +124,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &Line) -> Result<Never, Error> {
     let mut warnings = Vec::new();
     settings::score_for_oom(exec.process, &mut warnings)?;
     limits::apply(exec.process, &mut warnings)?;
+    scheduling::apply(exec.process)?;
     let filter = compiled(exec.seccomp)?;
     if kinds != 0 {
         sys::setns(exec.pidfd, kinds).doing("join the container's namespaces")?;
@@ -116,7 +142,17 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &Line) -> Result<Never, Error> {
         }
         Stdio::Pipes { .. } => None,
     };
-    let last = Last { process: exec.process, filter, warnings, terminal, stdio: &exec.stdio, line };
+    let last = Last {
+        process: exec.process,
+        filter,
+        warnings,
+        terminal,
+        stdio: &exec.stdio,
+        line,
+        life: exec.life,
+        preserved: exec.preserved,
+        hooked: None,
+    };
     last_steps(last, watch)
 }
 
@@ -133,12 +169,16 @@ struct Last<'a> {
     warnings: Vec<String>,
     terminal: Option<Pty>,
     stdio: &'a Stdio,
-    line: &'a Line,
+    line: &'a mut Line,
+    life: Life<'a>,
+    preserved: u32,
+    /// For the hooks at the start of a first process.
+    hooked: Option<Hooked<'a>>,
 }
 
 /// From inside the root filesystem to the program.
 fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
-    let Last { process, filter, warnings, terminal, stdio, line } = last;
+    let Last { process, filter, warnings, terminal, stdio, line, life, preserved, hooked } = last;
     let master = match (terminal, stdio) {
         (Some(Pty { master, peer }), _) => {
             settings::own_terminal(peer.as_fd(), process)?;
@@ -158,31 +198,41 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     work_in(process.cwd())?;
     let program = Program::find(process)?;
     // Nothing of the guard's may reach the program, whatever a library opened without the flag.
-    sys::close_on_exec_from(3).doing("close inherited descriptors")?;
+    let first = i32::try_from(preserved).unwrap_or(i32::MAX).saturating_add(3);
+    sys::close_on_exec_from(first).doing("close inherited descriptors")?;
 
     line.say(&Word::Ready { spans: watch.spans(), warnings }, master.as_ref().map(AsFd::as_fd))?;
     drop(master);
     line.await_nod()?;
+    if let Life::Detached(Some(socket)) = life {
+        *line = Line::await_starter(socket)?;
+    }
+    if let Some(hooked) = hooked {
+        hooked.run(Stage::StartContainer, ContainerState::Created, None)?;
+    }
 
     let confined = process.no_new_privileges().unwrap_or(false);
     if confined {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).doing("set no_new_privs")?;
         credentials.finish()?;
     }
-    die_with_parent(line)?;
+    die_with_parent(line, life)?;
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which `finish` gives away.
     if let Some(filter) = &filter {
         filter.install()?;
     }
     if !confined {
         credentials.finish()?;
-        die_with_parent(line)?;
+        die_with_parent(line, life)?;
     }
     Err(program.execute())
 }
 
 /// Set after the last change of credentials, which clears it.
-fn die_with_parent(line: &Line) -> Result<(), Error> {
+fn die_with_parent(line: &Line, life: Life<'_>) -> Result<(), Error> {
+    if let Life::Detached(_) = life {
+        return Ok(());
+    }
     sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64).doing("tie to the guard")?;
     if line.is_cut() { Err(Error::ChildVanished) } else { Ok(()) }
 }

@@ -3,13 +3,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{ContainerState, Spec};
 
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::console::Terminal;
 use crate::error::Error;
 use crate::handshake::{Line, Word};
+use crate::hooks::{Hooked, Stage};
 use crate::namespaces::{self, Plan};
 use crate::span::{Span, Stopwatch};
 use crate::stdio::Stdio;
@@ -18,6 +19,8 @@ use crate::sys::{self, Cloned};
 /// What [`create()`] needs.
 #[derive(Debug)]
 pub struct Create<'a> {
+    /// Its name, as hooks are told.
+    pub id: &'a str,
     /// The container as the OCI runtime specification describes it.
     pub spec: &'a Spec,
     /// The folder that relative paths of the specification start from.
@@ -26,6 +29,22 @@ pub struct Create<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// Its standard streams.
     pub stdio: Stdio,
+    /// When it ends without its own doing.
+    pub life: Life<'a>,
+    /// How many descriptors from 3 on its program inherits.
+    pub preserved: u32,
+    /// Change the root with chroot(2) where pivot_root(2) can't: on the machine's first root filesystem.
+    pub no_pivot: bool,
+}
+
+/// How long a process lasts that ends by nothing of its own.
+#[derive(Debug, Clone, Copy)]
+pub enum Life<'a> {
+    /// It is killed when the caller ends.
+    Tied,
+    /// It stays. A container's first process, once the caller has it on record, waits at this listening packet
+    /// socket for whoever starts it.
+    Detached(Option<BorrowedFd<'a>>),
 }
 
 /// A container's first process, waiting before its program or running it.
@@ -67,19 +86,19 @@ impl Container {
         self.terminal.take()
     }
 
+    /// Lets go of a detached process, which then waits at its socket whatever becomes of the caller.
+    pub(crate) fn release(&mut self) -> Result<(), Error> {
+        self.line.take().ok_or(Error::Spec("released twice"))?.nod()
+    }
+
     /// Lets the process execute its program; returns when it has.
     pub fn start(&mut self) -> Result<(), Error> {
         let line = self.line.take().ok_or(Error::Spec("started twice"))?;
         let mut watch = Stopwatch::start();
-        line.nod()?;
-        match line.hear()? {
-            None => {
-                watch.lap("exec");
-                self.spans.extend(watch.spans());
-                Ok(())
-            }
-            Some((word, _)) => Err(failure(word)),
-        }
+        line.let_go()?;
+        watch.lap("exec");
+        self.spans.extend(watch.spans());
+        Ok(())
     }
 }
 
@@ -98,7 +117,7 @@ pub fn create(create: Create<'_>) -> Result<Container, Error> {
             // Not dropped: the child stays where it was born.
             std::mem::forget(visit);
             drop(ours);
-            child::be_container(&create, &plan, &theirs)
+            child::be_container(&create, &plan, theirs)
         }
         other => other,
     };
@@ -108,7 +127,7 @@ pub fn create(create: Create<'_>) -> Result<Container, Error> {
     watch.lap("namespaces");
     let mut container =
         Container { pid, pidfd, line: None, terminal: None, spans: watch.spans(), warnings: Vec::new() };
-    let made = await_ready(&mut container, &ours, create.spec);
+    let made = await_ready(&mut container, &ours, &create);
     if made.is_err() {
         reap(&container);
     }
@@ -127,11 +146,18 @@ pub(crate) fn parent_side(cloned: std::io::Result<Cloned>) -> Result<(i32, Owned
 }
 
 /// Answers the child until it is ready.
-fn await_ready(container: &mut Container, line: &Line, spec: &Spec) -> Result<(), Error> {
+fn await_ready(container: &mut Container, line: &Line, create: &Create<'_>) -> Result<(), Error> {
     loop {
         match line.hear()?.ok_or(Error::ChildVanished)? {
             (Word::Map, _) => {
-                namespaces::write_mappings(container.pid, spec.linux().as_ref())?;
+                namespaces::write_mappings(container.pid, create.spec.linux().as_ref())?;
+                line.nod()?;
+            }
+            (Word::RootBuilt, _) => {
+                let hooked = Hooked { id: create.id, spec: create.spec, bundle: create.bundle };
+                for stage in [Stage::Prestart, Stage::CreateRuntime] {
+                    hooked.run(stage, ContainerState::Creating, Some(container.pid))?;
+                }
                 line.nod()?;
             }
             (Word::Ready { spans, warnings }, terminal) => {
@@ -156,6 +182,6 @@ fn reap(container: &Container) {
 pub(crate) fn failure(word: Word) -> Error {
     match word {
         Word::Failed { kind, message } => Error::Child { kind, message },
-        Word::Map | Word::Ready { .. } => Error::ChildVanished,
+        Word::Map | Word::RootBuilt | Word::Ready { .. } => Error::ChildVanished,
     }
 }

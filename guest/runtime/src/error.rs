@@ -77,9 +77,40 @@ pub enum Error {
         /// The child's words.
         message: String,
     },
+    /// A hook failed.
+    #[error("error running {stage} hook #{index}: {reason}")]
+    Hook {
+        /// Its key in the specification.
+        stage: &'static str,
+        /// Its place in the list, from 0.
+        index: usize,
+        /// How it ended.
+        reason: String,
+    },
+    /// A part of the specification or of the command line that isn't supported.
+    #[error("{0}")]
+    Refused(String),
+    /// No container has this name.
+    #[error("container {0} does not exist")]
+    NotExist(String),
+    /// The name is taken.
+    #[error("container with given ID already exists: {0}")]
+    Exists(String),
+    /// A container's state doesn't allow it.
+    #[error("{0}")]
+    State(String),
     /// The child ended without a word.
     #[error("the container's process ended before it was ready")]
     ChildVanished,
+    /// A file isn't the JSON that it must be.
+    #[error("read {}", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A message between parent and child can't be read.
     #[error("handshake with the container's process")]
     Handshake(#[source] serde_json::Error),

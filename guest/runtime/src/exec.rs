@@ -9,7 +9,7 @@ use oci_spec::runtime::{LinuxSeccomp, Process as Described};
 use crate::cgroup::Cgroup;
 use crate::child;
 use crate::console::Terminal;
-use crate::create::{failure, parent_side};
+use crate::create::{Life, failure, parent_side};
 use crate::error::{Doing, Error};
 use crate::handshake::{Line, Word};
 use crate::namespaces::{KINDS, Visit};
@@ -31,6 +31,10 @@ pub struct Exec<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// Its standard streams.
     pub stdio: Stdio,
+    /// When it ends without its own doing.
+    pub life: Life<'a>,
+    /// How many descriptors from 3 on its program inherits.
+    pub preserved: u32,
 }
 
 /// A process that runs in a container beside its first one. The caller reaps it.
@@ -82,7 +86,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
         Ok(Cloned::Child) => {
             std::mem::forget(visit);
             drop(ours);
-            child::be_exec(&exec, kinds & !libc::CLONE_NEWPID, &theirs)
+            child::be_exec(&exec, kinds & !libc::CLONE_NEWPID, theirs)
         }
         other => other,
     };
@@ -107,11 +111,7 @@ fn await_started(process: &mut Process, line: &Line) -> Result<(), Error> {
         }
         (word, _) => return Err(failure(word)),
     }
-    line.nod()?;
-    match line.hear()? {
-        None => Ok(()),
-        Some((word, _)) => Err(failure(word)),
-    }
+    line.let_go()
 }
 
 /// The kinds in which `pid` lives elsewhere than the caller; joining one's own user namespace is refused by

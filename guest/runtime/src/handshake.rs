@@ -4,34 +4,46 @@
 //! child                        parent
 //!   Map           ->             writes uid_map and gid_map (only with a new user namespace)
 //!                 <-  one byte
+//!   RootBuilt     ->             runs the hooks of its side (only with hooks before pivot_root)
+//!                 <-  one byte
 //!   Ready [pty]   ->             create() returns
 //!                 <-  one byte   start()
 //!   (exec closes the socket, or Failed)
 //! ```
 //!
+//! A detached child takes the second byte as "you are on record", and waits at a listening socket: who starts it
+//! connects there and goes on where `start()` stands above.
+//!
 //! A packet socket: every word is one packet of JSON, the pty master rides on `Ready`.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::create::failure;
 use crate::error::{Doing, Error, FailureKind};
 use crate::span::Span;
 
 /// The longest word; the kernel allows more, the messages need less.
 const LONGEST: usize = 32 * 1024;
+/// How many may look or try to start at once.
+const BACKLOG: i32 = 64;
 
 /// What the child says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Word {
     /// Write my id mappings.
     Map,
+    /// The root is built and not entered yet: run your hooks.
+    RootBuilt,
     /// Everything is set up; waiting for the byte that starts the program.
     Ready {
         /// How long each part took.
@@ -59,6 +71,51 @@ impl Line {
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .doing("make the socket to the container's process")?;
         Ok((Self(one), Self(other)))
+    }
+
+    /// The end that a starter holds, at the socket of a detached child.
+    pub(crate) fn connect(socket: &Path) -> Result<Self, Error> {
+        let line =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .doing("make the socket to the container's process")?;
+        short(socket, |address| rustix::net::connect(&line, address)).on("connect to", socket)?;
+        Ok(Self(line))
+    }
+
+    /// A socket for a detached child to wait at.
+    pub(crate) fn listen(socket: &Path) -> Result<OwnedFd, Error> {
+        let listener =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .doing("make the socket of the container's process")?;
+        short(socket, |address| rustix::net::bind(&listener, address)).on("bind", socket)?;
+        rustix::net::listen(&listener, BACKLOG).on("listen at", socket)?;
+        Ok(listener)
+    }
+
+    /// The child's end with whoever lets it go. Who only looks whether it waits, or dies first, is passed over.
+    pub(crate) fn await_starter(listener: BorrowedFd<'_>) -> Result<Self, Error> {
+        loop {
+            let accepted = rustix::net::accept_with(listener, SocketFlags::CLOEXEC);
+            match accepted {
+                Ok(line) => {
+                    let line = Self(line);
+                    if line.await_nod().is_ok() {
+                        return Ok(line);
+                    }
+                }
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(errno) => return Err(errno).doing("wait for the start"),
+            }
+        }
+    }
+
+    /// Lets a waiting child execute its program; returns when it has.
+    pub(crate) fn let_go(&self) -> Result<(), Error> {
+        self.nod()?;
+        match self.hear()? {
+            None => Ok(()),
+            Some((word, _)) => Err(failure(word)),
+        }
     }
 
     /// Says a word, with a descriptor if it carries one.
@@ -125,6 +182,20 @@ impl Line {
         let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
         rustix::event::poll(&mut set, Some(&now)).is_ok_and(|ready| ready > 0)
     }
+}
+
+/// Calls with an address for `socket` that is short enough for any path: through its folder's descriptor.
+pub(crate) fn short<T>(
+    socket: &Path,
+    call: impl FnOnce(&SocketAddrUnix) -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(rustix::io::Errno::INVAL);
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    call(&SocketAddrUnix::new(&path)?)
 }
 
 impl AsFd for Line {

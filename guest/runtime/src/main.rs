@@ -1,7 +1,5 @@
-//! `berth-runtime`: inside a container, as `docker-init`, the tiny init of `docker run --init`; outside, the holder
-//! of a container that lives only as long as its attendant (a build's step).
-//!
-//! The verbs of an OCI runtime command (create, start, state, kill, delete …) aren't here yet.
+//! `berth-runtime`: an OCI runtime command; inside a container, as `docker-init`, the tiny init of `docker run --init`;
+//! and, for builds, the holder of a container that lives only as long as its attendant.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +13,6 @@ fn main() -> ExitCode {
         _ if name == "docker-init" => berth_runtime::init::run(&arguments),
         Some((verb, rest)) if verb == "init" => berth_runtime::init::run(rest),
         Some((verb, [folder])) if verb == "attended" => berth_runtime::attended::run(Path::new(folder)),
-        _ => {
-            eprintln!(
-                "usage: berth-runtime init [--] PROGRAM [ARGUMENT]...\n       berth-runtime attended FOLDER"
-            );
-            ExitCode::from(2)
-        }
+        _ => berth_runtime::command::run(),
     }
 }

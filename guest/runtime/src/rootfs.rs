@@ -95,12 +95,13 @@ impl<'a> Rootfs<'a> {
     }
 
     /// Makes it the root of the calling process and lets go of the engine's.
-    pub(crate) fn enter(self) -> Result<(), Error> {
+    pub(crate) fn enter(self, no_pivot: bool) -> Result<(), Error> {
         rustix::process::fchdir(&self.tree).on("enter", &self.path)?;
-        // pivot_root(2): with the same folder twice the old root lies on top of the new one, and is the one
-        // that an unmount of "." takes away.
-        rustix::process::pivot_root(".", ".").on("pivot the root to", &self.path)?;
-        rustix::mount::unmount(".", UnmountFlags::DETACH).doing("let go of the engine's root")?;
+        if no_pivot {
+            self.cover_old_root()?
+        } else {
+            self.leave_old_root()?
+        }
         rustix::process::chdir("/").on("enter", "/")?;
         if let Some(propagation) = self.linux.and_then(|linux| linux.rootfs_propagation().as_deref()) {
             let wanted = Attributes::parse(&[propagation.to_owned()]);
@@ -111,6 +112,20 @@ impl<'a> Rootfs<'a> {
                 .on("make read-only", "/")?;
         }
         Ok(())
+    }
+
+    fn leave_old_root(&self) -> Result<(), Error> {
+        // pivot_root(2): with the same folder twice the old root lies on top of the new one, and is the one
+        // that an unmount of "." takes away.
+        rustix::process::pivot_root(".", ".").on("pivot the root to", &self.path)?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH).doing("let go of the engine's root")
+    }
+
+    /// For a machine that still runs from its first root filesystem, which can't be left (pivot_root(2)).
+    fn cover_old_root(&self) -> Result<(), Error> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&self.tree, "", CWD, "/", flags).on("move the root to", "/")?;
+        rustix::process::chroot(".").on("change the root to", &self.path)
     }
 }
 

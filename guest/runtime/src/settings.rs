@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxPersonalityDomain, Process, Spec};
 use rustix::process::Uid;
 
 use crate::error::{Doing, Error};
@@ -42,6 +42,21 @@ pub(crate) fn apply(spec: &Spec, plan: &Plan) -> Result<(), Error> {
         std::fs::write(&path, value).on("write", &path)?;
     }
     Ok(())
+}
+
+/// The execution domain, which system calls like uname(2) tell.
+pub(crate) fn set_personality(spec: &Spec) -> Result<(), Error> {
+    // `linux/personality.h`.
+    const PER_LINUX: u64 = 0;
+    const PER_LINUX32: u64 = 8;
+    let Some(personality) = spec.linux().as_ref().and_then(|linux| linux.personality().as_ref()) else {
+        return Ok(());
+    };
+    let domain = match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => PER_LINUX,
+        LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
+    };
+    sys::personality(domain).doing("set the personality")
 }
 
 fn is_namespaced(name: &str, plan: &Plan) -> bool {

@@ -88,6 +88,64 @@ pub(crate) fn mount_setattr(
     })
 }
 
+/// Maps the ids of a mount that is attached nowhere yet as the user namespace `owner` does (`MOUNT_ATTR_IDMAP`).
+pub(crate) fn map_ids(mount: BorrowedFd<'_>, recursive: bool, owner: BorrowedFd<'_>) -> io::Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: owner.as_raw_fd() as u64,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a terminated string, `attr` outlives the call and its size is given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+}
+
+/// Sets the caller's execution domain (personality(2)).
+pub(crate) fn personality(domain: u64) -> io::Result<()> {
+    // SAFETY: takes a number.
+    check(unsafe { libc::personality(domain as c_ulong) }.into())
+}
+
+/// Sets the caller's I/O priority (ioprio_set(2)): class in the upper bits, level in the lower 13.
+pub(crate) fn set_io_priority(class: u32, level: u32) -> io::Result<()> {
+    const WHO_PROCESS: c_int = 1;
+    // SAFETY: takes numbers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, class << 13 | level) })
+}
+
+/// `struct sched_attr`, `linux/sched/types.h`, in its second size.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+    pub(crate) util_min: u32,
+    pub(crate) util_max: u32,
+}
+
+/// Sets the caller's scheduling policy (sched_setattr(2)).
+pub(crate) fn set_scheduler(mut attr: SchedAttr) -> io::Result<()> {
+    attr.size = size_of::<SchedAttr>() as u32;
+    // SAFETY: `attr` outlives the call and holds its own size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })
+}
+
 /// Marks every descriptor from `first` on as closed by the next exec.
 pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     // SAFETY: only a flag of descriptors changes; they stay open for their owners.

@@ -10,7 +10,7 @@ use berth_guard::{
     VERSION,
 };
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
-use berth_runtime::{Container, Create, Exec, Spec};
+use berth_runtime::{Container, Create, Exec, Life, Spec};
 
 use super::connection::Connection;
 use super::error::{Doing, Error, describe};
@@ -96,7 +96,16 @@ impl Session {
         let Launch { terminal, size, stdin, .. } = self.launch;
         let (stdio, ends) = process::streams(terminal, size, stdin != StdinMode::None)?;
         let bundle = &self.launch.bundle;
-        let create = Create { spec: &self.spec, bundle, cgroup: self.cgroup.as_ref(), stdio };
+        let create = Create {
+            id: &self.launch.id,
+            spec: &self.spec,
+            bundle,
+            cgroup: self.cgroup.as_ref(),
+            stdio,
+            life: Life::Tied,
+            preserved: 0,
+            no_pivot: false,
+        };
         let mut container = berth_runtime::create(create)?;
         let terminal = container.take_terminal();
         let held = Process::new(container.pid(), container.pidfd(), terminal, ends)?;
@@ -237,6 +246,8 @@ impl Session {
             pidfd: container.pidfd(),
             cgroup: self.cgroup.as_ref(),
             stdio,
+            life: Life::Tied,
+            preserved: 0,
         };
         let mut made = berth_runtime::exec(exec)?;
         let terminal = made.take_terminal();

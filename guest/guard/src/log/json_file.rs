@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use berth_runtime::rfc3339;
 use serde::{Deserialize, Serialize};
 
-use super::{Record, rfc3339};
+use super::Record;
 use crate::message::Stream;
 
 #[derive(Serialize)]

@@ -46,6 +46,42 @@ impl Cgroup {
         Ok(())
     }
 
+    /// The controllers that `resources` needs and this cgroup doesn't have: [`update`](Self::update) skips their
+    /// limits.
+    pub fn lacking(&self, resources: &LinuxResources) -> Result<Vec<&'static str>, Error> {
+        let text = files::read(&self.path, "cgroup.controllers")?.unwrap_or_default();
+        let cpu = resources.cpu().as_ref();
+        let needed = [
+            ("cpu", cpu.is_some_and(cpu::is_limited)),
+            ("cpuset", cpu.is_some_and(cpuset::is_limited)),
+            ("memory", resources.memory().as_ref().is_some_and(memory::is_limited)),
+            ("pids", resources.pids().as_ref().is_some_and(|pids| pids.limit() > 0)),
+            ("io", resources.block_io().as_ref().is_some_and(io::is_limited)),
+            ("hugetlb", resources.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty())),
+        ];
+        let has = |name: &str| text.split_whitespace().any(|each| each == name);
+        Ok(needed.into_iter().filter(|(name, needed)| *needed && !has(name)).map(|(name, _)| name).collect())
+    }
+
+    /// Whether there is a process in it or below; not if it doesn't exist.
+    pub fn is_populated(&self) -> Result<bool, Error> {
+        Ok(files::read_key(&self.path, "cgroup.events", "populated")? == Some(1))
+    }
+
+    /// The processes in it and below.
+    pub fn pids_below(&self) -> Result<Vec<i32>, Error> {
+        let mut pids = self.pids()?;
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(pids),
+            other => other.on("list the cgroup", &self.path)?,
+        };
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            pids.extend(Self { path: entry.path() }.pids_below()?);
+        }
+        pids.sort_unstable();
+        Ok(pids)
+    }
+
     /// Kills every process in it and below with SIGKILL.
     pub fn kill(&self) -> Result<(), Error> {
         files::write(&self.path, "cgroup.kill", "1")

@@ -33,6 +33,13 @@ pub struct CpuStats {
     pub throttled: u64,
 }
 
+/// Whether anything that this controller holds is asked for.
+pub(super) fn is_limited(cpu: &LinuxCpu) -> bool {
+    let is_set =
+        [cpu.shares(), cpu.period(), cpu.burst()].iter().any(|value| value.is_some_and(|value| value > 0));
+    is_set || cpu.quota().is_some_and(|quota| quota > 0) || cpu.idle().is_some_and(|idle| idle != 0)
+}
+
 pub(super) fn apply(folder: &Path, cpu: &LinuxCpu) -> Result<(), Error> {
     if let Some(idle) = cpu.idle() {
         files::write(folder, IDLE, &idle.to_string())?;

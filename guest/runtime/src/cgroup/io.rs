@@ -29,6 +29,19 @@ pub struct IoStats {
     pub writes: u64,
 }
 
+/// Whether anything that this controller holds is asked for.
+pub(super) fn is_limited(block: &LinuxBlockIo) -> bool {
+    let rates = [
+        block.throttle_read_bps_device(),
+        block.throttle_write_bps_device(),
+        block.throttle_read_iops_device(),
+        block.throttle_write_iops_device(),
+    ];
+    block.weight().is_some_and(|weight| weight > 0)
+        || block.weight_device().as_ref().is_some_and(|devices| !devices.is_empty())
+        || rates.iter().any(|devices| devices.as_ref().is_some_and(|devices| !devices.is_empty()))
+}
+
 pub(super) fn apply(folder: &Path, block: &LinuxBlockIo) -> Result<(), Error> {
     if let Some(weight) = block.weight().filter(|weight| *weight > 0) {
         if files::read(folder, BFQ_WEIGHT)?.is_some() {

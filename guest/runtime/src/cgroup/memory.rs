@@ -38,6 +38,13 @@ pub struct MemoryStats {
     pub details: BTreeMap<String, u64>,
 }
 
+/// Whether anything that this controller holds is asked for.
+pub(super) fn is_limited(memory: &LinuxMemory) -> bool {
+    [memory.limit(), memory.swap(), memory.reservation()]
+        .iter()
+        .any(|value| value.is_some_and(|value| value > 0))
+}
+
 pub(super) fn apply(folder: &Path, memory: &LinuxMemory) -> Result<(), Error> {
     let limit = memory.limit().filter(|limit| *limit != 0);
     if let Some(swap) = swap_alone(limit, memory.swap())? {

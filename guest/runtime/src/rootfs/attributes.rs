@@ -114,6 +114,16 @@ impl Attributes {
     }
 }
 
+/// Every word that is understood, sorted.
+pub(crate) fn words() -> Vec<String> {
+    let flags = FLAGS.iter().map(|(word, _, _)| *word).chain(PROPAGATIONS.iter().map(|(word, _)| *word));
+    let with_recursive = flags.flat_map(|word| [word.to_owned(), format!("r{word}")]);
+    let rest = ["bind", "rbind", "tmpcopyup", "defaults", "relatime", "rrelatime", "async", "atime"];
+    let mut words: Vec<_> = with_recursive.chain(rest.map(str::to_owned)).collect();
+    words.sort();
+    words
+}
+
 fn change(set: &mut u64, clear: &mut u64, sets: bool, bits: u64) {
     let (gains, loses) = if sets { (set, clear) } else { (clear, set) };
     *gains |= bits;
