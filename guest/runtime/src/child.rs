@@ -125,6 +125,11 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
     settings::score_for_oom(exec.process, &mut warnings)?;
     limits::apply(exec.process, &mut warnings)?;
     scheduling::apply(exec.process)?;
+    if let Some(affinity) = exec.process.exec_cpu_affinity()
+        && let Some(cpus) = affinity.cpu_affinity_final()
+    {
+        scheduling::run_on(cpus)?;
+    }
     let filter = compiled(exec.seccomp)?;
     if kinds != 0 {
         sys::setns(exec.pidfd, kinds).doing("join the container's namespaces")?;

@@ -192,6 +192,7 @@ pub(crate) fn short<T>(
     let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
         return Err(rustix::io::Errno::INVAL);
     };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty())?;
     let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);

@@ -106,7 +106,10 @@ impl Hooked<'_> {
         pid: Option<i32>,
     ) -> Result<(), Error> {
         let told = self.state(status, pid)?;
-        execute(hook, &told).map_err(|reason| Error::Hook { stage: stage.name(), index, reason })
+        // Hooks that say nothing of their environment get the container's in it, and none outside.
+        let process = self.spec.process().as_ref().filter(|_| stage == Stage::StartContainer);
+        let inherited = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+        execute(hook, &told, inherited).map_err(|reason| Error::Hook { stage: stage.name(), index, reason })
     }
 
     /// The state that a hook reads from its standard input.
@@ -126,7 +129,7 @@ impl Hooked<'_> {
 
 /// Runs a hook to its end; why it failed. Both its input and its output are files in memory: neither
 /// a hook that doesn't read nor one that leaves a process behind can hold the runtime up.
-fn execute(hook: &Hook, told: &[u8]) -> Result<(), String> {
+fn execute(hook: &Hook, told: &[u8], inherited: &[String]) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let mut input = memory().map_err(text)?;
     input.write_all(told).and_then(|()| input.rewind()).map_err(text)?;
@@ -136,7 +139,7 @@ fn execute(hook: &Hook, told: &[u8]) -> Result<(), String> {
     if let Some(name) = args.next() {
         command.arg0(name);
     }
-    let env = hook.env().iter().flatten().filter_map(|text| text.split_once('='));
+    let env = hook.env().as_deref().unwrap_or(inherited).iter().filter_map(|text| text.split_once('='));
     command.args(args).env_clear().envs(env).stdin(input);
     command.stdout(output.try_clone().map_err(text)?).stderr(output.try_clone().map_err(text)?);
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", hook.path().display()))?;

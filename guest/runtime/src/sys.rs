@@ -88,28 +88,6 @@ pub(crate) fn mount_setattr(
     })
 }
 
-/// Maps the ids of a mount that is attached nowhere yet as the user namespace `owner` does (`MOUNT_ATTR_IDMAP`).
-pub(crate) fn map_ids(mount: BorrowedFd<'_>, recursive: bool, owner: BorrowedFd<'_>) -> io::Result<()> {
-    let attr = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: owner.as_raw_fd() as u64,
-    };
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is a terminated string, `attr` outlives the call and its size is given.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attr,
-            size_of::<libc::mount_attr>(),
-        )
-    })
-}
-
 /// Sets the caller's execution domain (personality(2)).
 pub(crate) fn personality(domain: u64) -> io::Result<()> {
     // SAFETY: takes a number.

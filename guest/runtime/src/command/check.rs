@@ -3,8 +3,8 @@
 //! A property that nobody knows is passed over, as the specification demands ("Extensibility").
 
 use oci_spec::runtime::{
-    LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespaceType, LinuxResources,
-    Process, Spec,
+    Capabilities, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxNamespaceType,
+    LinuxResources, Process, Spec,
 };
 
 use crate::error::Error;
@@ -24,9 +24,18 @@ pub(super) fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
         ("vm", spec.vm().is_some()),
         ("zos", spec.zos().is_some()),
     ])?;
-    for mount in spec.mounts().iter().flatten().filter(|mount| !mount.destination().is_absolute()) {
-        let destination = mount.destination().display();
-        return Err(Error::Refused(format!("mounts.destination {destination} isn't an absolute path")));
+    for mount in spec.mounts().iter().flatten() {
+        if !mount.destination().is_absolute() {
+            let destination = mount.destination().display();
+            return Err(Error::Refused(format!("mounts.destination {destination} isn't an absolute path")));
+        }
+        let is_mapping = |word: &String| word == "idmap" || word == "ridmap";
+        let by_word = mount.options().iter().flatten().any(is_mapping);
+        refuse_all(&[
+            ("mounts.uidMappings", mount.uid_mappings().is_some()),
+            ("mounts.gidMappings", mount.gid_mappings().is_some()),
+            ("mounts.options idmap", by_word),
+        ])?;
     }
     refuse_linux(spec)
 }
@@ -46,6 +55,15 @@ pub(super) fn refuse_unsupported_process(process: &Process) -> Result<(), Error>
             return Err(Error::Refused(format!("process.rlimits has {} twice", limit.typ())));
         }
         kinds.push(limit.typ());
+    }
+    if let Some(sets) = process.capabilities() {
+        let has = |set: &Option<Capabilities>| set.as_ref().is_some_and(|set| !set.is_empty());
+        let others = [sets.effective(), sets.permitted(), sets.inheritable(), sets.ambient()];
+        if !has(sets.bounding()) && others.into_iter().any(has) {
+            let reason =
+                "process.capabilities.bounding is empty: the other sets can have nothing that isn't in it";
+            return Err(Error::Refused(reason.into()));
+        }
     }
     refuse_all(&[
         ("process.apparmorProfile", is_set(process.apparmor_profile())),

@@ -90,9 +90,6 @@ pub(super) fn create(
 ) -> Result<Created, Error> {
     let bundle = std::fs::canonicalize(&how.bundle).on("find the bundle", &how.bundle)?;
     let cgroup = place::path(spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref()), id)?;
-    if place::cgroup(&cgroup)?.is_populated()? {
-        return Err(Error::Refused(format!("linux.cgroupsPath {cgroup}: the cgroup has processes already")));
-    }
     let held = store.claim(id)?;
     match make(id, how, &spec, &bundle, cgroup, &held, report) {
         Ok(container) => Ok(Created { held, container, spec }),
@@ -113,6 +110,10 @@ fn make(
     held: &Held,
     report: &Report,
 ) -> Result<Container, Error> {
+    // Before it is on record: processes of somebody else's must not end with this container.
+    if place::cgroup(&cgroup)?.is_populated()? {
+        return Err(Error::Refused(format!("linux.cgroupsPath {cgroup}: the cgroup has processes already")));
+    }
     let mut record = first_record(id, spec, bundle, cgroup);
     held.put_spec(spec)?;
     // Before anything is made, so that a creation cut off here can be taken apart.

@@ -149,7 +149,11 @@ fn changed(args: &Args, mut process: Process) -> Result<Process, Error> {
         process.set_cwd(cwd.clone());
     }
     let mut env = process.env().clone().unwrap_or_default();
-    env.extend(args.env.iter().cloned());
+    for variable in &args.env {
+        let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
+        env.retain(|each| each.split_once('=').map_or(each.as_str(), |(name, _)| name) != name);
+        env.push(variable.clone());
+    }
     process.set_env(Some(env));
     if let Some(user) = &args.user {
         let refused = || Error::Value { what: "not UID or UID:GID:", value: user.clone() };
@@ -176,8 +180,9 @@ fn add_capabilities(names: &[String], process: &mut Process) -> Result<(), Error
     }
     let mut sets = process.capabilities().clone().unwrap_or_else(none);
     for name in names {
-        let refused = |_| Error::Value { what: "unknown capability", value: name.clone() };
-        let capability: Capability = name.parse().map_err(refused)?;
+        // By the name that the specification has, which is not the one that the type parses.
+        let capability: Capability = serde_json::from_value(name.as_str().into())
+            .map_err(|_| Error::Value { what: "unknown capability", value: name.clone() })?;
         let add = |set: &Option<oci_spec::runtime::Capabilities>| {
             let mut set = set.clone().unwrap_or_default();
             set.insert(capability);
@@ -200,6 +205,7 @@ fn none() -> LinuxCapabilities {
 fn cgroup(args: &Args, record: &Record) -> Result<Cgroup, Error> {
     let path = match &args.cgroup {
         None => record.cgroup.clone(),
+        Some(below) if below.as_os_str() == "/" => record.cgroup.clone(),
         Some(below) => format!("{}/{}", record.cgroup, place::path(Some(below), "")?),
     };
     let cgroup = place::cgroup(&path)?;

@@ -55,7 +55,7 @@ pub(super) fn run() -> Ended {
             "apparmor": off,
             "selinux": off,
             "intelRdt": off,
-            "mountExtensions": { "idmap": { "enabled": true } },
+            "mountExtensions": { "idmap": off },
         },
         "annotations": {},
     }))

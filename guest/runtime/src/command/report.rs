@@ -25,10 +25,10 @@ impl Report {
 
     /// The one thing that made the verb fail.
     pub(super) fn error(&self, message: &str) {
+        self.write("error", message);
         if self.file.is_some() {
-            self.write("error", message);
+            eprintln!("{message}");
         }
-        eprintln!("berth-runtime: {message}");
     }
 
     /// Something that was asked for and given only in part.

@@ -1,7 +1,8 @@
 //! What is known of containers: one folder each below `--root`.
 //!
 //! ```text
-//! <root>/<id>/             its lock (flock) is held by whoever changes the container
+//! <root>/<id>/lock         held by whoever changes the container: a lock of the process's own (fcntl(2)), which the
+//!                          container's process, a fork, doesn't share
 //!             state.json   written beside and renamed: whole or absent, read without the lock
 //!             config.json  the specification as it was at creation, which is what counts from then on
 //!             start.sock   where the created process waits for its start
@@ -23,7 +24,7 @@ use crate::error::{Doing, Error};
 
 /// How long another verb may hold a container, its hooks included.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// flock(2) can't be waited for with a limit: it is tried this often.
+/// A lock can't be waited for with a limit: it is tried this often.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest name: a file's.
@@ -61,19 +62,20 @@ impl Store {
     pub(super) fn lock(&self, id: &str) -> Result<Held, Error> {
         let folder = self.folder(id)?;
         let deadline = Instant::now() + PATIENCE;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let lock = match rustix::fs::open(&folder, flags, Mode::empty()) {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = folder.join("lock");
+        let lock = match rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)) {
             Err(Errno::NOENT) => return Err(Error::NotExist(id.into())),
-            other => File::from(other.on("open", &folder)?),
+            other => File::from(other.on("open", &path)?),
         };
         loop {
-            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-                other => break other.on("lock", &folder)?,
+            match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::AGAIN | Errno::ACCESS) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                other => break other.on("lock", &path)?,
             }
         }
-        // Deleted while this waited: the lock is one of a folder that nobody finds any more.
-        if rustix::fs::fstat(&lock).on("look at", &folder)?.st_nlink == 0 {
+        // Deleted while this waited: the lock is one of a file that nobody finds any more.
+        if rustix::fs::fstat(&lock).on("look at", &path)?.st_nlink == 0 {
             return Err(Error::NotExist(id.into()));
         }
         Ok(Held { folder, _lock: lock })

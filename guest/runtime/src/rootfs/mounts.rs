@@ -74,7 +74,7 @@ impl<'a> Prepared<'a> {
             let itself = beneath::look_up_itself(root, self.destination).on("look up", self.destination)?;
             let stat = fstat(&itself).on("look at", self.destination)?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                let problem = "must be an ordinary folder to mount on";
+                let problem = "must be mounted on ordinary directory";
                 return Err(Error::Hostile { path: self.destination.into(), problem });
             }
         }

@@ -1,0 +1,143 @@
+//! What a specification asks for, seen from inside; and what is refused.
+
+use serde_json::{Value, json};
+
+use crate::bundle::bundle;
+
+#[test]
+fn hooks_run_in_order_and_are_told_the_state() {
+    let Some(mut bundle) = bundle("exec sleep 100") else { return };
+    let log = bundle.path().join("hooks.log");
+    let hook = |name: &str| {
+        let script = format!("echo \"{name} $(cat)\" >> {}", log.display());
+        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }])
+    };
+    let inside = json!([{ "path": "/bin/sh", "args": ["sh", "-c", "cat > /told"] }]);
+    bundle.spec["hooks"] = json!({
+        "prestart": hook("prestart"),
+        "createRuntime": hook("createRuntime"),
+        "createContainer": hook("createContainer"),
+        "startContainer": inside,
+        "poststart": hook("poststart"),
+        "poststop": hook("poststop"),
+    });
+    bundle.create();
+    bundle.ok(&["start", "ID"]);
+    bundle.ok(&["delete", "--force", "ID"]);
+    let told = std::fs::read_to_string(&log).unwrap();
+    let told: Vec<_> = told.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    let status =
+        |text: &str| serde_json::from_str::<Value>(text).unwrap()["status"].as_str().unwrap().to_owned();
+    let told: Vec<_> = told.into_iter().map(|(name, state)| format!("{name} {}", status(state))).collect();
+    let expected = [
+        "prestart creating",
+        "createRuntime creating",
+        "createContainer creating",
+        "poststart running",
+        "poststop stopped",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(status(&std::fs::read_to_string(bundle.path().join("rootfs/told")).unwrap()), "created");
+}
+
+#[test]
+fn a_hook_that_fails_or_lasts_too_long_fails_the_creation() {
+    let Some(mut bundle) = bundle("true") else { return };
+    for (script, told) in [("echo why; exit 4", "why"), ("exec sleep 30", "longer than its timeout")] {
+        bundle.spec["hooks"] = json!({
+            "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"], "timeout": 1 }],
+        });
+        bundle.write();
+        let error = bundle.refused(&["create", "ID"]);
+        assert!(error.contains("createRuntime hook #0") && error.contains(told), "{error}");
+        bundle.assert_gone();
+    }
+}
+
+#[test]
+fn a_user_namespace_maps_ids() {
+    let Some(mut bundle) = bundle("cat /proc/self/uid_map; id -u") else { return };
+    bundle.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+    let mapping = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+    bundle.spec["linux"]["uidMappings"] = mapping.clone();
+    bundle.spec["linux"]["gidMappings"] = mapping;
+    std::fs::set_permissions(bundle.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(bundle.path().join("rootfs"), Some(100_000), Some(100_000)).unwrap();
+    let (code, told) = bundle.run_through();
+    let words: Vec<_> = told.split_whitespace().collect();
+    assert_eq!((code, words), (Some(0), vec!["0", "100000", "65536", "0"]));
+}
+
+#[test]
+fn a_process_is_scheduled_as_asked() {
+    let Some(mut bundle) = bundle("cat /proc/self/stat") else { return };
+    bundle.spec["process"]["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 5 });
+    let (code, told) = bundle.run_through();
+    let fields: Vec<_> = told.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // proc_pid_stat(5): nice is field 19, policy 41; SCHED_BATCH is 3.
+    assert_eq!((code, fields[16], fields[38]), (Some(0), "5", "3"));
+}
+
+#[test]
+fn a_personality_is_what_uname_tells() {
+    let Some(mut bundle) = bundle("busybox uname -m") else { return };
+    bundle.spec["linux"]["personality"] = json!({ "domain": "LINUX32" });
+    let (code, told) = bundle.run_through();
+    assert_eq!(code, Some(0));
+    assert!(!told.contains("64"), "{told}");
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_its_name() {
+    let Some(mut bundle) = bundle("true") else { return };
+    let plain = bundle.spec.clone();
+    for (place, value, name) in [
+        ("/linux/intelRdt", json!({}), "linux.intelRdt"),
+        ("/linux/resources", json!({ "rdma": { "mlx5_1": { "hcaHandles": 3 } } }), "linux.resources.rdma"),
+        ("/linux/mountLabel", json!("x"), "linux.mountLabel"),
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x" }),
+            "linux.seccomp.listenerPath",
+        ),
+        ("/process/apparmorProfile", json!("x"), "process.apparmorProfile"),
+        ("/process/selinuxLabel", json!("x"), "process.selinuxLabel"),
+        ("/ociVersion", json!("2.0.0"), "ociVersion"),
+        ("/linux/cgroupsPath", json!("/../x"), "linux.cgroupsPath"),
+    ] {
+        bundle.spec = plain.clone();
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        bundle.spec.pointer_mut(parent).unwrap()[key] = value;
+        bundle.write();
+        let told = bundle.refused(&["create", "ID"]);
+        assert!(told.contains(name), "{name}: {told}");
+        bundle.assert_gone();
+    }
+    assert!(bundle.refused(&["--systemd-cgroup", "list"]).contains("--systemd-cgroup"));
+}
+
+#[test]
+fn a_terminal_goes_over_the_console_socket() {
+    let Some(mut bundle) = bundle("test -t 0 && exec sleep 100") else { return };
+    bundle.spec["process"]["terminal"] = json!(true);
+    bundle.write();
+    assert!(bundle.refused(&["create", "ID"]).contains("console socket"));
+    let listener = std::os::unix::net::UnixListener::bind(bundle.path().join("console")).unwrap();
+    bundle.ok(&["create", "--console-socket", "console", "ID"]);
+    let (mut told, mut text) = (listener.accept().unwrap().0, Vec::new());
+    std::io::Read::read_to_end(&mut told, &mut text).unwrap();
+    assert_eq!(text, b"/dev/ptmx");
+}
+
+#[test]
+fn features_and_spec_are_what_the_specification_says() {
+    let Some(bundle) = bundle("true") else { return };
+    let features: Value = serde_json::from_str(&bundle.ok(&["features"])).unwrap();
+    assert_eq!(features["ociVersionMax"], "1.2.0");
+    assert_eq!(features["linux"]["cgroup"]["v2"], true);
+    bundle.ok(&["spec"]);
+    let spec = std::fs::read(bundle.path().join("config.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&spec).unwrap()["ociVersion"], "1.2.0");
+    assert!(bundle.refused(&["spec"]).contains("exists already"));
+    assert_eq!(bundle.ok(&["--version"]).lines().nth(1), Some("spec: 1.2.0"));
+}
