@@ -104,6 +104,14 @@ fn packages(args: &Args, is_wanted: fn(&Group) -> bool) -> anyhow::Result<()> {
         );
     }
     step("update the package lists", as_root("apt-get").args(["update", "-q"]).stdout(Stdio::null()))?;
+    let unknown: Vec<_> = missing.iter().filter(|name| !has_candidate(name)).copied().collect();
+    if !unknown.is_empty() {
+        bail!(
+            "apt knows no package {}: Debian 12 has it in bookworm-security, Debian 13 in main. Add that to \
+             /etc/apt/sources.list and run this again",
+            unknown.join(", ")
+        );
+    }
     step(
         "install packages",
         as_root("apt-get")
@@ -111,6 +119,12 @@ fn packages(args: &Args, is_wanted: fn(&Group) -> bool) -> anyhow::Result<()> {
             .args(["install", "-y", "-q", "--no-install-recommends"])
             .args(missing),
     )
+}
+
+/// Whether apt could install a package of this name.
+fn has_candidate(package: &str) -> bool {
+    let found = Command::new("apt-cache").args(["--quiet=2", "show", package]).stderr(Stdio::null()).output();
+    found.is_ok_and(|output| !output.stdout.is_empty())
 }
 
 /// The packages of `groups` that dpkg doesn't report as installed.
