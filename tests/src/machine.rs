@@ -83,6 +83,17 @@ impl Machine {
         eventually("the machine is back", || (self.docker(&["version"]).code == 0).then_some(()));
     }
 
+    /// Kills the host daemon without a warning, and waits until the emulator, which is told by that alone, has ended.
+    ///
+    /// # Panics
+    /// When there is no daemon, or the emulator goes on.
+    pub fn lose_daemon(&self) {
+        let daemon = fs::read_to_string(self.home.path().join("berth/hostd.lock")).expect("a daemon runs");
+        let killed = Command::new("kill").args(["-KILL", daemon.trim()]).status();
+        assert!(killed.expect("run kill").success());
+        eventually("the emulator ends", || self.emulator().is_none().then_some(()));
+    }
+
     /// The emulator's process, known by this home on its command line.
     fn emulator(&self) -> Option<u32> {
         let home = self.home.path().to_string_lossy().into_owned();

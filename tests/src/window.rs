@@ -176,6 +176,11 @@ impl Window {
         self.folder.path()
     }
 
+    /// What the browser was asked to open, line by line.
+    pub fn opened(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("opened")).unwrap_or_default()
+    }
+
     fn until<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| eventually(what, ask)));
         asked.unwrap_or_else(|_| {
@@ -222,11 +227,27 @@ fn start_display(folder: &Path, port: u16, world: &World) -> Child {
         .env("LANG", "C")
         .env_remove("LC_ALL")
         .env("WEBKIT_DISABLE_DMABUF_RENDERER", "1")
+        .env("PATH", lay_browser(folder))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("share the log"))
         .stderr(log)
         .process_group(0);
     in_home(&mut command, folder).spawn().expect("start the display")
+}
+
+/// Lays a browser that only writes down what it is asked to open; returns a `$PATH` that finds it first.
+fn lay_browser(folder: &Path) -> std::ffi::OsString {
+    let programs = folder.join("browser");
+    std::fs::create_dir(&programs).expect("make a folder for the browser");
+    let opener = programs.join("xdg-open");
+    let opened = folder.join("opened");
+    std::fs::write(&opener, format!("#!/bin/sh\necho \"$1\" >> {}\n", opened.display()))
+        .expect("write a browser");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&opener, executable).expect("make the browser executable");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).expect("a path")
 }
 
 /// A command with everything of the user's beneath `folder`.

@@ -46,3 +46,23 @@ fn after_a_power_cut_containers_restart_as_asked_and_what_was_synced_is_there() 
     let kept: u32 = machine.docker(&["start", "-a", "counter"]).out.parse().expect("a number");
     assert!(kept >= synced, "{synced} was synced, {kept} is there");
 }
+
+#[test]
+fn without_its_daemon_the_machine_powers_off_in_order_and_the_next_command_brings_all_back() {
+    let Some(machine) = Machine::with_busybox() else { return };
+    let detached = ["run", "-d", "--network", "none", "--name"];
+    let talk = "trap 'echo last; exit 4' TERM; i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done";
+    machine.ok(&[&detached[..], &["talker", "busybox", "sh", "-c", talk]].concat());
+    machine.ok(&[&detached[..], &["always", "--restart", "always", "busybox", "sleep", "1000"]].concat());
+    eventually("it talks", || (machine.ok(&["logs", "talker"]).lines().count() > 20).then_some(()));
+    machine.lose_daemon();
+    // Any command starts the machine again.
+    let log = machine.ok(&["logs", "talker"]);
+    assert_eq!(machine.inspect("talker", STATE), "exited 4");
+    let lines: Vec<&str> = log.lines().collect();
+    let (last, counted) = lines.split_last().expect("it said something");
+    assert_eq!(*last, "last", "the container wasn't asked to end");
+    let expected: Vec<String> = (1..=counted.len()).map(|number| number.to_string()).collect();
+    assert_eq!(counted, expected, "a line is lost or told twice");
+    eventually("it was started again", || (machine.inspect("always", STATE) == "running 0").then_some(()));
+}

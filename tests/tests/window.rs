@@ -100,6 +100,47 @@ fn buttons_stop_and_start() {
 }
 
 #[test]
+fn a_click_on_a_port_opens_it_in_the_browser() {
+    let Some((engine, window)) = engine_and_window() else { return };
+    engine.ok(&["run", "--detach", "--name", "web", "--publish", "8123:80", "busybox", "sleep", "600"]);
+    window.click("[data-name=web] .port.open");
+    eventually("the browser opens", || (window.opened() == "http://localhost:8123/\n").then_some(()));
+}
+
+#[test]
+fn a_button_removes_after_a_question() {
+    let Some((engine, window)) = engine_and_window() else { return };
+    run_patiently(&engine, "doomed");
+    window.click("[aria-label='Remove doomed']");
+    window.read("dialog", "Remove “doomed”?");
+    window.click("dialog button.danger");
+    window.miss("[data-name=doomed]");
+    assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "");
+}
+
+#[test]
+fn colours_follow_the_button_and_are_kept() {
+    if !need_display() {
+        return;
+    }
+    let window = Window::open(&World::default());
+    window.read("main", "Berth isn’t running");
+    let ground = || window.run("return getComputedStyle(document.body).backgroundColor").to_string();
+    let label = |text: &str| window.see(&format!("[aria-label='Colours: {text}']"));
+    label("as the system");
+    window.click("button.theme");
+    label("light");
+    let light = ground();
+    window.click("button.theme");
+    label("dark");
+    assert_ne!(ground(), light);
+    window.run("location.reload()");
+    label("dark");
+    window.click("button.theme");
+    label("as the system");
+}
+
+#[test]
 fn images_are_listed_and_follow_the_engine() {
     let Some((engine, window)) = engine_and_window() else { return };
     window.click("nav button:nth-child(2)");
