@@ -3,8 +3,6 @@
 //! Equal inputs give equal bytes. Each file is cached by a hash of everything that goes into it, and what the
 //! cache holds is checked against its recorded hash before it is used.
 
-mod cache;
-mod digest;
 mod kernel;
 mod root;
 
@@ -13,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::build;
 use crate::step::programs_dir;
+use crate::{build, digest};
 
 /// What `cargo xtask image` takes.
 #[derive(clap::Args, Default)]

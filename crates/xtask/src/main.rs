@@ -6,8 +6,11 @@
 
 mod bench;
 mod build;
+mod cache;
 mod container_image;
+mod cross;
 mod demo;
+mod digest;
 mod fuzz;
 mod image;
 mod interrupt;
@@ -38,6 +41,8 @@ enum Command {
     /// Runs other people's tests against an engine.
     #[command(subcommand)]
     Suite(suite::Args),
+    /// Lints, for macOS and Windows, what is to run there.
+    Cross,
     /// Searches for bytes that break a decoder.
     Fuzz(fuzz::Args),
     /// Builds, boots the machine, runs a container and fetches its page: everything in one command.
@@ -59,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Image(args) => image::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Suite(args) => suite::run(&args),
+        Command::Cross => cross::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),

@@ -16,20 +16,29 @@ pub(crate) struct Args {
     check: bool,
 }
 
+/// Who needs a group of packages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// The demo, and the tests.
+    Always,
+    Tests,
+    /// The checks for other systems.
+    Cross,
+}
+
 /// One group of packages and what it is for.
 struct Group {
     purpose: &'static str,
-    /// Whether only tests need it, and not the demo.
-    tests_only: bool,
+    need: Need,
     packages: &'static [&'static str],
 }
 
 /// Everything, by purpose. A package stands once, in the group that needs it first.
 const GROUPS: &[Group] = &[
-    Group { purpose: "compile Rust and C", tests_only: false, packages: &["build-essential", "pkg-config"] },
+    Group { purpose: "compile Rust and C", need: Need::Always, packages: &["build-essential", "pkg-config"] },
     Group {
         purpose: "build the guest kernel and root image",
-        tests_only: false,
+        need: Need::Always,
         packages: &[
             "linux-source-6.12",
             "flex",
@@ -46,33 +55,43 @@ const GROUPS: &[Group] = &[
             "ca-certificates",
         ],
     },
-    Group { purpose: "run the emulated machine", tests_only: false, packages: &["qemu-system-x86"] },
-    Group { purpose: "make the demo's image", tests_only: false, packages: &["busybox-static"] },
+    Group { purpose: "run the emulated machine", need: Need::Always, packages: &["qemu-system-x86"] },
+    Group { purpose: "make the demo's image", need: Need::Always, packages: &["busybox-static"] },
     Group {
         purpose: "test the engine: a registry, oracles",
-        tests_only: true,
+        need: Need::Tests,
         packages: &["docker-registry", "apache2-utils", "nftables", "iproute2"],
     },
     Group {
         purpose: "build the window",
-        tests_only: false,
+        need: Need::Always,
         packages: &["libwebkit2gtk-4.1-dev", "libxdo-dev", "libayatana-appindicator3-dev", "librsvg2-dev"],
     },
     Group {
         purpose: "test the window",
-        tests_only: true,
+        need: Need::Tests,
         packages: &["xvfb", "xauth", "webkit2gtk-driver", "dbus", "dbus-x11", "fonts-dejavu-core"],
+    },
+    Group {
+        purpose: "check the code of other systems",
+        need: Need::Cross,
+        packages: &["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy", "gcc-mingw-w64-x86-64"],
     },
 ];
 
 /// Installs what building and running need and isn't there, with `sudo` when not root.
 pub(crate) fn for_demo() -> anyhow::Result<()> {
-    packages(&Args::default(), |group| !group.tests_only)
+    packages(&Args::default(), |need| need == Need::Always)
+}
+
+/// Installs what checking the code of other systems needs and isn't there.
+pub(crate) fn for_cross() -> anyhow::Result<()> {
+    packages(&Args::default(), |need| need == Need::Cross)
 }
 
 /// Installs what is missing, with `sudo` when not root.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    packages(args, |_| true)?;
+    packages(args, |need| need != Need::Cross)?;
     if find_program("cargo-nextest").is_none() {
         if args.check {
             bail!("cargo-nextest is missing: run `cargo xtask setup`");
@@ -82,8 +101,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn packages(args: &Args, is_wanted: fn(&Group) -> bool) -> anyhow::Result<()> {
-    let groups: Vec<&Group> = GROUPS.iter().filter(|group| is_wanted(group)).collect();
+fn packages(args: &Args, is_wanted: fn(Need) -> bool) -> anyhow::Result<()> {
+    let groups: Vec<&Group> = GROUPS.iter().filter(|group| is_wanted(group.need)).collect();
     let missing = missing(&groups);
     if missing.is_empty() {
         println!("setup: nothing is missing");

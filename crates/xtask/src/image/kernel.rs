@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::{cache, digest};
 use crate::step::workspace_root;
+use crate::{cache, digest};
 
 const PACKAGE: &str = "linux-source-6.12";
 const TARBALL: &str = "/usr/src/linux-source-6.12.tar.xz";

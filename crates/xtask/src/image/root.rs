@@ -13,8 +13,8 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::kernel::output;
-use super::{cache, digest};
 use crate::step::{step, workspace_root};
+use crate::{cache, digest};
 
 /// The image's own identity: fixed, since equal inputs must give equal bytes.
 const UUID: &str = "be27be27-0000-4000-8000-000000000001";

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::digest;
+use crate::digest;
 
 const SUM: &str = "sha256";
 
 /// The file `name` made from inputs of this hash; `make` builds it in the folder it is given when it isn't there.
-pub(super) fn file(
+pub(crate) fn file(
     kind: &str,
     hash: &str,
     name: &str,

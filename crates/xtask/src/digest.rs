@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 /// The hash of everything that goes into a file. Names and lengths are hashed too, so that no two different
 /// sets look alike.
 #[derive(Default)]
-pub(super) struct Inputs(Sha256);
+pub(crate) struct Inputs(Sha256);
 
 impl Inputs {
     /// Adds one input.
-    pub(super) fn add(&mut self, name: &str, content: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, content: &[u8]) {
         for part in [name.as_bytes(), content] {
             self.0.update((part.len() as u64).to_le_bytes());
             self.0.update(part);
@@ -21,13 +21,13 @@ impl Inputs {
     }
 
     /// The hash of all inputs so far.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         hex(&self.0.finalize())
     }
 }
 
 /// The hash of a file's content.
-pub(super) fn of_file(path: &Path) -> anyhow::Result<String> {
+pub(crate) fn of_file(path: &Path) -> anyhow::Result<String> {
     let mut file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 16];
