@@ -14,7 +14,7 @@ const PATIENCE: u64 = 120;
 
 /// A client of the API at `socket`, in a version that both speak, and the engine's own version.
 async fn connect(socket: &str) -> Result<(Docker, String), Failure> {
-    let docker = Docker::connect_with_unix(socket, PATIENCE, API_DEFAULT_VERSION)?;
+    let docker = Docker::connect_with_local(socket, PATIENCE, API_DEFAULT_VERSION)?;
     let docker = docker.negotiate_version().await?;
     let version = docker.version().await?.version.unwrap_or_default();
     Ok((docker, version))
