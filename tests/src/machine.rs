@@ -1,7 +1,7 @@
 //! A machine of the test's own, started with the `berth` command in a home of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::condition::eventually;
@@ -77,8 +77,7 @@ impl Machine {
     /// When there is no emulator, or the machine doesn't come back.
     pub fn crash(&self) {
         let emulator = self.emulator().expect("an emulator runs");
-        let killed = Command::new("kill").args(["-KILL", &emulator.to_string()]).status();
-        assert!(killed.expect("run kill").success());
+        kill(&emulator.to_string());
         eventually("another emulator runs", || self.emulator().filter(|process| *process != emulator));
         eventually("the machine is back", || (self.docker(&["version"]).code == 0).then_some(()));
     }
@@ -89,21 +88,12 @@ impl Machine {
     /// When there is no daemon, or the emulator goes on.
     pub fn lose_daemon(&self) {
         let daemon = fs::read_to_string(self.home.path().join("berth/hostd.lock")).expect("a daemon runs");
-        let killed = Command::new("kill").args(["-KILL", daemon.trim()]).status();
-        assert!(killed.expect("run kill").success());
+        kill(daemon.trim());
         eventually("the emulator ends", || self.emulator().is_none().then_some(()));
     }
 
-    /// The emulator's process, known by this home on its command line.
     fn emulator(&self) -> Option<u32> {
-        let home = self.home.path().to_string_lossy().into_owned();
-        let processes = fs::read_dir("/proc").expect("list processes").filter_map(Result::ok);
-        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        ids.find(|id| {
-            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            line.contains("qemu-system") && line.contains(&home)
-        })
+        emulator_of(self.home.path())
     }
 
     fn run(&self, program: &str, args: &[&str]) -> Said {
@@ -123,4 +113,25 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.berth(&["stop"]);
     }
+}
+
+/// The emulator of the user whose home this is, known by the home on its command line.
+pub fn emulator_of(home: &Path) -> Option<u32> {
+    let home = home.to_string_lossy();
+    let processes = fs::read_dir("/proc").expect("list processes").filter_map(Result::ok);
+    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.find(|id| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.contains("qemu-system") && line.contains(home.as_ref())
+    })
+}
+
+/// Kills a process without a warning.
+///
+/// # Panics
+/// When there is no such process.
+pub fn kill(process: &str) {
+    let killed = Command::new("kill").args(["-KILL", process]).status();
+    assert!(killed.expect("run kill").success());
 }

@@ -43,6 +43,8 @@ pub enum Beside {
     BerthAndImage,
     /// The same, but `berth` runs with a `$PATH` that leads nowhere.
     BerthWithoutPath,
+    /// The same, but the only emulator in `$PATH` is too old.
+    BerthWithOldEmulator,
 }
 
 /// A running window with a home of its own. When dropped, a daemon that was started from it, the window, its
@@ -239,12 +241,8 @@ fn start_display(folder: &Path, port: u16, world: &World) -> Child {
 fn lay_browser(folder: &Path) -> std::ffi::OsString {
     let programs = folder.join("browser");
     std::fs::create_dir(&programs).expect("make a folder for the browser");
-    let opener = programs.join("xdg-open");
     let opened = folder.join("opened");
-    std::fs::write(&opener, format!("#!/bin/sh\necho \"$1\" >> {}\n", opened.display()))
-        .expect("write a browser");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&opener, executable).expect("make the browser executable");
+    write_script(&programs.join("xdg-open"), &format!("echo \"$1\" >> {}", opened.display()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
     std::env::join_paths(folders).expect("a path")
@@ -271,18 +269,29 @@ fn lay_programs(folder: &Path, beside: Beside) -> PathBuf {
     match beside {
         Beside::Nothing => {}
         Beside::Berth | Beside::BerthAndImage => lay("berth", &bin.join("berth")),
-        Beside::BerthWithoutPath => {
-            let real = bin.join("real");
-            lay("berth", &real);
-            let script = format!("#!/bin/sh\nPATH=/nonexistent exec {} \"$@\"\n", real.display());
-            std::fs::write(bin.join("berth"), script).expect("write a script");
-            let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(bin.join("berth"), executable).expect("make the script executable");
+        Beside::BerthWithoutPath => lay("berth", &with_path(&bin, Path::new("/nonexistent"))),
+        Beside::BerthWithOldEmulator => {
+            lay("berth", &with_path(&bin, &bin));
+            write_script(&bin.join("qemu-system-x86_64"), "echo 'QEMU emulator version 5.2.0'");
         }
     }
-    if matches!(beside, Beside::BerthAndImage | Beside::BerthWithoutPath) {
+    if !matches!(beside, Beside::Nothing | Beside::Berth) {
         std::os::unix::fs::symlink(program("vm"), bin.join("vm")).expect("lay the VM's image");
     }
     lay("berth-desktop", &bin.join("berth-desktop"));
     bin.join("berth-desktop")
+}
+
+/// Lays a `berth` that runs the real one with this `$PATH`; returns where the real one belongs.
+fn with_path(bin: &Path, path: &Path) -> PathBuf {
+    let real = bin.join("real");
+    write_script(&bin.join("berth"), &format!("PATH={} exec {} \"$@\"", path.display(), real.display()));
+    real
+}
+
+/// Writes a shell script that can be run.
+fn write_script(place: &Path, script: &str) {
+    std::fs::write(place, format!("#!/bin/sh\n{script}\n")).expect("write a script");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place, executable).expect("make the script executable");
 }

@@ -9,6 +9,7 @@ use e2e::condition::eventually;
 use e2e::engine::Engine;
 use e2e::guard::{need_program, need_root};
 use e2e::image;
+use e2e::machine::{emulator_of, kill};
 use e2e::window::{Beside, Window, World, need_display};
 
 /// A window beside a `berth` command, whose "Start Berth" was clicked; none where this machine can't have it.
@@ -78,6 +79,56 @@ fn a_missing_machine_image_is_said_with_the_command_that_builds_it() {
     let Some(window) = started_with(Beside::Berth, |_| {}) else { return };
     window.read("[data-code=machine_image_missing]", "The machine’s image is missing");
     window.read("[data-code=machine_image_missing] code", "cargo xtask image");
+}
+
+#[test]
+fn an_emulator_that_is_too_old_is_said_with_the_command_that_updates_it() {
+    if !need_image() {
+        return;
+    }
+    let Some(window) = started_with(Beside::BerthWithOldEmulator, |_| {}) else { return };
+    window.read("[data-code=emulator_too_old]", "Berth needs QEMU 7.2 or newer");
+    window.read("[data-code=emulator_too_old] code", "apt install qemu-system-x86");
+}
+
+#[test]
+fn memory_that_the_host_lacks_is_said() {
+    if !need_image() {
+        return;
+    }
+    let window = started_with(Beside::BerthAndImage, |window| {
+        let folder = window.home().join("config/berth");
+        std::fs::create_dir_all(&folder).expect("make the settings' folder");
+        std::fs::write(folder.join("settings.json"), r#"{ "memory_mib": 134217728 }"#)
+            .expect("write settings");
+    });
+    let Some(window) = window else { return };
+    window.read("[data-code=out_of_memory]", "Not enough memory");
+}
+
+#[test]
+fn an_emulator_that_keeps_dying_is_said_and_starts_again_when_asked() {
+    if !need_image() {
+        return;
+    }
+    let Some(window) = started_with(Beside::BerthAndImage, |_| {}) else { return };
+    window.read("main", "No containers yet");
+    // The daemon starts it again by itself, until that looks hopeless.
+    let mut killed = None;
+    eventually("the daemon gives up", || {
+        let emulator = emulator_of(window.home());
+        if emulator.is_some() && emulator != killed {
+            kill(&emulator?.to_string());
+            killed = emulator;
+        }
+        let said = window.run("return document.querySelector('[data-code=machine_died]') !== null");
+        (said == true).then_some(())
+    });
+    window.read("[data-code=machine_died]", "Its disk is safe");
+    window.picture("machine-died");
+    window.click("[data-code=machine_died] button.main");
+    window.read("main", "No containers yet");
+    window.miss("[data-code]");
 }
 
 #[test]
