@@ -17,14 +17,15 @@ use crate::hooks::{Hooked, Stage};
 use crate::namespaces::Plan;
 use crate::program::Program;
 use crate::rootfs::Rootfs;
+use crate::rootfs::idmap::Mapped;
 use crate::seccomp::Filter;
 use crate::span::Stopwatch;
 use crate::stdio::{self, Stdio};
 use crate::{console, limits, scheduling, settings, sys};
 
 /// Becomes the container's first process.
-pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, mut line: Line) -> ! {
-    let error = match container(create, plan, &mut line) {
+pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, mapped: Mapped, mut line: Line) -> ! {
+    let error = match container(create, plan, mapped, &mut line) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -40,7 +41,7 @@ pub(crate) fn be_exec(exec: &Exec<'_>, kinds: i32, mut line: Line) -> ! {
     give_up(&line, &error)
 }
 
-fn container(create: &Create<'_>, plan: &Plan, line: &mut Line) -> Result<Never, Error> {
+fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) -> Result<Never, Error> {
     let spec = create.spec;
     let process = spec.process().as_ref().ok_or(Error::Spec("no process"))?;
     let mut watch = Stopwatch::start();
@@ -64,7 +65,7 @@ fn container(create: &Create<'_>, plan: &Plan, line: &mut Line) -> Result<Never,
     watch.lap("process");
 
     let terminal = match plan.has(libc::CLONE_NEWNS) {
-        true => enter_root(create, plan, process, line)?,
+        true => enter_root(create, plan, mapped, line)?,
         false => return Err(Error::Spec("no mount namespace")),
     };
     watch.lap("rootfs");
@@ -83,15 +84,12 @@ fn container(create: &Create<'_>, plan: &Plan, line: &mut Line) -> Result<Never,
 }
 
 /// Builds and enters the root filesystem; returns the terminal opened inside.
-fn enter_root(
-    create: &Create<'_>,
-    plan: &Plan,
-    process: &Process,
-    line: &Line,
-) -> Result<Option<Pty>, Error> {
-    let rootfs = Rootfs::prepare(create.spec, create.bundle, plan)?;
+fn enter_root(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &Line) -> Result<Option<Pty>, Error> {
+    let rootfs = Rootfs::prepare(create.spec, create.bundle, plan, mapped)?;
     rootfs.mount_all()?;
-    rootfs.make_folder(process.cwd())?;
+    if let Some(process) = create.spec.process() {
+        rootfs.make_folder(process.cwd())?;
+    }
     let terminal = match &create.stdio {
         Stdio::Terminal(size) => {
             let (master, peer) = console::open(rootfs.root(), *size)?;

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::handshake::{Line, Word};
 use crate::hooks::{Hooked, Stage};
 use crate::namespaces::{self, Plan};
+use crate::rootfs::idmap::Mapped;
 use crate::span::{Span, Stopwatch};
 use crate::stdio::Stdio;
 use crate::sys::{self, Cloned};
@@ -108,6 +109,7 @@ impl Container {
 pub fn create(create: Create<'_>) -> Result<Container, Error> {
     let mut watch = Stopwatch::start();
     let plan = Plan::new(create.spec)?;
+    let mapped = Mapped::new(create.spec, create.bundle)?;
     let (ours, theirs) = Line::pair()?;
     let cgroup = create.cgroup.map(Cgroup::open).transpose()?;
     let mut visit = plan.visit()?;
@@ -117,7 +119,7 @@ pub fn create(create: Create<'_>) -> Result<Container, Error> {
             // Not dropped: the child stays where it was born.
             std::mem::forget(visit);
             drop(ours);
-            child::be_container(&create, &plan, theirs)
+            child::be_container(&create, &plan, mapped, theirs)
         }
         other => other,
     };

@@ -164,13 +164,26 @@ impl Drop for Visit {
     }
 }
 
+/// Who is who in a user namespace.
+#[derive(Clone, Copy)]
+pub(crate) struct Mappings<'a> {
+    pub(crate) users: &'a [LinuxIdMapping],
+    pub(crate) groups: &'a [LinuxIdMapping],
+}
+
 /// Writes the id mappings of a child that waits for them.
 pub(crate) fn write_mappings(pid: i32, linux: Option<&Linux>) -> Result<(), Error> {
     let linux = linux.ok_or(Error::Spec("a user namespace without mappings"))?;
-    let maps = [("uid_map", linux.uid_mappings()), ("gid_map", linux.gid_mappings())];
-    for (file, mappings) in maps {
+    let users = linux.uid_mappings().as_deref().unwrap_or_default();
+    let groups = linux.gid_mappings().as_deref().unwrap_or_default();
+    write(pid, Mappings { users, groups })
+}
+
+/// Writes the mappings of the user namespace that `pid` was born with.
+pub(crate) fn write(pid: i32, mappings: Mappings<'_>) -> Result<(), Error> {
+    for (file, mappings) in [("uid_map", mappings.users), ("gid_map", mappings.groups)] {
         let path = format!("/proc/{pid}/{file}");
-        let text: String = mappings.iter().flatten().map(line).collect();
+        let text: String = mappings.iter().map(line).collect();
         std::fs::write(&path, text).on("write", &path)?;
     }
     Ok(())

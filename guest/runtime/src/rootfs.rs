@@ -12,6 +12,7 @@
 pub(crate) mod attributes;
 pub mod beneath;
 mod devices;
+pub(crate) mod idmap;
 mod masks;
 mod mounts;
 
@@ -26,6 +27,7 @@ use crate::error::{Doing, Error};
 use crate::namespaces::Plan;
 use crate::sys;
 use attributes::Attributes;
+use idmap::Mapped;
 use mounts::Prepared;
 
 /// A root filesystem on its way.
@@ -40,12 +42,18 @@ pub(crate) struct Rootfs<'a> {
 }
 
 impl<'a> Rootfs<'a> {
-    /// Takes copies of all trees that will be mounted, before anything changes.
-    pub(crate) fn prepare(spec: &'a Spec, bundle: &Path, plan: &Plan) -> Result<Self, Error> {
+    /// Takes copies of all trees that will be mounted, before anything changes; of id-mapped ones the parent did.
+    pub(crate) fn prepare(
+        spec: &'a Spec,
+        bundle: &Path,
+        plan: &Plan,
+        mut mapped: Mapped,
+    ) -> Result<Self, Error> {
         let root = spec.root().as_ref().ok_or(Error::Spec("no root"))?;
         let path = bundle.join(root.path());
         let tree = copy_tree(&path, true)?;
-        let mounts = spec.mounts().iter().flatten().map(|mount| Prepared::new(mount, bundle));
+        let mounts = spec.mounts().iter().flatten().enumerate();
+        let mounts = mounts.map(|(place, mount)| Prepared::new(mount, bundle, mapped.take(place)));
         let mounts = mounts.collect::<Result<_, _>>()?;
         Ok(Self {
             linux: spec.linux().as_ref(),

@@ -74,6 +74,21 @@ pub(crate) fn mount_setattr(
     propagation: u64,
 ) -> io::Result<()> {
     let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    change_mount(mount, recursive, &attr)
+}
+
+/// Shows the files of a mount that is attached nowhere as the user namespace maps their owners.
+pub(crate) fn map_ids(mount: BorrowedFd<'_>, recursive: bool, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: namespace.as_raw_fd() as u64,
+    };
+    change_mount(mount, recursive, &attr)
+}
+
+fn change_mount(mount: BorrowedFd<'_>, recursive: bool, attr: &libc::mount_attr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a terminated string, `attr` outlives the call and its size is given.
     check(unsafe {
@@ -82,10 +97,19 @@ pub(crate) fn mount_setattr(
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     })
+}
+
+/// What a process does that only holds a namespace: nothing, until it is killed or its parent ends.
+pub(crate) fn wait_for_death() -> ! {
+    let _ = prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64);
+    loop {
+        // SAFETY: `pause` has no preconditions.
+        unsafe { libc::pause() };
+    }
 }
 
 /// Sets the caller's execution domain (personality(2)).

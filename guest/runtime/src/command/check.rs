@@ -29,13 +29,6 @@ pub(super) fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
             let destination = mount.destination().display();
             return Err(Error::Refused(format!("mounts.destination {destination} isn't an absolute path")));
         }
-        let is_mapping = |word: &String| word == "idmap" || word == "ridmap";
-        let by_word = mount.options().iter().flatten().any(is_mapping);
-        refuse_all(&[
-            ("mounts.uidMappings", mount.uid_mappings().is_some()),
-            ("mounts.gidMappings", mount.gid_mappings().is_some()),
-            ("mounts.options idmap", by_word),
-        ])?;
     }
     refuse_linux(spec)
 }

@@ -55,7 +55,7 @@ pub(super) fn run() -> Ended {
             "apparmor": off,
             "selinux": off,
             "intelRdt": off,
-            "mountExtensions": { "idmap": off },
+            "mountExtensions": { "idmap": { "enabled": true } },
         },
         "annotations": {},
     }))

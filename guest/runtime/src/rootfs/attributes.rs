@@ -63,6 +63,8 @@ impl Attributes {
             "bind" => self.bind = Some(self.bind.unwrap_or(false)),
             "rbind" => self.bind = Some(true),
             "tmpcopyup" => self.copy_up = true,
+            // `idmap` has done it.
+            "idmap" | "ridmap" => {}
             // What they ask for is how things are anyway.
             "defaults" | "remount" | "relatime" | "rrelatime" | "async" | "atime" | "" => {}
             _ if self.take_flag(option) || self.take_propagation(option) => {}
@@ -118,7 +120,18 @@ impl Attributes {
 pub(crate) fn words() -> Vec<String> {
     let flags = FLAGS.iter().map(|(word, _, _)| *word).chain(PROPAGATIONS.iter().map(|(word, _)| *word));
     let with_recursive = flags.flat_map(|word| [word.to_owned(), format!("r{word}")]);
-    let rest = ["bind", "rbind", "tmpcopyup", "defaults", "relatime", "rrelatime", "async", "atime"];
+    let rest = [
+        "bind",
+        "rbind",
+        "tmpcopyup",
+        "idmap",
+        "ridmap",
+        "defaults",
+        "relatime",
+        "rrelatime",
+        "async",
+        "atime",
+    ];
     let mut words: Vec<_> = with_recursive.chain(rest.map(str::to_owned)).collect();
     words.sort();
     words

@@ -28,16 +28,17 @@ pub(super) struct Prepared<'a> {
 const SHARED: [&str; 5] = ["proc", "sysfs", "cgroup2", "mqueue", "devpts"];
 
 impl<'a> Prepared<'a> {
-    /// Reads the mount; copies the tree of a bind's source.
-    pub(super) fn new(mount: &'a Mount, bundle: &Path) -> Result<Self, Error> {
+    /// Reads the mount; copies the tree of a bind's source, unless it was `mapped`.
+    pub(super) fn new(mount: &'a Mount, bundle: &Path, mapped: Option<OwnedFd>) -> Result<Self, Error> {
         let attributes = Attributes::parse(mount.options().as_deref().unwrap_or_default());
         let source = mount.source().as_deref();
         let kind = mount.typ().as_deref().unwrap_or_default();
         let recursive = attributes.bind.or((kind == "bind").then_some(false));
-        let tree = match (recursive, source) {
-            (None, _) => None,
-            (Some(recursive), Some(source)) => Some(copy_tree(&bundle.join(source), recursive)?),
-            (Some(_), None) => return Err(Error::Spec("a bind mount without a source")),
+        let tree = match (mapped, recursive, source) {
+            (Some(tree), _, _) => Some(tree),
+            (None, None, _) => None,
+            (None, Some(recursive), Some(source)) => Some(copy_tree(&bundle.join(source), recursive)?),
+            (None, Some(_), None) => return Err(Error::Spec("a bind mount without a source")),
         };
         // cgroup v1 doesn't exist here: the word means the one hierarchy there is.
         let kind = if kind == "cgroup" { "cgroup2" } else { kind };

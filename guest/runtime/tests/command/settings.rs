@@ -141,3 +141,41 @@ fn features_and_spec_are_what_the_specification_says() {
     assert!(bundle.refused(&["spec"]).contains("exists already"));
     assert_eq!(bundle.ok(&["--version"]).lines().nth(1), Some("spec: 1.2.0"));
 }
+
+#[test]
+fn a_mapped_bind_shows_its_files_as_somebody_elses() {
+    let Some(mut bundle) = bundle("stat -c %u:%g /mapped/file; echo more > /mapped/made") else { return };
+    let source = bundle.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "x").unwrap();
+    std::os::unix::fs::chown(source.join("file"), Some(1000), Some(1001)).unwrap();
+    std::os::unix::fs::chown(&source, Some(1000), Some(1001)).unwrap();
+    std::os::unix::fs::symlink("busybox", bundle.path().join("rootfs/bin/stat")).unwrap();
+    let to_root = |id: u32| json!([{ "containerID": id, "hostID": 0, "size": 1 }]);
+    bundle.spec["mounts"].as_array_mut().unwrap().push(json!({
+        "destination": "/mapped", "type": "bind", "source": source, "options": ["bind"],
+        "uidMappings": to_root(1000), "gidMappings": to_root(1001),
+    }));
+    let (code, printed) = bundle.run_through();
+    if printed.contains("map the ids of") {
+        eprintln!("skipped: this machine's filesystem of temporary files can't map ids: {printed}");
+        return;
+    }
+    assert_eq!((code, printed.as_str()), (Some(0), "0:0\n"));
+    let made = std::fs::metadata(source.join("made")).unwrap();
+    assert_eq!(
+        (std::os::unix::fs::MetadataExt::uid(&made), std::os::unix::fs::MetadataExt::gid(&made)),
+        (1000, 1001)
+    );
+}
+
+#[test]
+fn half_a_mapping_is_refused() {
+    let Some(mut bundle) = bundle("true") else { return };
+    bundle.spec["mounts"].as_array_mut().unwrap().push(json!({
+        "destination": "/mapped", "type": "bind", "source": "rootfs", "options": ["bind"],
+        "uidMappings": [{ "containerID": 1000, "hostID": 0, "size": 1 }],
+    }));
+    bundle.write();
+    assert!(bundle.refused(&["create", "ID"]).contains("needs both"));
+}
