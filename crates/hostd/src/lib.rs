@@ -11,6 +11,7 @@ mod control;
 mod docker;
 mod guest;
 mod machine;
+mod open_files;
 mod pipe;
 mod ports;
 pub mod settings;
@@ -59,6 +60,7 @@ pub enum Error {
 /// When another one runs or its sockets can't be made.
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let _lock = socket::lock(&settings.run_dir)?;
+    open_files::raise();
     let docker = socket::listen(&settings.docker_socket())?;
     let control = socket::listen(&settings.control_socket())?;
     let (state, wishes, inbox) = state::new(&settings);
@@ -111,6 +113,7 @@ pub fn machine(config: &Path) -> Result<(), Error> {
     // Held until this process ends: the next daemon waits for it, also when this one's was killed.
     let lock = boot::machine_lock(&config.data_disk)?;
     let Some(_held) = socket::hold(&lock)? else { return Err(Error::AlreadyRunning) };
+    open_files::raise();
     Ok(vmm::process::run(config)?)
 }
 

@@ -32,6 +32,7 @@ impl Engine {
         let (cgroup_mount, cgroup_path) = (self.cgroups.mount.clone(), self.cgroup_path(container));
         let guard_cgroup = format!("{}-guards", self.config.cgroup_parent.trim_end_matches('/'));
         let log = self.log_driver(container)?;
+        let open_files = self.config.open_files;
         tokio::task::spawn_blocking(move || {
             let surroundings =
                 Surroundings { root: &root, folder: &folder, joined, binds, init_program: &init_program };
@@ -45,6 +46,7 @@ impl Engine {
                 cgroup_mount: Some(cgroup_mount),
                 cgroup_path,
                 guard_cgroup: Some(guard_cgroup),
+                open_files,
                 terminal: config.tty,
                 size: (rows > 0 && columns > 0).then(|| guard_link::size([rows, columns])),
                 stdin: match (config.open_stdin, config.stdin_once) {

@@ -29,6 +29,8 @@ pub struct Config {
     pub registry_mirrors: Vec<String>,
     /// The program that holds a container (`berth-guard`).
     pub guard_program: PathBuf,
+    /// How many files a container may open unless it asks for more (the soft limit); the engine's own limit when none.
+    pub open_files: Option<u64>,
     /// How paths of the user's machine look from here.
     pub host_paths: HostPaths,
 }

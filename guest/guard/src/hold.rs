@@ -18,7 +18,7 @@ use berth_guard::{LAUNCH_FILE, Launch, SOCKET_FILE};
 use berth_runtime::Spec;
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit};
 
 use error::{Doing, Error};
 use session::Session;
@@ -29,6 +29,9 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
     rustix::process::chdir(folder).doing("enter the guard's folder")?;
     let here = Path::new(".");
     let launch: Launch = read_json(&here.join(LAUNCH_FILE))?;
+    if let Some(files) = launch.open_files {
+        open_at_most(files);
+    }
     let _ = std::fs::remove_file(berth_guard::EXIT_FILE);
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Pid::from_raw(1)).doing("become a subreaper")?;
@@ -46,6 +49,14 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
     session.clean_up();
     let _ = std::fs::remove_file(SOCKET_FILE);
     ended
+}
+
+/// Lowers the soft limit of open files, which everything from here on inherits.
+fn open_at_most(files: u64) {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let current = limit.current.map_or(files, |current| current.min(files));
+    // Lowering it needs no right, so it can't be refused.
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
 }
 
 /// The cgroup of the launch, limited as the specification says.

@@ -22,6 +22,9 @@ pub struct Launch {
     /// The cgroup below the mount that the guard itself moves to, so that it doesn't count as the engine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard_cgroup: Option<String>,
+    /// How many files the guard and its container may open (the soft limit), when fewer than whoever started the guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
     /// Whether the container has a terminal; `Some` also without a size known yet.
     #[serde(default)]
     pub terminal: bool,

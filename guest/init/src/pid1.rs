@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
-use rustix::process::{Pid, WaitStatus};
+use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 
 pub(crate) use control::{read, write};
 pub(crate) use shares::PLACE as SHARES;
@@ -38,6 +38,10 @@ const HOST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the console may take to write a last line; at its speed that is a few milliseconds.
 const CONSOLE_DRAINS: Duration = Duration::from_millis(200);
+
+/// How many files programs may open: what systemd gives, since programs expect that. The kernel's own limit is 4096,
+/// too few for an engine with many clients.
+const OPEN_FILES: Rlimit = Rlimit { current: Some(1024), maximum: Some(524_288) };
 
 /// What wakes PID 1.
 pub(crate) enum Event {
@@ -64,6 +68,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn live() -> anyhow::Result<()> {
     mount::kernel_file_systems()?;
+    rustix::process::setrlimit(Resource::Nofile, OPEN_FILES).context("set the limit of open files")?;
     let (events, inbox) = channel();
     let host = Arc::new(Host::new(events.clone()));
     // Listening early: the host's first connection waits in the backlog instead of being refused.

@@ -12,6 +12,7 @@ use berth_network::Subnet;
 use berth_network::native::NativePublisher;
 use berth_network::publish::PortPublisher;
 use protocol::guest::HostHello;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon_json::DaemonJson;
@@ -90,6 +91,7 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         insecure_registries: settings.insecure_registries,
         registry_mirrors: settings.registry_mirrors,
         name_prefix: args.name_prefix,
+        open_files: open_as_many_files_as_allowed(),
         guard_program: program.with_file_name("berth-guard"),
         host_paths: hello.map_or(HostPaths::Native, host_paths),
     })
@@ -134,6 +136,17 @@ async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Res
         }
     }
     Ok(())
+}
+
+/// Raises the engine's own limit: each client and each container is an open file. Returns what it was, which stays the
+/// containers'.
+fn open_as_many_files_as_allowed() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "can't raise the limit of open files");
+    }
+    limit.current
 }
 
 /// What the host said of itself.

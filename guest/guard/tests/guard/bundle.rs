@@ -60,6 +60,7 @@ impl Bundle {
             cgroup_mount: cgroup_mount(),
             cgroup_path: format!("berth-test-{id}"),
             guard_cgroup: None,
+            open_files: None,
             terminal: false,
             size: None,
             stdin: StdinMode::None,
