@@ -1,20 +1,26 @@
 //! `cargo xtask bench …`: measurements against a floor or a peer. Each prints a table for people and one line of JSON
 //! for whoever keeps them.
 
+mod api;
 mod boot;
+mod containers;
 mod memory;
+mod runtimes;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Subcommand)]
 pub(crate) enum Args {
     /// From launch to an API that answers, against the same kernel booting to a shell in the same machine.
     Boot(boot::Args),
+    /// A container's life and what it costs, against dockerd with runc; the runtime alone against runc and crun.
+    Containers(containers::Args),
 }
 
 /// Measures.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args {
         Args::Boot(args) => boot::run(args),
+        Args::Containers(args) => containers::run(args),
     }
 }
 
@@ -27,6 +33,11 @@ fn median(mut seconds: Vec<f64>) -> f64 {
         odd if odd % 2 == 1 => seconds[middle],
         _ => f64::midpoint(seconds[middle - 1], seconds[middle]),
     }
+}
+
+/// Bytes for people.
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]

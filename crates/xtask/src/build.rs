@@ -27,9 +27,18 @@ const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"]
 /// Host programs.
 const HOST_PROGRAMS: &[&str] = &["berth"];
 
+/// How much the compiler tries.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// For everything but measuring.
+    Dev,
+    /// For measuring against programs that others released.
+    Release,
+}
+
 /// Builds and lays the programs; prints where each is.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    guest_programs()?;
+    guest_programs(Profile::Dev)?;
     if !args.guest {
         host_programs()?;
         window::build()?;
@@ -38,7 +47,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Builds the static guest programs once, for native runs, the VM image and the demo alike.
-pub(crate) fn guest_programs() -> anyhow::Result<()> {
+pub(crate) fn guest_programs(profile: Profile) -> anyhow::Result<()> {
     let mut build = cargo();
     build
         .args(["build", "--quiet", "--target", GUEST_TARGET])
@@ -46,8 +55,15 @@ pub(crate) fn guest_programs() -> anyhow::Result<()> {
     for name in GUEST_PROGRAMS {
         build.args(["--bin", name, "--package", package_of(name)]);
     }
+    let folder = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            build.arg("--release");
+            "release"
+        }
+    };
     step("build the guest programs", &mut build)?;
-    lay(&cargo_target_dir()?.join(GUEST_TARGET).join("debug"), GUEST_PROGRAMS)
+    lay(&cargo_target_dir()?.join(GUEST_TARGET).join(folder), GUEST_PROGRAMS)
 }
 
 /// The package that holds a guest program: `berth-guest` is the binary of `init`, the others of their namesakes.

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.verify_kernel {
         verify(&recipe, &kernel)?;
     }
-    build::guest_programs()?;
+    build::guest_programs(build::Profile::Dev)?;
     let tree = root::Tree::collect(&programs_dir(), &kernel.manifest)?;
     let root = tree.cached()?;
     let folder = vm_dir();

@@ -71,6 +71,13 @@ impl Peer {
         inside
     }
 
+    /// The `berth` command of the machine's user.
+    pub(crate) fn berth(&self, args: &[&str]) -> Command {
+        let mut berth = berth_at(&self.folder);
+        berth.args(args).env_remove("DOCKER_HOST");
+        berth
+    }
+
     fn start_machine(&self, registry: u16) -> anyhow::Result<()> {
         let settings = self.folder.join("config/berth");
         fs::create_dir_all(&settings)?;

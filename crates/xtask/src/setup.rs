@@ -24,6 +24,8 @@ enum Need {
     Tests,
     /// The checks for other systems.
     Cross,
+    /// Measuring, and other people's suites.
+    Peers,
 }
 
 /// One group of packages and what it is for.
@@ -77,6 +79,11 @@ const GROUPS: &[Group] = &[
         need: Need::Cross,
         packages: &["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy", "gcc-mingw-w64-x86-64"],
     },
+    Group {
+        purpose: "measure against peers, and run others' suites",
+        need: Need::Peers,
+        packages: &["docker.io", "runc", "crun", "libseccomp-dev", "python3-venv"],
+    },
 ];
 
 /// Installs what building and running need and isn't there, with `sudo` when not root.
@@ -89,9 +96,14 @@ pub(crate) fn for_cross() -> anyhow::Result<()> {
     packages(&Args::default(), |need| need == Need::Cross)
 }
 
+/// Installs the peers to measure against, and what others' suites need.
+pub(crate) fn for_peers() -> anyhow::Result<()> {
+    packages(&Args::default(), |need| need == Need::Peers)
+}
+
 /// Installs what is missing, with `sudo` when not root.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    packages(args, |need| need != Need::Cross)?;
+    packages(args, |need| matches!(need, Need::Always | Need::Tests))?;
     if find_program("cargo-nextest").is_none() {
         if args.check {
             bail!("cargo-nextest is missing: run `cargo xtask setup`");

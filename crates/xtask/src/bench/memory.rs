@@ -1,6 +1,7 @@
 //! Memory of processes, counted as PSS: what several share is divided among them.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -9,12 +10,28 @@ pub(super) fn of_machine(processes: &[(&'static str, u32)]) -> anyhow::Result<Ve
     processes.iter().map(|(name, id)| Ok((*name, pss(*id)?))).collect()
 }
 
-fn pss(process: u32) -> anyhow::Result<u64> {
+/// One process's share, in bytes.
+pub(super) fn pss(process: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{process}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
     let kilobytes: u64 = line.split_whitespace().next().context("no number")?.parse()?;
     Ok(kilobytes * 1024)
+}
+
+/// The share of every process whose command line names `folder`, in bytes: an engine and what holds its containers.
+pub(super) fn of_folder(folder: &Path) -> anyhow::Result<u64> {
+    let folder = folder.to_string_lossy().into_owned();
+    let mut sum = 0;
+    for entry in fs::read_dir("/proc")? {
+        let Ok(process) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        if process != std::process::id() && String::from_utf8_lossy(&line).contains(&folder) {
+            // A process that has just ended has no share.
+            sum += pss(process).unwrap_or_default();
+        }
+    }
+    Ok(sum)
 }
 
 /// A process's first child, of any of its threads.

@@ -9,10 +9,11 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::python;
 use super::scoreboard::{self, Score};
 use crate::container_image::{ContainerImage, File};
 use crate::peer::{Engine, Peer};
-use crate::step::{find_program, step, workspace_root};
+use crate::step::step;
 
 /// What `cargo xtask suite docker-py` takes.
 #[derive(clap::Args)]
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.source.join("tests/integration").is_dir() {
         bail!("{} isn't a checkout of docker-py: it has no tests/integration", args.source.display());
     }
-    let python = python()?;
+    let python = python::programs_of("docker-py", PACKAGES)?.join("python");
     let folder = tempfile::tempdir().context("make a folder for the suite")?;
     publish_images(&folder.path().join("registry"))?;
     let engine = folder.path().join("engine");
@@ -66,6 +67,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     tests.env("HOME", folder.path()).env("PYTHONPATH", &source).env_remove("DOCKER_HOST");
     tests.env("PYTHONDONTWRITEBYTECODE", "1");
+    // What they bind must lie where a machine's user shares it.
+    let binds = engine.join("tmp");
+    fs::create_dir_all(&binds)?;
+    tests.env("TMPDIR", binds);
     // pytest ends with 1 when a test failed: that is what is counted here.
     let ran = step("docker-py's tests", in_folder(&mut tests, &source));
     let Ok(report) = fs::read_to_string(&report) else { return ran };
@@ -89,21 +94,6 @@ fn in_folder<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     }
     *command = there;
     command
-}
-
-/// A Python that has what the tests import.
-fn python() -> anyhow::Result<PathBuf> {
-    let folder = workspace_root().join("target/suites/docker-py");
-    let python = folder.join("bin/python");
-    if !python.exists() {
-        let base = find_program("python3").context("python3 isn't installed")?;
-        step("make a Python for the suite", Command::new(base).args(["-m", "venv"]).arg(&folder))?;
-        step(
-            "install what the suite imports",
-            Command::new(&python).args(["-m", "pip", "install", "-q"]).args(PACKAGES),
-        )?;
-    }
-    Ok(python)
 }
 
 /// The images that the tests pull by their names on Docker Hub. Each has an identity of its own: tests remove by id.

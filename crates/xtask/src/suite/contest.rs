@@ -1,0 +1,101 @@
+//! youki's contest: create, start, state, kill, delete and every field of the specification, seen from outside and by
+//! a program inside.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::runtime;
+use super::scoreboard::Score;
+use crate::step::{cargo, step, workspace_root};
+
+/// What `cargo xtask suite contest` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A checkout of youki.
+    #[arg(long)]
+    source: PathBuf,
+    #[command(flatten)]
+    runtime: runtime::Args,
+}
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// A group of contest's tests that asks for more than a runtime has: it tests the suite itself.
+const NO_TEST: &str = "example";
+// Contest excuses what runc can't do when it is told that this is runc; nothing here is excused.
+const SCRIPT: &str = "./contest run --runtime \"$RUNTIME\" --runtimetest ./runtimetest";
+
+/// Builds contest, runs it and notes what passed.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let contest = args.source.join("tests/contest");
+    if !contest.is_dir() {
+        bail!("{} isn't a checkout of youki: it has no tests/contest", args.source.display());
+    }
+    let folder = tempfile::tempdir().context("make a folder for the suite")?;
+    build(&args.source, folder.path())?;
+    fs::copy(contest.join("contest/bundle.tar.gz"), folder.path().join("bundle.tar.gz"))
+        .context("copy contest's bundle")?;
+    let printed = args.runtime.run(folder.path(), SCRIPT)?;
+    if !printed.contains("# End group") {
+        bail!("contest didn't run: {}", printed.lines().last().unwrap_or("it printed nothing"));
+    }
+    args.runtime.note("contest", read(&printed))
+}
+
+/// Builds contest and what it runs in containers, both static, into `folder`.
+fn build(source: &Path, folder: &Path) -> anyhow::Result<()> {
+    let target = workspace_root().join("target/suites/contest");
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--release", "--target", TARGET, "--package", "contest"]);
+    build.args(["--package", "runtimetest", "--manifest-path"]).arg(source.join("Cargo.toml"));
+    build.arg("--target-dir").arg(&target);
+    build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    build.env("LIBSECCOMP_LINK_TYPE", "static").env("LIBSECCOMP_LIB_PATH", "/usr/lib/x86_64-linux-gnu");
+    // Whatever toolchain the suite asks for, this machine's is used.
+    build.env("RUSTUP_TOOLCHAIN", std::env::var_os("RUSTUP_TOOLCHAIN").unwrap_or_default());
+    step("build contest", &mut build)?;
+    for program in ["contest", "runtimetest"] {
+        let built = target.join(TARGET).join("release").join(program);
+        step(
+            &format!("lay {program}"),
+            Command::new("strip").arg("-o").arg(folder.join(program)).arg(built),
+        )?;
+    }
+    Ok(())
+}
+
+/// Counts lines like `1 / 5 : test_name : ok` beneath `# Start group NAME`.
+fn read(printed: &str) -> Score {
+    let mut score = Score::default();
+    let mut group = "";
+    for line in printed.lines() {
+        if let Some(name) = line.strip_prefix("# Start group ") {
+            group = name;
+        }
+        let words: Vec<_> = line.split(" : ").collect();
+        let [_, test, result] = words[..] else { continue };
+        match result.trim() {
+            _ if group == NO_TEST => {}
+            "ok" => score.passed += 1,
+            "skipped" => score.skipped += 1,
+            _ => drop(score.failed.insert(format!("{group}.{test}"))),
+        }
+    }
+    score
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_contest_prints_is_counted() {
+        let printed = "# Start group a\n1 / 3 : one : ok\n2 / 3 : two : not ok\n\twhy : so\n3 / 3 : three : skipped\n\
+            \tno\n# End group a\n\n# Start group example\n1 / 1 : hello : not ok\n\tx\n# End group example\n";
+        let score = read(printed);
+        assert_eq!((score.passed, score.skipped), (1, 1));
+        assert_eq!(score.failed.into_iter().collect::<Vec<_>>(), ["a.two"]);
+    }
+}
