@@ -150,6 +150,11 @@ impl Engine {
         self.folder.path().join("exec")
     }
 
+    /// A native engine's folder of things that outlive the machine.
+    pub fn data_root(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The real `docker` client, aimed at this engine.
     pub fn client(&self, args: &[&str]) -> Command {
         let mut client = Command::new("docker");
@@ -189,12 +194,28 @@ impl Engine {
     /// # Panics
     /// When it isn't JSON.
     pub fn get(&self, path: &str) -> serde_json::Value {
+        self.call("GET", path, &serde_json::Value::Null).1
+    }
+
+    /// What the engine answers to a request with a body of JSON (none when null): the status, and its JSON.
+    ///
+    /// # Panics
+    /// When it isn't JSON.
+    pub fn call(&self, method: &str, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = UnixStream::connect(&self.socket).expect("connect to the engine");
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("ask");
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("ask");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        serde_json::from_str(body).unwrap_or_else(|_| panic!("GET {path}: {answer}"))
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let json = if body.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_str(body) };
+        (status.expect("a status"), json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
     }
 
     /// What a user's machine gets from `http://ADDRESS/`; none while nobody answers.

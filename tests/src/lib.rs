@@ -3,6 +3,8 @@
 //! A test asks for an [`engine::Engine`] and talks to it through its socket alone; nothing here knows the
 //! engine's insides. Where something is waited for, a condition is asked for until a deadline.
 
+pub mod belongings;
+pub mod chance;
 pub mod condition;
 pub mod engine;
 pub mod guard;

@@ -1,5 +1,6 @@
 //! Networks and published ports: what a user's browser and other containers reach.
 
+use e2e::chance::repeats;
 use e2e::condition::eventually;
 use e2e::engine::Engine;
 
@@ -92,6 +93,24 @@ fn published_ports_outlive_the_engine() {
     );
     engine.ok(&["rm", "-f", "lasting"]);
     assert_eq!(engine.fetch("127.0.0.1:18082"), None);
+}
+
+#[test]
+fn networks_that_came_and_went_leave_nothing() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let cycle = || {
+        engine.ok(&["network", "create", "passing"]);
+        serve(&engine, "guest", &["--network", "passing", "-p", "18084:80"]);
+        engine.ok(&["rm", "--force", "guest"]);
+        engine.ok(&["network", "rm", "passing"]);
+    };
+    // The first run of anything may make what stays: chains, the forwarding switch.
+    cycle();
+    let before = engine.belongings();
+    for _ in 0..repeats("BERTH_E2E_CYCLES", 10) {
+        cycle();
+    }
+    eventually("nothing is left", || (engine.belongings() == before).then_some(()));
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::Error;
 use crate::container::record::Record;
 use crate::container::state::State;
 use crate::exec::Exec;
+use crate::exit::Exit;
 use crate::guard_link::GuardLink;
 use crate::output::Fanout;
 
@@ -53,8 +54,9 @@ pub struct Container {
     /// Who listens to its output.
     pub(crate) output: Fanout,
     record: Mutex<Record>,
-    /// Held while the record is written, so that the newest one is written last.
-    disk: Mutex<()>,
+    /// Held while the record is written, so that the newest one is written last. An exit in it stands on disk
+    /// already, and will be told when everything of the run is gone.
+    disk: Mutex<Option<Exit>>,
     guard: Mutex<Option<Arc<GuardLink>>>,
     execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
     /// The highest of the guard's numbers for execs that was given out; none is given twice.
@@ -108,26 +110,42 @@ impl Container {
     /// can be read, and other tasks of this thread run elsewhere.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
         tokio::task::block_in_place(|| {
-            let _turn = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            let record = {
-                let mut record = self.lock();
-                change(&mut record);
-                record.clone()
-            };
-            let written = record.write(&self.folder);
-            self.announce(&record);
+            let ahead = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut self.lock());
+            let written = self.write(ahead.as_ref());
+            // Of what it is now: it may have ended while the disk took its time.
+            self.announce(&self.lock());
             written
         })
     }
 
-    /// Writes down what the record will be after `change`, without telling anybody yet.
-    pub(crate) fn write_ahead(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
+    /// Writes down how its process ended, without telling anybody yet.
+    pub(crate) fn write_exit(&self, exit: &Exit) -> Result<(), Error> {
         tokio::task::block_in_place(|| {
-            let _turn = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut record = self.record();
-            change(&mut record);
-            record.write(&self.folder)
+            let mut ahead = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            *ahead = Some(exit.clone());
+            self.write(ahead.as_ref())
         })
+    }
+
+    /// Tells the exit that was written down, and what follows from it.
+    pub(crate) fn tell_exit(&self, exit: &Exit, then: impl FnOnce(&mut Record)) {
+        tokio::task::block_in_place(|| {
+            let mut ahead = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+            *ahead = None;
+            let mut record = self.lock();
+            exit.note(&mut record);
+            then(&mut record);
+            self.announce(&record);
+        });
+    }
+
+    fn write(&self, ahead: Option<&Exit>) -> Result<(), Error> {
+        let mut record = self.record();
+        if let Some(exit) = ahead {
+            exit.note(&mut record);
+        }
+        record.write(&self.folder)
     }
 
     /// Changes the record and tells those who wait: of what is written down already, or need not be.

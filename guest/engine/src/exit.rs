@@ -32,6 +32,12 @@ impl Exit {
             reason: "the container's guard ended, so the container was killed".to_owned(),
         }
     }
+
+    /// Notes it in a container's record.
+    pub(crate) fn note(&self, record: &mut Record) {
+        record.state.ended(self.code, self.oom_killed, self.at);
+        record.state.error.clone_from(&self.reason);
+    }
 }
 
 impl Engine {
@@ -40,11 +46,7 @@ impl Engine {
     pub(crate) async fn exited(self: &Arc<Self>, container: &Arc<Container>, exit: Exit) {
         // Written down first: whatever happens from here on, the exit is known. Told last, when everything of
         // the run is gone.
-        let record_exit = |record: &mut Record| {
-            record.state.ended(exit.code, exit.oom_killed, exit.at);
-            record.state.error.clone_from(&exit.reason);
-        };
-        if let Err(error) = container.write_ahead(record_exit) {
+        if let Err(error) = container.write_exit(&exit) {
             tracing::error!(
                 container = container.id,
                 error = &error as &dyn std::error::Error,
@@ -67,11 +69,10 @@ impl Engine {
         self.events.tell("container", "die", &container.id, attributes);
         let restart = {
             let mut after = container.record();
-            record_exit(&mut after);
+            exit.note(&mut after);
             Self::wants_restart(&after)
         };
-        container.apply(|record| {
-            record_exit(record);
+        container.tell_exit(&exit, |record| {
             if restart {
                 record.state.status = Status::Restarting;
             }

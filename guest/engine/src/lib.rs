@@ -196,11 +196,16 @@ fn open_networks(config: &Config) -> Result<Networks, Error> {
     Ok(Networks::open(options, config.publisher.clone())?)
 }
 
-/// The engine's own id, made at its first start.
+/// The engine's own id, made at its first start, and anew when it can't be read.
 fn engine_id(config: &Config) -> Result<String, Error> {
     let path = config.data_root.join("engine-id.json");
     if path.exists() {
-        return durable::read_json(&path);
+        match durable::read_json(&path) {
+            Ok(id) => return Ok(id),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the engine gets a new id");
+            }
+        }
     }
     let id = identity::fresh()?;
     durable::write_json(&path, &id)?;

@@ -56,6 +56,9 @@ impl Engine {
         if container.moments().borrow().removed {
             return Err(Error::NoSuchContainer(container.id.clone()));
         }
+        if !volumes {
+            self.volumes.keep_made_for(&container.id)?;
+        }
         // Written first: after a crash a container that was being removed is removed at the next start.
         container.change(|record| record.state.status = Status::Removing)?;
         let record = container.record();

@@ -44,6 +44,8 @@ impl Engine {
                 }
             }
         }
+        // A container that is left out is there all the same.
+        self.volumes.remove_made_for(|container| !root.join(container).exists());
         Ok(())
     }
 
@@ -52,13 +54,25 @@ impl Engine {
         for container in self.containers.all() {
             match container.state().status {
                 Status::Running | Status::Paused => self.reconnect(&container).await,
-                Status::Removing => self.remove_automatically(&container).await,
+                Status::Removing => self.finish_removal(&container).await,
                 Status::Created | Status::Restarting | Status::Exited | Status::Dead => {
                     self.tear_down(&container).await;
                     self.remove_exec_folder(&container).await;
                     self.start_if_wanted(&container);
                 }
             }
+        }
+    }
+
+    /// Ends a removal that the last engine began, with the volumes if that was asked for.
+    async fn finish_removal(&self, container: &Arc<Container>) {
+        let volumes = self.volumes.any_made_for(&container.id);
+        if let Err(error) = self.remove_stopped(container, volumes).await {
+            tracing::warn!(
+                container = container.id,
+                error = &error as &dyn std::error::Error,
+                "can't remove it"
+            );
         }
     }
 

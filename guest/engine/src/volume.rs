@@ -39,7 +39,7 @@ impl Engine {
                 wish.name
             )));
         }
-        let volume = self.volumes.ensure(&wish.name, wish.labels, wish.options)?;
+        let volume = self.volumes.ensure(&wish.name, None, wish.labels, wish.options)?;
         self.tell_volume("create", &volume.name);
         Ok(volume)
     }

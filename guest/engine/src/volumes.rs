@@ -28,6 +28,10 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
+    /// The container that an anonymous one was made for, until that is removed without it. When the container is gone
+    /// and this still stands, the engine was killed while it made or removed both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made_for: Option<String>,
 }
 
 /// Every volume of an engine.
@@ -52,6 +56,13 @@ impl Volumes {
         let entries = fs::read_dir(&root).map_err(|source| Error::Read { path: root.clone(), source })?;
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
+            if fs::exists(entry.path().join("volume.json")).is_ok_and(|exists| !exists) {
+                // Its creation didn't end, unless somebody's data lies there: only then the folders stay.
+                drop(fs::remove_dir(entry.path().join("_data")));
+                if fs::remove_dir(entry.path()).is_ok() {
+                    continue;
+                }
+            }
             let volume = durable::read_json(&entry.path().join("volume.json")).unwrap_or_else(|error| {
                 tracing::warn!(volume = name, error = &error as &dyn std::error::Error, "its record is lost");
                 fresh(&name)
@@ -61,10 +72,11 @@ impl Volumes {
         Ok(Self { root, inner: Mutex::new(inner) })
     }
 
-    /// The volume `name`, made if it isn't there; an empty name makes an anonymous one.
+    /// The volume `name`, made if it isn't there; an empty name makes an anonymous one, for `container` if there is one.
     pub(crate) fn ensure(
         &self,
         name: &str,
+        container: Option<&str>,
         labels: BTreeMap<String, String>,
         options: BTreeMap<String, String>,
     ) -> Result<Volume, Error> {
@@ -78,6 +90,7 @@ impl Volumes {
         let mut volume = Volume { labels, options, ..fresh(&name) };
         if anonymous {
             volume.labels.insert(ANONYMOUS.to_owned(), String::new());
+            volume.made_for = container.map(str::to_owned);
         }
         let folder = self.folder(&name);
         let data = folder.join("_data");
@@ -121,6 +134,38 @@ impl Volumes {
         };
         for name in held {
             drop(self.release(&name, container, true));
+        }
+        self.remove_made_for(|made_for| made_for == container);
+    }
+
+    /// Whether removing `container` removes a volume that was made for it.
+    pub(crate) fn any_made_for(&self, container: &str) -> bool {
+        self.lock().volumes.values().any(|volume| volume.made_for.as_deref() == Some(container))
+    }
+
+    /// Writes down that the volumes made for `container` stay when it is removed.
+    pub(crate) fn keep_made_for(&self, container: &str) -> Result<(), Error> {
+        let mut inner = self.lock();
+        let its = inner.volumes.values_mut().filter(|volume| volume.made_for.as_deref() == Some(container));
+        for volume in its {
+            volume.made_for = None;
+            durable::write_json(&self.folder(&volume.name).join("volume.json"), volume)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the volumes made for containers that are gone.
+    pub(crate) fn remove_made_for(&self, is_gone: impl Fn(&str) -> bool) {
+        let names: Vec<String> = {
+            let inner = self.lock();
+            let orphans =
+                inner.volumes.values().filter(|volume| volume.made_for.as_deref().is_some_and(&is_gone));
+            orphans.map(|volume| volume.name.clone()).collect()
+        };
+        for name in names {
+            if let Err(error) = self.remove(&name) {
+                tracing::warn!(volume = name, error = &error as &dyn std::error::Error, "can't remove it");
+            }
         }
     }
 
@@ -189,6 +234,7 @@ fn fresh(name: &str) -> Volume {
         created: Timestamp::now(),
         labels: BTreeMap::new(),
         options: BTreeMap::new(),
+        made_for: None,
     }
 }
 

@@ -24,7 +24,8 @@ struct Versioned {
     version: u32,
 }
 
-/// Reads every network in the folder, oldest first; makes the folder.
+/// Reads every network in the folder, oldest first; makes the folder. A file that can't be read costs that network and
+/// stays where it is.
 pub(crate) fn read_all(folder: &Path) -> Result<Vec<Network>> {
     fs::create_dir_all(folder).map_err(|source| failed("create", folder, source))?;
     let entries = fs::read_dir(folder).map_err(|source| failed("list", folder, source))?;
@@ -32,7 +33,12 @@ pub(crate) fn read_all(folder: &Path) -> Result<Vec<Network>> {
     for entry in entries {
         let path = entry.map_err(|source| failed("list", folder, source))?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            networks.push(read(&path)?);
+            match read(&path) {
+                Ok(network) => networks.push(network),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a network is left out")
+                }
+            }
         }
     }
     networks.sort_by_key(|network| network.created);

@@ -90,6 +90,13 @@ struct Wish {
 
 /// Checks a container's mounts without making anything.
 pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
+    let size = |spec: &MountSpec| spec.tmpfs_options.as_ref().map_or(0, |options| options.size_bytes);
+    if let Some(spec) = host.mounts.iter().flatten().find(|spec| size(spec) < 0) {
+        return Err(Error::InvalidRequest(format!(
+            "invalid mount config for type \"tmpfs\": the size at {} is negative",
+            spec.target
+        )));
+    }
     let wishes = wishes(host, paths)?;
     let mut seen = BTreeSet::new();
     for wish in &wishes {
@@ -126,7 +133,7 @@ pub(crate) fn resolve(
         if made_elsewhere(&wish) {
             return Err(Error::NoSuchDriver(host.volume_driver.clone()));
         }
-        let mount = realize(wish, paths, volumes)?;
+        let mount = realize(wish, &record.id, paths, volumes)?;
         resolved.insert(mount.destination.clone(), mount);
     }
     let covered_by_tmpfs = |path: &str| {
@@ -139,7 +146,7 @@ pub(crate) fn resolve(
                 return Err(Error::NoSuchDriver(host.volume_driver.clone()));
             }
             let wish = Wish::volume(String::new(), path.clone());
-            resolved.insert(path, realize(wish, paths, volumes)?);
+            resolved.insert(path, realize(wish, &record.id, paths, volumes)?);
         }
     }
     Ok(resolved.into_values().collect())
@@ -258,7 +265,7 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
     Ok(wish)
 }
 
-fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoint, Error> {
+fn realize(wish: Wish, container: &str, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoint, Error> {
     let Wish { kind, source, destination, mode, writable, propagation, labels, options, make_source, .. } =
         wish;
     let mut mount = MountPoint {
@@ -273,7 +280,7 @@ fn realize(wish: Wish, paths: &HostPaths, volumes: &Volumes) -> Result<MountPoin
         options,
     };
     if kind == MountKind::Volume {
-        let volume = volumes.ensure(&mount.source, labels, wish.driver_options)?;
+        let volume = volumes.ensure(&mount.source, Some(container), labels, wish.driver_options)?;
         mount.source = volumes.data(&volume.name).to_string_lossy().into_owned();
         mount.name = volume.name;
         "local".clone_into(&mut mount.driver);

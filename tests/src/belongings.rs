@@ -1,0 +1,85 @@
+//! What a native engine has of its machine: records, mounts, interfaces, rules, processes, cgroups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::engine::Engine;
+
+/// Names by kind. Two that are equal show that nothing was left in between, and nothing lost.
+pub type Belongings = BTreeMap<&'static str, BTreeSet<String>>;
+
+impl Engine {
+    /// What this native engine has now.
+    ///
+    /// # Panics
+    /// When a tool that looks can't be started.
+    pub fn belongings(&self) -> Belongings {
+        let (data, exec) = (self.data_root(), self.exec_root());
+        BTreeMap::from([
+            ("containers", names(&data.join("containers"))),
+            ("writable layers", names(&data.join("images/snapshots"))),
+            ("volumes", names(&data.join("volumes"))),
+            ("networks", names(&data.join("networks"))),
+            ("folders of what runs", names(&exec.join("containers"))),
+            ("namespaces", names(&exec.join("netns"))),
+            ("mounts", mounts(&exec)),
+            ("guards", guards(&exec)),
+            ("cgroups", cgroups(&exec)),
+            ("interfaces", lines(self.beside("ip").args(["-brief", "link"]), first_word)),
+            ("rules", lines(self.beside("nft").args(["list", "ruleset"]), |line| line)),
+        ])
+    }
+}
+
+/// The files of `folder` that name or contain `id`.
+///
+/// # Panics
+/// When the folder can't be read.
+pub fn files_about(folder: &Path, id: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("read the folder").flatten().map(|entry| entry.path());
+    let is_about = |path: &PathBuf| {
+        path.to_string_lossy().contains(id)
+            || std::fs::read_to_string(path).is_ok_and(|text| text.contains(id))
+    };
+    entries.filter(is_about).collect()
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn mounts(exec: &Path) -> BTreeSet<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    places.filter(|place| Path::new(place).starts_with(exec)).map(str::to_owned).collect()
+}
+
+/// The folders whose containers a guard holds.
+fn guards(exec: &Path) -> BTreeSet<String> {
+    let exec = exec.to_string_lossy().into_owned();
+    let lines = names(Path::new("/proc")).into_iter().filter_map(|process| {
+        let line = std::fs::read(Path::new("/proc").join(process).join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains("berth-guard") && line.contains(&exec)).collect()
+}
+
+/// What lies below the engine's own cgroup, of a hierarchy that it mounted itself.
+fn cgroups(exec: &Path) -> BTreeSet<String> {
+    let usual = Path::new("/sys/fs/cgroup/cgroup.controllers");
+    let mount = if usual.exists() { "/sys/fs/cgroup".into() } else { exec.join("cgroup") };
+    let name = exec.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let ours = format!("*/berth-test-{}*", name.trim_start_matches(".tmp").to_ascii_lowercase());
+    lines(Command::new("find").arg(mount).args(["-type", "d", "-path", &ours]), |line| line)
+}
+
+fn lines(command: &mut Command, of: fn(&str) -> &str) -> BTreeSet<String> {
+    let output = command.output().expect("run a tool that looks");
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| of(line).to_owned()).collect()
+}
+
+fn first_word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
