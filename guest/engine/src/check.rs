@@ -4,7 +4,7 @@
 use crate::Error;
 use crate::container::config::Config;
 use crate::container::host_config::HostConfig;
-use crate::container::resources::Resources;
+use crate::container::resources::{Resources, ThrottleDevice};
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
 use crate::{bundle, health, log_details, spec};
@@ -146,38 +146,81 @@ pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
     warnings
 }
 
+/// A limit: its controller, whether it is asked for, and what Docker says where it doesn't hold.
+type Limit = (&'static str, bool, &'static str);
+
 /// Which wished limits don't hold on this machine, in Docker's words.
 pub(crate) fn warnings(host: &HostConfig, controllers: &[String]) -> Vec<String> {
-    let Resources { memory, memory_reservation, nano_cpus, cpu_quota, cpu_shares, .. } = host.resources;
-    let pids = host.resources.pids_limit.is_some_and(|limit| limit > 0);
-    let cpuset = !host.resources.cpuset_cpus.is_empty() || !host.resources.cpuset_mems.is_empty();
-    let wished = [
+    let missing = |name: &str| !controllers.iter().any(|controller| controller == name);
+    [memory_limits(&host.resources), processor_limits(&host.resources), block_limits(&host.resources)]
+        .concat()
+        .into_iter()
+        .filter(|(controller, asked, _)| *asked && missing(controller))
+        .map(|(_, _, what)| format!("Your kernel does not support {what}"))
+        .collect()
+}
+
+fn memory_limits(resources: &Resources) -> Vec<Limit> {
+    vec![
         (
             "memory",
-            memory > 0,
+            resources.memory > 0,
             "memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
         ),
         (
             "memory",
-            memory_reservation > 0,
+            resources.memory_swap > 0,
+            "swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+        ),
+        (
+            "memory",
+            resources.memory_reservation > 0,
             "memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.",
         ),
+    ]
+}
+
+fn processor_limits(resources: &Resources) -> Vec<Limit> {
+    let pids = resources.pids_limit.is_some_and(|limit| limit > 0);
+    let quota = resources.nano_cpus > 0 || resources.cpu_quota > 0 || resources.cpu_period > 0;
+    let cpuset = !resources.cpuset_cpus.is_empty() || !resources.cpuset_mems.is_empty();
+    vec![
         ("pids", pids, "pids limit capabilities or the cgroup is not mounted. PIDs limit discarded."),
-        ("cpu", nano_cpus > 0 || cpu_quota > 0, "CPU CFS scheduler. Period or quota discarded."),
-        ("cpu", cpu_shares > 0, "CPU shares or the cgroup is not mounted. Shares discarded."),
+        ("cpu", quota, "CPU CFS scheduler. Period or quota discarded."),
+        ("cpu", resources.cpu_shares > 0, "CPU shares or the cgroup is not mounted. Shares discarded."),
         ("cpuset", cpuset, "cpuset or the cgroup is not mounted. Cpuset discarded."),
+    ]
+}
+
+fn block_limits(resources: &Resources) -> Vec<Limit> {
+    let some = |devices: &Option<Vec<ThrottleDevice>>| devices.as_ref().is_some_and(|list| !list.is_empty());
+    vec![
         (
             "io",
-            host.resources.blkio_weight > 0,
+            resources.blkio_weight > 0,
             "Block I/O weight or the cgroup is not mounted. Weight discarded.",
         ),
-    ];
-    let missing = |name: &str| !controllers.iter().any(|controller| controller == name);
-    wished
-        .into_iter()
-        .filter(|(name, asked, _)| *asked && missing(name))
-        .map(|(_, _, what)| format!("Your kernel does not support {what}"))
-        .collect()
+        (
+            "io",
+            some(&resources.blkio_device_read_bps),
+            "BPS Block I/O read limit or the cgroup is not mounted. Block I/O BPS read limit discarded.",
+        ),
+        (
+            "io",
+            some(&resources.blkio_device_write_bps),
+            "BPS Block I/O write limit or the cgroup is not mounted. Block I/O BPS write limit discarded.",
+        ),
+        (
+            "io",
+            some(&resources.blkio_device_read_iops),
+            "IOPS Block read limit or the cgroup is not mounted. Block I/O IOPS read limit discarded.",
+        ),
+        (
+            "io",
+            some(&resources.blkio_device_write_iops),
+            "IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.",
+        ),
+    ]
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ impl Engine {
         }
         merge(&mut config, &images::run_config(&image));
         settle(&mut host_config);
+        if config.network_disabled == Some(true) {
+            "none".clone_into(&mut host_config.network_mode);
+        }
         let discarded = check::discard(&mut host_config.resources);
         check::container(&config, &host_config, &self.config.host_paths)?;
         let mut warnings = check::warnings(&host_config, &self.controllers);

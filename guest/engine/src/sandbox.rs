@@ -186,13 +186,27 @@ pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<Endpo
     let ipv4 = given(&ipam.ipv4_address);
     let ipv6 = given(&ipam.ipv6_address);
     let mac = given(&settings.mac_address).filter(|_| settings.endpoint_id.is_empty());
+    if ipam.link_local_ips.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
+        return Err(Error::Unsupported { field: "LinkLocalIPs" });
+    }
     Ok(EndpointWish {
         ipv4: ipv4.map(|text| text.parse().map_err(|_| invalid("IPv4 address", &text))).transpose()?,
         ipv6: ipv6.map(|text| text.parse().map_err(|_| invalid("IPv6 address", &text))).transpose()?,
         mac: mac.map(|text| text.parse().map_err(|_| invalid("MAC address", &text))).transpose()?,
+        interface: interface(settings)?,
         aliases: settings.aliases.clone().unwrap_or_default(),
         names: vec![record.name.clone(), record.short_id().to_owned(), record.config.hostname.clone()],
     })
+}
+
+/// The name of the interface, which is the one option of an endpoint's driver that there is.
+fn interface(settings: &EndpointSettings) -> Result<Option<String>, Error> {
+    const NAME: &str = "com.docker.network.endpoint.ifname";
+    let options = settings.driver_opts.as_ref();
+    match options.and_then(|options| options.keys().find(|key| *key != NAME)) {
+        Some(key) => Err(Error::InvalidRequest(format!("unknown driver option {key}: only {NAME} is known"))),
+        None => Ok(options.and_then(|options| options.get(NAME)).cloned()),
+    }
 }
 
 /// Notes a container's place in a network.

@@ -15,6 +15,8 @@ pub struct EndpointWish {
     pub ipv6: Option<Ipv6Addr>,
     /// A fixed hardware address.
     pub mac: Option<Mac>,
+    /// What its interface is called inside; eth0, eth1, … when not given.
+    pub interface: Option<String>,
     /// Further names that resolve to the container in this network.
     pub aliases: Vec<String>,
     /// The names it always has: the container's own, its short id, its host name.

@@ -90,6 +90,11 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// The name that was asked for an interface isn't one, or another interface of the container has it.
+    #[error(
+        "invalid interface name {0:?}: up to 15 letters and digits that no other interface of the container has"
+    )]
+    InvalidInterface(String),
     /// The address that was asked for is in use.
     #[error("Address already in use")]
     AddressInUse,
@@ -209,6 +214,7 @@ impl Error {
             | Self::InvalidAddress(_)
             | Self::InvalidOption { .. }
             | Self::NoMatchingSubnet { .. }
+            | Self::InvalidInterface(_)
             | Self::NotInSubnet(_)
             | Self::FixedAddressOnDefault
             | Self::FixedAddressOnChosen

@@ -163,6 +163,12 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if resources.memory > 0 && resources.memory_swap > 0 && resources.memory_swap < resources.memory {
         return refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
     }
+    if resources.memory_reservation != 0 && resources.memory_reservation < SMALLEST {
+        return refuse("Minimum memory reservation allowed is 6MB");
+    }
+    if resources.memory_swap < -1 {
+        return refuse("the limit of memory and swap can't be negative, but for -1, which is without limit");
+    }
     if resources.memory_reservation > 0
         && resources.memory > 0
         && resources.memory < resources.memory_reservation
@@ -189,6 +195,13 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     for rule in resources.device_cgroup_rules.iter().flatten() {
         device_rule(rule)?;
     }
+    if let Some(request) = resources.device_requests.iter().flatten().next() {
+        let driver = request["Driver"].as_str().unwrap_or_default();
+        return Err(Error::InvalidRequest(format!(
+            "could not select device driver \"{driver}\" with capabilities: {}",
+            request["Capabilities"]
+        )));
+    }
     unsupported(resources)
 }
 
@@ -200,9 +213,6 @@ fn unsupported(resources: &Resources) -> Result<(), Error> {
         }
         () if resources.cpu_realtime_period != 0 || resources.cpu_realtime_runtime != 0 => {
             "real-time CPU scheduling (cgroup v2 has none)"
-        }
-        () if resources.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()) => {
-            "DeviceRequests"
         }
         () => return Ok(()),
     };

@@ -4,15 +4,16 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount,
 
 use super::{Bind, Surroundings, process};
 use crate::Error;
+use crate::container::host_config::HostConfig;
 use crate::container::record::Record;
 
-/// /dev/shm when nobody says otherwise.
+/// Its size when nobody says otherwise.
 const SHM: i64 = 64 << 20;
+const SHM_FOLDER: &str = "/dev/shm";
 
 /// Every mount, parents before children.
 pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec<Mount>, Error> {
     let host = &record.host_config;
-    let shm_size = if host.shm_size > 0 { host.shm_size } else { SHM };
     let sys = if host.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         kernel("/proc", "proc", "nosuid,noexec,nodev")?,
@@ -21,8 +22,8 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         kernel("/sys", "sysfs", &format!("nosuid,noexec,nodev,{sys}"))?,
         kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{sys}"))?,
         kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
-        kernel("/dev/shm", "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={shm_size}"))?,
     ];
+    mounts.extend(shared_memory(host)?);
     for (path, options) in host.tmpfs.iter().flatten() {
         mounts.push(kernel(path, "tmpfs", &format!("noexec,nosuid,nodev,{options}"))?);
     }
@@ -47,6 +48,16 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         mounts.push(bind(wanted)?);
     }
     Ok(mounts)
+}
+
+/// POSIX shared memory, which follows the IPC namespace.
+fn shared_memory(host: &HostConfig) -> Result<Option<Mount>, Error> {
+    let size = if host.shm_size > 0 { host.shm_size } else { SHM };
+    match host.ipc_mode.as_str() {
+        "none" => Ok(None),
+        "host" => bind(&Bind::ours(SHM_FOLDER.into(), SHM_FOLDER.to_owned(), true)).map(Some),
+        _ => kernel(SHM_FOLDER, "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={size}")).map(Some),
+    }
 }
 
 /// `--mount type=tmpfs`.

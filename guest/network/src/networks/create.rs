@@ -137,10 +137,14 @@ fn bare(wish: NetworkWish) -> Result<Network> {
     })
 }
 
+/// As long as a file's name may be: a name is told in many places.
+const LONGEST_NAME: usize = 255;
+
 fn check(state: &State, wish: &NetworkWish) -> Result<Driver> {
     let name = wish.name.as_str();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.- ".contains(c);
-    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
         return Err(Error::InvalidName(name.to_owned()));
     }
     if matches!(name, "bridge" | "host" | "none") {

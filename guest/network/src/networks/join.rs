@@ -25,7 +25,10 @@ impl Networks {
             if joined.iter().any(|endpoint| endpoint.network_id == network.id) {
                 return Err(Error::AlreadyJoined { container: container.to_owned(), network: network.name });
             }
-            let interface = free_interface(joined);
+            let interface = match &wish.interface {
+                Some(name) => check_interface(name, joined)?,
+                None => free_interface(joined),
+            };
             let endpoint = if network.driver == Driver::Bridge {
                 let endpoint = plan(&state, &network, interface, wish)?;
                 let linked = self.link(&mut state, &network, &endpoint, &sandbox);
@@ -137,6 +140,15 @@ impl State {
 fn free_interface(joined: &[Endpoint]) -> String {
     let mut names = (0..=joined.len()).map(|number| format!("eth{number}"));
     names.find(|name| !joined.iter().any(|endpoint| endpoint.interface == *name)).unwrap_or_default()
+}
+
+/// A name that an interface can have (netdevice(7)) and that no other one inside has.
+fn check_interface(name: &str, joined: &[Endpoint]) -> Result<String> {
+    let is_allowed = (1..=15).contains(&name.len())
+        && !matches!(name, "." | ".." | "lo")
+        && name.chars().all(|letter| letter.is_ascii_graphic() && !matches!(letter, '/' | ':' | '%'));
+    let is_free = !joined.iter().any(|endpoint| endpoint.interface == name);
+    if is_allowed && is_free { Ok(name.to_owned()) } else { Err(Error::InvalidInterface(name.to_owned())) }
 }
 
 /// A place without an interface.
