@@ -162,7 +162,8 @@ impl Summary {
             command,
             created: record.created.as_second(),
             ports: ports(open),
-            size_rw: sizes.map(|(writable, _)| writable),
+            // Docker leaves a zero out here.
+            size_rw: sizes.map(|(writable, _)| writable).filter(|&size| size > 0),
             size_root_fs: sizes.map(|(_, whole)| whole),
             labels: record.config.labels.clone(),
             state: record.state.status.name(),

@@ -74,6 +74,7 @@ struct ProcessConfig {
     entrypoint: String,
     arguments: Vec<String>,
     privileged: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
 }
 

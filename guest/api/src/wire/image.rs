@@ -139,6 +139,18 @@ pub(crate) struct Inspect {
     metadata: Value,
 }
 
+/// An image's configuration with the keys that Docker always sends; an image may leave out what says nothing.
+fn with_usual_keys(config: Option<&Value>) -> Value {
+    let mut usual = json!({
+        "Cmd": null, "Entrypoint": null, "Env": null, "Labels": null, "OnBuild": null, "User": "", "Volumes": null,
+        "WorkingDir": "",
+    });
+    if let (Value::Object(usual), Some(Value::Object(config))) = (&mut usual, config) {
+        usual.extend(config.clone());
+    }
+    usual
+}
+
 impl Inspect {
     /// The details of an image. Its configuration is passed on as it lies in the image, unknown fields too.
     pub(crate) fn new(image: &Image) -> Self {
@@ -156,7 +168,7 @@ impl Inspect {
             created: text("created"),
             docker_version: text("docker_version"),
             author: text("author"),
-            config: raw.get("config").cloned().unwrap_or_default(),
+            config: with_usual_keys(raw.get("config")),
             architecture: text("architecture"),
             variant: text("variant"),
             os: text("os"),

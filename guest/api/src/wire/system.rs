@@ -60,8 +60,7 @@ pub(crate) fn info(info: &Info, root: &std::path::Path, now: &str) -> Value {
             },
             "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"], "Mirrors": [],
         },
-        "BridgeNfIptables": false, "BridgeNfIp6tables": false, "DefaultAddressPools": [],
-        "FirewallBackend": { "Driver": "nftables" }, "ProductLicense": "",
+        "FirewallBackend": { "Driver": "nftables" },
         "GenericResources": null, "HttpProxy": "", "HttpsProxy": "", "NoProxy": "", "Labels": [],
         "Runtimes": { "berth": { "path": "berth-runtime" } }, "DefaultRuntime": "berth",
         "Swarm": {
