@@ -1,5 +1,7 @@
 //! The targets, by name.
 
+mod network;
+
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -22,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("layer", layer),
     ("protocol", protocol_messages),
     ("reference", reference),
+    ("usernet", network::frames),
 ];
 
 /// Bodies and queries of clients.

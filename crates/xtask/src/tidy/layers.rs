@@ -30,7 +30,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     ("e2e", &["protocol"]),
     // Decoders of both sides are fuzzed by one program.
-    ("fuzz", &["berth-api", "berth-builder", "berth-guard", "berth-images", "protocol", "sharefs"]),
+    (
+        "fuzz",
+        &["berth-api", "berth-builder", "berth-guard", "berth-images", "protocol", "sharefs", "usernet"],
+    ),
 ];
 
 /// Outside crates that only some of ours may name.

@@ -1,0 +1,40 @@
+//! A user-mode network: the guest's way out, without any privilege on the host. What the guest sends as frames leaves as
+//! the host's own connections, datagrams and pings, so that the host's routes, VPNs and firewalls apply to it.
+//!
+//! ```text
+//! guest ──frames──► Link ─► Stack ─┬─ ARP, NDP, DHCP, router advertisements: answered here
+//!                                  ├─ TCP: ended here, a socket of the host per connection (tcp)
+//!                                  ├─ UDP, echo: a socket per pair of addresses (datagram)
+//!                                  └─ port 53 of the gateway: the host's resolvers (dns)
+//! ```
+//!
+//! The guest opens, the host never does. [`Policy`] says what a guest may reach; the host itself isn't among it, but for
+//! the ports that are named. Who carries the frames isn't known here: a [`Link`] is a queue of a device or a socket.
+//!
+//! One thread, [`serve`], does it all; nothing in here blocks. Not here: routing between guests, connections from
+//! outside (they take another way), IP options, multicast.
+
+mod arp;
+mod datagram;
+mod dhcp;
+mod dns;
+mod emit;
+mod fragments;
+mod icmp;
+mod link;
+mod ndp;
+mod packet;
+mod policy;
+mod resolvers;
+mod serve;
+mod settings;
+mod stack;
+mod sys;
+mod tcp;
+mod token;
+
+pub use link::Link;
+pub use policy::Policy;
+pub use serve::serve;
+pub use settings::{Settings, V4, V6};
+pub use stack::Stack;
