@@ -8,6 +8,7 @@
 mod boot;
 mod context;
 mod control;
+mod datagrams;
 mod docker;
 mod guest;
 mod machine;

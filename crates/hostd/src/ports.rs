@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use std::time::Duration;
 use protocol::port::{Forward, Forwarded, Outcome, Refusal, Transport, Wanted};
 use protocol::vsock::FORWARD;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
-use crate::pipe;
+use crate::{datagrams, pipe};
 
 /// How long the guest may take to reach the container; it dials for 5 s.
 const DIAL: Duration = Duration::from_secs(8);
@@ -24,9 +25,11 @@ const BACKLOG: i32 = 1024;
 /// The open ports of one machine.
 pub(crate) struct Ports {
     vsock: Arc<PathBuf>,
-    /// By the address that is bound and the container it leads to.
-    open: HashMap<(SocketAddr, SocketAddr), Open>,
+    open: HashMap<Key, Open>,
 }
+
+/// What is open: the transport, the address that is bound and the container it leads to.
+type Key = (Transport, SocketAddr, SocketAddr);
 
 /// One listening port; it closes when dropped, its connections go on.
 struct Open(JoinHandle<()>);
@@ -44,15 +47,8 @@ impl Ports {
 
     /// Makes `wanted` the complete set; one outcome per entry, in order.
     pub(crate) async fn reconcile(&mut self, wanted: &[Wanted]) -> Vec<Outcome> {
-        let stays = |bound: &SocketAddr, target: &SocketAddr| {
-            wanted.iter().any(|port| {
-                port.transport == Transport::Tcp
-                    && SocketAddr::new(port.host_ip, port.host_port) == *bound
-                    && port.target == *target
-            })
-        };
-        let leaving: Vec<_> =
-            self.open.keys().filter(|(bound, target)| !stays(bound, target)).copied().collect();
+        let stays = |key: &Key| wanted.iter().any(|port| key_of(port) == *key);
+        let leaving: Vec<_> = self.open.keys().filter(|key| !stays(key)).copied().collect();
         for key in leaving {
             if let Some(mut closed) = self.open.remove(&key) {
                 closed.0.abort();
@@ -65,42 +61,67 @@ impl Ports {
 
     /// As `address:port/transport`, for the status.
     pub(crate) fn shown(&self) -> Vec<String> {
-        let mut shown: Vec<_> = self.open.keys().map(|(bound, _)| format!("{bound}/tcp")).collect();
+        let name = |transport: &Transport| match transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        let mut shown: Vec<_> =
+            self.open.keys().map(|(transport, bound, _)| format!("{bound}/{}", name(transport))).collect();
         shown.sort();
         shown
     }
 
     fn open(&mut self, port: &Wanted) -> Outcome {
-        if port.transport != Transport::Tcp {
-            return Outcome::Refused { reason: Refusal::Unsupported };
-        }
-        let address = SocketAddr::new(port.host_ip, port.host_port);
-        if self.open.contains_key(&(address, port.target)) {
+        let key = key_of(port);
+        if self.open.contains_key(&key) {
             return Outcome::Bound { port: port.host_port };
         }
-        let listener = match listen(address) {
-            Ok(listener) => listener,
-            Err(error) => return Outcome::Refused { reason: refusal(&error) },
-        };
-        let Ok(bound) = listener.local_addr() else { return Outcome::Refused { reason: Refusal::InUse } };
-        let serving = tokio::spawn(accept(listener, port.target, Arc::clone(&self.vsock)));
-        self.open.insert((bound, port.target), Open(serving));
-        Outcome::Bound { port: bound.port() }
+        match self.serve(key) {
+            Ok((bound, serving)) => {
+                self.open.insert((port.transport, bound, port.target), Open(serving));
+                Outcome::Bound { port: bound.port() }
+            }
+            Err(error) => Outcome::Refused { reason: refusal(&error) },
+        }
+    }
+
+    /// Opens the port; returns where.
+    fn serve(&self, (transport, address, target): Key) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+        let vsock = Arc::clone(&self.vsock);
+        match transport {
+            Transport::Tcp => {
+                let socket = bind(address, SocketType::STREAM)?;
+                rustix::net::listen(&socket, BACKLOG)?;
+                let listener = TcpListener::from_std(socket.into())?;
+                Ok((listener.local_addr()?, tokio::spawn(accept(listener, target, vsock))))
+            }
+            Transport::Udp => {
+                let socket = UdpSocket::from_std(bind(address, SocketType::DGRAM)?.into())?;
+                Ok((socket.local_addr()?, tokio::spawn(datagrams::serve(socket, target, vsock))))
+            }
+        }
     }
 }
 
-/// Listens; `[::]` means IPv6 alone, since `0.0.0.0` is published beside it.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn key_of(port: &Wanted) -> Key {
+    (port.transport, SocketAddr::new(port.host_ip, port.host_port), port.target)
+}
+
+/// A bound socket; `[::]` means IPv6 alone, since `0.0.0.0` is published beside it.
+fn bind(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    let socket = rustix::net::socket_with(family, kind, flags, None)?;
+    // Connections that ended a moment ago don't keep a port from being opened. Of datagrams the same would mean that
+    // two may listen.
+    if kind == SocketType::STREAM {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 fn refusal(error: &io::Error) -> Refusal {
@@ -148,13 +169,12 @@ mod tests {
     use super::*;
 
     fn wanted(port: u16) -> Wanted {
+        wanted_by(Transport::Tcp, port)
+    }
+
+    fn wanted_by(transport: Transport, port: u16) -> Wanted {
         let host_ip = "127.0.0.1".parse().unwrap();
-        Wanted {
-            transport: Transport::Tcp,
-            host_ip,
-            host_port: port,
-            target: "172.17.0.2:80".parse().unwrap(),
-        }
+        Wanted { transport, host_ip, host_port: port, target: "172.17.0.2:80".parse().unwrap() }
     }
 
     fn bound(outcome: &Outcome) -> u16 {
@@ -179,5 +199,20 @@ mod tests {
         let outcomes = ports.reconcile(&set).await;
         assert_eq!(outcomes[0], Outcome::Refused { reason: Refusal::InUse });
         bound(&outcomes[1]);
+    }
+    #[tokio::test]
+    async fn one_number_is_open_by_both_transports_and_each_closes_by_itself() {
+        let mut ports = Ports::new(Path::new("/nowhere"));
+        let chosen = bound(&ports.reconcile(&[wanted(0)]).await[0]);
+        let both = [wanted(chosen), wanted_by(Transport::Udp, chosen)];
+        let outcomes = ports.reconcile(&both).await;
+        assert_eq!((bound(&outcomes[0]), bound(&outcomes[1])), (chosen, chosen));
+        let shown = [format!("127.0.0.1:{chosen}/tcp"), format!("127.0.0.1:{chosen}/udp")];
+        assert_eq!(ports.shown(), shown);
+        ports.reconcile(&both[..1]).await;
+        let taken = std::net::UdpSocket::bind(("127.0.0.1", chosen)).unwrap();
+        let again = ports.reconcile(&both).await;
+        assert_eq!(again[1], Outcome::Refused { reason: Refusal::InUse });
+        drop(taken);
     }
 }

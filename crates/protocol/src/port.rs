@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Transport {
     /// A stream per connection.
     Tcp,
-    /// Datagrams, framed one by one with their peer.
+    /// Datagrams: a stream per peer, on which each follows its length ([`DatagramLength`]).
     Udp,
 }
 
@@ -58,6 +58,12 @@ pub enum Refusal {
     Unsupported,
 }
 
+/// Before a datagram: its length as a little-endian `u16`.
+pub type DatagramLength = [u8; 2];
+
+/// The longest payload of a datagram (RFC 768 over IPv4), in bytes.
+pub const LONGEST_DATAGRAM: usize = 65_507;
+
 /// The first message on a stream to [`crate::vsock::FORWARD`]; [`Forwarded`] answers, then bytes flow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
@@ -73,7 +79,7 @@ pub struct Forward {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {
-    /// Connected; everything after this message is the connection's own bytes.
+    /// Connected; everything after this message is the connection's own bytes, or datagrams.
     Connected,
     /// The container didn't accept; the host resets its client.
     Refused,

@@ -8,6 +8,7 @@ mod arguments;
 mod cgroup;
 mod clock;
 mod control;
+mod datagrams;
 mod disk;
 mod forward;
 mod mount;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use protocol::port::{Forward, Forwarded, Transport};
 
-use super::{control, vsock};
+use super::{control, datagrams, vsock};
 
 /// How long a container may take to accept; it is a bridge away.
 const DIAL: Duration = Duration::from_secs(5);
@@ -30,12 +30,10 @@ fn carry(mut host: UnixStream) -> anyhow::Result<()> {
     host.set_read_timeout(Some(DIAL))?;
     let wanted: Forward = control::read(&mut host)?;
     host.set_read_timeout(None)?;
-    let container = match wanted.transport {
-        Transport::Tcp => TcpStream::connect_timeout(&wanted.target, DIAL),
-        // The host refuses to publish these until datagrams are framed here.
-        Transport::Udp => Err(io::ErrorKind::Unsupported.into()),
-    };
-    let container = match container {
+    if wanted.transport == Transport::Udp {
+        return datagrams::carry(host, wanted.target);
+    }
+    let container = match TcpStream::connect_timeout(&wanted.target, DIAL) {
         Ok(container) => container,
         Err(error) => {
             control::write(&mut host, &Forwarded::Refused)?;
