@@ -57,12 +57,6 @@ enum Command {
         /// What it is made of.
         config: PathBuf,
     },
-    /// One connection of the guest to the host's loopback. The machine starts it.
-    #[command(hide = true)]
-    Relay {
-        /// Where it leads.
-        address: String,
-    },
 }
 
 /// The subset of Docker's commands that both names have.
@@ -112,7 +106,6 @@ fn berth(command: Command) -> Outcome {
     match command {
         Command::Daemon => daemon::serve(),
         Command::Vmm { config } => done(hostd::machine(&config)),
-        Command::Relay { address } => done(hostd::relay(&address)),
         Command::Start(args) => wait_for(start::run(args)),
         Command::Stop(args) => wait_for(stop::run(args, true)),
         Command::Status(args) => wait_for(status::run(args)),

@@ -118,14 +118,6 @@ pub fn machine(config: &Path) -> Result<(), Error> {
     Ok(vmm::process::run(config)?)
 }
 
-/// Carries one connection of the guest to a port of the host's loopback: the program as `relay ADDRESS`.
-///
-/// # Errors
-/// When the port doesn't answer.
-pub fn relay(address: &str) -> io::Result<()> {
-    vmm::process::relay(address)
-}
-
 /// SIGTERM and SIGINT are wishes to stop.
 async fn stop_at_signal(wishes: tokio::sync::mpsc::Sender<state::Change>) {
     use tokio::signal::unix::{SignalKind, signal};

@@ -17,7 +17,7 @@ pub struct Settings {
     /// `vmlinux` and `root.erofs`.
     pub image_dir: PathBuf,
     /// The program that is this daemon, with its leading arguments: it is started again with `vmm CONFIG` for the
-    /// machine and with `relay ADDRESS` for each connection to the host's loopback.
+    /// machine.
     pub relaunch: Vec<String>,
     /// The machine's memory.
     pub memory_mib: u32,
@@ -45,6 +45,8 @@ struct File {
     shares: Option<Vec<String>>,
 }
 
+/// Where this host's resolvers are named.
+const RESOLVERS: &str = "/etc/resolv.conf";
 /// The least memory that kernel and engine start in.
 const LEAST_MEMORY_MIB: u32 = 256;
 /// What the emulated machine's interrupt controller can hold.
@@ -140,8 +142,6 @@ impl Settings {
             guest: std::net::SocketAddrV4::new(HOST_ALIAS, *port),
             host_port: *port,
         };
-        let mut relay = self.relaunch.clone();
-        relay.push("relay".to_owned());
         Config {
             kernel: self.image_dir.join("vmlinux"),
             root: self.image_dir.join("root.erofs"),
@@ -152,7 +152,7 @@ impl Settings {
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             forwards: self.host_ports.iter().map(forward).collect(),
-            relay,
+            resolvers: PathBuf::from(RESOLVERS),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a machine is made of. The host daemon writes it as JSON for its vmm process.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,10 @@ pub struct Config {
     /// Folders of the host that the guest may see; at most what this process's user may.
     #[serde(default)]
     pub shares: Vec<Share>,
-    /// The only way from the guest to the host's network: each guest address leads to one port of the host's
-    /// loopback.
+    /// The only way from the guest to the host itself: each guest address leads to one port of the host's loopback.
     pub forwards: Vec<HostForward>,
-    /// The program, with its leading arguments, that carries one such connection between its standard input and
-    /// an address given as the last argument ([`crate::process::relay`]).
-    pub relay: Vec<String>,
+    /// Names the resolvers that answer the guest's questions, as resolv.conf(5).
+    pub resolvers: PathBuf,
 }
 
 /// One shared folder.
@@ -45,21 +43,24 @@ pub struct Share {
 /// One way from the guest to the host's loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostForward {
-    /// Where the guest connects; the address lies in [`GUEST_NETWORK`] and is [`HOST_ALIAS`] for
-    /// `host.docker.internal`.
+    /// Where the guest connects; the address is [`HOST_ALIAS`] for `host.docker.internal`.
     pub guest: SocketAddrV4,
     /// The port of 127.0.0.1 that it leads to.
     pub host_port: u16,
 }
 
-/// The network between machine and guest, seen only there.
-pub const GUEST_NETWORK: &str = "10.0.2.0/24";
-/// The guest's own address in it.
-pub const GUEST_ADDRESS: &str = "10.0.2.15/24";
-/// The guest's way out.
-pub const GUEST_GATEWAY: &str = "10.0.2.2";
+/// The guest's own address in the network between it and the machine, which is seen only there.
+pub const GUEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+/// The length of that network's prefix.
+pub const GUEST_PREFIX: u8 = 24;
+/// The guest's way out, and its resolver.
+pub const GUEST_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// What `host.docker.internal` means in the guest.
-pub const HOST_ALIAS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 2, 100);
+pub const HOST_ALIAS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
+/// The resolver by IPv6; the guest's own addresses share its first 64 bits (RFC 4193).
+pub const GUEST_GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6572, 0x7468, 0, 0, 0, 0, 2);
+/// The guest's way out by IPv6.
+pub const GUEST_ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 impl Config {
     /// Where clients reach the guest's vsock ports.
@@ -80,6 +81,11 @@ impl Config {
     /// Where the emulator reaches our file system device.
     pub(crate) fn folders_socket(&self) -> PathBuf {
         self.run_dir.join("folders.sock")
+    }
+
+    /// Where the emulator hands over the frames of the guest's card.
+    pub(crate) fn network_socket(&self) -> PathBuf {
+        self.run_dir.join("network.sock")
     }
 
     /// Where the emulator reaches our vsock device.

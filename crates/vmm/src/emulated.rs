@@ -1,9 +1,10 @@
-//! The emulated machine: QEMU's microvm under TCG with **our** vsock and file system devices over vhost-user. It needs no
-//! hypervisor, so it is the fallback everywhere; user code runs about ten times slower than on the host.
+//! The emulated machine: QEMU's microvm under TCG with **our** vsock and file system devices over vhost-user and
+//! our own network. It needs no hypervisor, so it is the fallback everywhere; user code runs about ten times slower than on the host.
 
 mod carrier;
 mod command_line;
 mod fs;
+mod network;
 mod program;
 mod vsock;
 
@@ -46,6 +47,7 @@ pub struct Machine {
     ended: Arc<Ended>,
     device: Option<vsock::Device>,
     folders: Option<carrier::Carried>,
+    network: Option<network::Network>,
 }
 
 /// Set once by the thread that waits for the emulator.
@@ -79,6 +81,7 @@ impl Machine {
         let on_driver = Arc::clone(&on_phase);
         let device = vsock::Device::listen(&config, move || on_driver(Phase::DriverReady))?;
         let folders = fs::start(&config)?;
+        let network = network::Network::start(&config)?;
         let log =
             std::fs::File::create(config.emulator_log()).map_err(Error::os("open the emulator's log"))?;
         let mut command = command_line::build(&emulator, &config, tsc_khz);
@@ -89,6 +92,7 @@ impl Machine {
             ended: watch(child).map_err(Error::os("watch the emulator"))?,
             device: Some(device),
             folders,
+            network: Some(network),
             config,
         };
         on_phase(Phase::Launched);
@@ -173,6 +177,7 @@ impl Drop for Machine {
         self.wait_for(Duration::from_secs(5));
         drop(self.device.take());
         drop(self.folders.take());
+        drop(self.network.take());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`process::run`] is the whole life of a vmm process; the host daemon starts itself again as one, so that a
 //! crash here isn't a crash there. [`connect::connect`] reaches a port of the guest from any process.
-//! [`emulated::Machine`] is the machine that works everywhere: an emulator's CPU with our own vsock and file system devices.
+//! [`emulated::Machine`] is the machine that works everywhere: an emulator's CPU with our own vsock and file system devices and our own network.
 
 pub mod config;
 pub mod connect;

@@ -4,8 +4,6 @@
 //! powered off in order, and killed when that takes too long.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,24 +70,6 @@ fn live(config: Config, began: Instant) -> Result<(), Error> {
     });
     watcher.map_err(Error::os("watch the parent"))?;
     machine.wait()
-}
-
-/// Carries one connection of the guest to a port of the host's loopback: the emulator starts a process per
-/// connection, with the guest's side as its standard input and output.
-///
-/// # Errors
-/// When the port doesn't answer.
-pub fn relay(address: &str) -> io::Result<()> {
-    let host = TcpStream::connect(address)?;
-    let guest = TcpStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (mut from_host, mut to_guest) = (host.try_clone()?, guest.try_clone()?);
-    let back = std::thread::spawn(move || {
-        let copied = io::copy(&mut from_host, &mut to_guest);
-        to_guest.shutdown(Shutdown::Write).and(copied)
-    });
-    let copied = io::copy(&mut &guest, &mut &host);
-    host.shutdown(Shutdown::Write).and(copied)?;
-    back.join().unwrap_or(Ok(0)).map(|_| ())
 }
 
 /// Reads a configuration that the parent wrote.

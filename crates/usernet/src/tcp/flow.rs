@@ -253,7 +253,7 @@ impl Flow {
         if self.stage == Stage::Greeting {
             return Step::Done;
         }
-        let moved = self.to_host().and_then(|()| self.to_guest(wire, room));
+        let moved = self.serve_host().and_then(|()| self.serve_guest(wire, room));
         let step = match moved {
             Ok(step) => step,
             Err(error) => {
@@ -272,14 +272,14 @@ impl Flow {
         step
     }
 
-    fn to_host(&mut self) -> io::Result<()> {
+    fn serve_host(&mut self) -> io::Result<()> {
         if self.writable {
             self.writable = self.inbound.pass_on(&mut self.socket)?;
         }
         Ok(())
     }
 
-    fn to_guest(&mut self, wire: &mut Wire<'_>, room: usize) -> io::Result<Step> {
+    fn serve_guest(&mut self, wire: &mut Wire<'_>, room: usize) -> io::Result<Step> {
         let mut turn = TURN;
         loop {
             if self.readable {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::fs;
-use crate::config::{self, Config, HostForward};
+use super::{fs, network};
+use crate::config::{self, Config};
 
 /// CONFIG_HZ of our kernel.
 const KERNEL_HZ: u64 = 100;
@@ -47,8 +47,11 @@ pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> C
         add("-chardev", format!("socket,id=folders,path={}", path(&config.folders_socket())));
         add("-device", folders(config));
     }
-    add("-netdev", network(config));
-    add("-device", "virtio-net-device,netdev=network".to_owned());
+    add(
+        "-netdev",
+        format!("stream,id=network,server=off,addr.type=unix,addr.path={}", path(&config.network_socket())),
+    );
+    add("-device", format!("virtio-net-device,netdev=network,host_mtu={}", network::MTU));
     command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
     command
 }
@@ -64,8 +67,8 @@ fn kernel_arguments(tsc_khz: Option<u64>) -> String {
         "mitigations=off nokaslr",
         &clock,
         "root=/dev/vda rootfstype=erofs ro init=/sbin/init",
-        &format!("berth.address={} berth.gateway={}", config::GUEST_ADDRESS, config::GUEST_GATEWAY),
-        &format!("berth.host={}", config::HOST_ALIAS),
+        &format!("berth.address={}/{}", config::GUEST_ADDRESS, config::GUEST_PREFIX),
+        &format!("berth.gateway={} berth.host={}", config::GUEST_GATEWAY, config::HOST_ALIAS),
     ]
     .join(" ")
 }
@@ -75,27 +78,6 @@ fn folders(config: &Config) -> String {
     let (tag, requests) = (protocol::guest::SHARES_TAG, fs::queues(config) - 1);
     let size = virtio::fs::QUEUE_SIZE;
     format!("vhost-user-fs-device,chardev=folders,tag={tag},num-request-queues={requests},queue-size={size}")
-}
-
-/// QEMU's user network, shut: no packet leaves the guest but to the named forwards.
-fn network(config: &Config) -> String {
-    let mut options = format!("user,id=network,restrict=on,ipv6=off,net={}", config::GUEST_NETWORK);
-    for forward in &config.forwards {
-        options.push_str(&format!(",guestfwd=tcp:{}-cmd:{}", forward.guest, relay(config, forward)));
-    }
-    options
-}
-
-/// The command that QEMU starts per connection. (Its other form, a socket, is one connection for all.)
-fn relay(config: &Config, forward: &HostForward) -> String {
-    let target = format!("127.0.0.1:{}", forward.host_port);
-    let words = config.relay.iter().chain(std::iter::once(&target));
-    escaped(&words.map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
-}
-
-/// A word for the shell-like splitting of a command.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// A value inside a QEMU option, where a comma ends it unless it is doubled.
@@ -108,29 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_with_commas_and_quotes_stay_one_value() {
+    fn paths_with_commas_stay_one_value() {
         assert_eq!(escaped("/a,b"), "/a,,b");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
-
-    #[test]
-    fn the_network_is_restricted_and_forwards_are_named() {
-        let config = Config {
-            kernel: "k".into(),
-            root: "r".into(),
-            data_disk: "d".into(),
-            data_disk_bytes: 0,
-            run_dir: "/run/x".into(),
-            memory_mib: 512,
-            cpus: 2,
-            shares: Vec::new(),
-            forwards: vec![HostForward { guest: "10.0.2.100:5000".parse().unwrap(), host_port: 5001 }],
-            relay: vec!["/bin/berth".to_owned(), "relay".to_owned()],
-        };
-        assert_eq!(
-            network(&config),
-            "user,id=network,restrict=on,ipv6=off,net=10.0.2.0/24,\
-             guestfwd=tcp:10.0.2.100:5000-cmd:'/bin/berth' 'relay' '127.0.0.1:5001'"
-        );
     }
 }

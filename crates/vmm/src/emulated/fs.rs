@@ -31,7 +31,9 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
         .shares
         .iter()
         .map(|share| sharefs::Share { name: share.name.clone(), folder: share.folder.clone() });
-    let server = Arc::new(Server::new(shares.collect(), sys::raise_descriptors())?);
+    // The others are for the guest's connections.
+    let descriptors = sys::raise_descriptors() / 4 * 3;
+    let server = Arc::new(Server::new(shares.collect(), descriptors)?);
     carry_changes(config, Arc::clone(&server))?;
     let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();

@@ -2,27 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use protocol::guest::ToGuest;
-use protocol::port::{Forward, Forwarded, Transport};
-use protocol::vsock::FORWARD;
+use protocol::port::{Forwarded, Transport};
 use vmm::Error;
-use vmm::config::{Config, HOST_ALIAS, HostForward};
+use vmm::config::{Config, GUEST_GATEWAY, HOST_ALIAS, HostForward};
 use vmm::emulated::Machine;
 
-use crate::fixture::{PATIENCE, config, ext4_identity, greet, need_machine, ping, read, write};
-
-/// A published connection to `target`, and the guest's answer.
-fn forward(machine: &Machine, target: SocketAddr) -> (UnixStream, Forwarded) {
-    let mut stream = machine.connect(FORWARD, Instant::now() + PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let peer = "127.0.0.1:1".parse().unwrap();
-    write(&mut stream, &Forward { transport: Transport::Tcp, target, peer });
-    let answer = read(&mut stream);
-    (stream, answer)
-}
+use crate::fixture::{config, ext4_identity, forward, greet, need_machine, ping, write};
 
 /// Listens on the host's loopback and sends back what it gets, until the peer ends; returns its port.
 fn echo() -> u16 {
@@ -57,7 +45,7 @@ fn the_api_answers_a_megabyte_goes_round_and_the_guest_ends_in_order() {
     eprintln!("{:>5} ms launch to /_ping, first boot (formats the disk)", began.elapsed().as_millis());
 
     // Through vsock, PID 1, the guest's network and the one named forward to the host, and back.
-    let (mut stream, answer) = forward(&machine, named.guest.into());
+    let (mut stream, answer) = forward(&machine, Transport::Tcp, named.guest.into());
     assert_eq!(answer, Forwarded::Connected);
     let sent: Vec<u8> = (0..=250).cycle().take(1 << 20).collect();
     let began = Instant::now();
@@ -73,9 +61,9 @@ fn the_api_answers_a_megabyte_goes_round_and_the_guest_ends_in_order() {
     assert!(arrived == sent, "{} of {} bytes came back", arrived.len(), sent.len());
     eprintln!("{:>5} ms 1 MiB there and back", began.elapsed().as_millis());
 
-    // Neither by the emulator's own alias of the host nor by the named address is another port reachable.
-    for address in ["10.0.2.2".parse().unwrap(), HOST_ALIAS] {
-        let (_, answer) = forward(&machine, SocketAddr::from((address, unnamed)));
+    // Neither by the gateway nor by the named address is another port reachable.
+    for address in [GUEST_GATEWAY, HOST_ALIAS] {
+        let (_, answer) = forward(&machine, Transport::Tcp, SocketAddr::from((address, unnamed)));
         assert_eq!(answer, Forwarded::Refused, "{address}:{unnamed} answers");
     }
 

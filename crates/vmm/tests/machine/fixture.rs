@@ -1,13 +1,15 @@
 //! A machine that boots the VM image which `cargo xtask image` lays.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::frame;
 use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
-use protocol::vsock::{CONTROL, DOCKER_API};
+use protocol::port::{Forward, Forwarded, Transport};
+use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vmm::config::{Config, HostForward};
@@ -37,7 +39,6 @@ pub(crate) fn image(name: &str) -> PathBuf {
 
 /// A machine whose files lie in `folder`.
 pub(crate) fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
-    let examples = std::env::current_exe().unwrap().parent().unwrap().with_file_name("examples");
     Config {
         kernel: image("vmlinux"),
         root: image("root.erofs"),
@@ -48,7 +49,7 @@ pub(crate) fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
         cpus: 2,
         shares: Vec::new(),
         forwards,
-        relay: vec![examples.join("boot").to_str().unwrap().to_owned(), "relay".to_owned()],
+        resolvers: folder.join("resolv.conf"),
     }
 }
 
@@ -84,6 +85,20 @@ pub(crate) fn greet(machine: &Machine) -> UnixStream {
     assert_eq!(version, protocol::VERSION);
     assert_eq!(image.len(), 64, "the guest doesn't know its image: {image}");
     control
+}
+
+/// A published connection to `target`, or datagrams of one peer, and the guest's answer.
+pub(crate) fn forward(
+    machine: &Machine,
+    transport: Transport,
+    target: SocketAddr,
+) -> (UnixStream, Forwarded) {
+    let mut stream = machine.connect(FORWARD, Instant::now() + PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let peer = "127.0.0.1:1".parse().unwrap();
+    write(&mut stream, &Forward { transport, target, peer });
+    let answer = read(&mut stream);
+    (stream, answer)
 }
 
 /// `GET /_ping` over the Docker API's port.

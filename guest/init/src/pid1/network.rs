@@ -29,6 +29,8 @@ pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     kernel.bring_up("lo")?;
     let Some((address, length)) = arguments.address else { return Ok(()) };
     let Ok(card) = index(CARD) else { return Ok(()) };
+    // Also when packets are forwarded, the gateway says whether there is a way out by IPv6.
+    fs::write(format!("/proc/sys/net/ipv6/conf/{CARD}/accept_ra"), "2").context("hear the router")?;
     kernel.add_address(card, address, length).context("give the card its address")?;
     kernel.bring_up(CARD)?;
     match arguments.gateway {
@@ -44,9 +46,8 @@ fn write_names(arguments: &Arguments) -> anyhow::Result<()> {
         hosts.push_str(&format!("{host} host.docker.internal gateway.docker.internal\n"));
     }
     fs::write("/run/hosts", hosts).context("write /run/hosts")?;
-    // The user network's own resolver answers one above its gateway.
-    let resolver = arguments.gateway.map(|gateway| Ipv4Addr::from(u32::from(gateway) + 1));
-    let resolver = resolver.map(|address| format!("nameserver {address}\n")).unwrap_or_default();
+    // The gateway passes questions on to the host's resolvers.
+    let resolver = arguments.gateway.map(|address| format!("nameserver {address}\n")).unwrap_or_default();
     fs::write("/run/resolv.conf", resolver).context("write /run/resolv.conf")
 }
 
