@@ -118,7 +118,7 @@ fn a_container_in_the_vm_reaches_no_unnamed_port_of_the_hosts_loopback() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
     let secret = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of the host's loopback");
     let port = secret.local_addr().expect("its address").port();
-    // QEMU's names for the host: the gateway, and where named forwards are.
+    // The gateway, and the name for the host, where only named ports lead anywhere.
     for address in ["10.0.2.2", "10.0.2.100"] {
         let script = format!("nc -w 2 {address} {port} < /dev/null && echo reached");
         let said = engine.docker(&["run", "--rm", "busybox", "sh", "-c", &script]);

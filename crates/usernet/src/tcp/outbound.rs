@@ -149,7 +149,7 @@ impl Outbound {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.fill(socket, most),
             Err(error) => return Err(error),
         }
         Ok(true)

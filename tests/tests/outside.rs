@@ -1,0 +1,146 @@
+//! The way out of containers in the VM: to a machine beyond the host, and never to the host itself.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+use e2e::guard::{need_program, need_root};
+use sha2::{Digest, Sha256};
+
+/// The host's address on the way to the other machine, and that machine's (RFC 5737).
+const NEAR: &str = "198.51.100.1";
+const FAR: &str = "198.51.100.2";
+
+/// Another machine: a network namespace behind a pair of cards. When dropped, it and what runs there are gone.
+struct Machine {
+    name: String,
+    servers: Vec<Child>,
+}
+
+impl Machine {
+    /// One that this host has a route to; none, with the reason printed, where it can't be made.
+    fn beyond_the_host() -> Option<Self> {
+        if !need_root() || !need_program("ip") || !need_program("nsenter") {
+            return None;
+        }
+        let name = format!("berth-far-{}", std::process::id());
+        let card = format!("far{}", std::process::id());
+        ip(&["netns", "add", &name]);
+        let machine = Self { name: name.clone(), servers: Vec::new() };
+        ip(&["link", "add", &card, "type", "veth", "peer", "name", "eth0", "netns", &name]);
+        ip(&["address", "add", &format!("{NEAR}/24"), "dev", &card]);
+        ip(&["link", "set", &card, "up"]);
+        ip(&["-n", &name, "address", "add", &format!("{FAR}/24"), "dev", "eth0"]);
+        ip(&["-n", &name, "link", "set", "eth0", "up"]);
+        Some(machine)
+    }
+
+    /// Runs busybox there, with a file as its input or output.
+    fn start(&mut self, words: &[&str], input: Stdio, output: Stdio) {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.name)).arg("/bin/busybox").args(words);
+        self.servers.push(command.stdin(input).stdout(output).spawn().expect("run busybox"));
+    }
+
+    fn wait_for_last(&mut self) {
+        let mut last = self.servers.pop().expect("something runs there");
+        eventually("it ends", || last.try_wait().expect("ask whether it ended"));
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        ip(&["netns", "delete", &self.name]);
+    }
+}
+
+fn ip(words: &[&str]) {
+    let output = Command::new("ip").args(words).output().expect("run ip");
+    assert!(output.status.success(), "ip {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn sum_of(file: &Path) -> String {
+    let bytes = fs::read(file).expect("read the file");
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// What a shell in a new container prints.
+fn shell(engine: &Engine, script: &str) -> String {
+    engine.ok(&["run", "--rm", "busybox", "sh", "-c", script])
+}
+
+#[test]
+fn a_machine_beyond_the_host_is_reached_and_bytes_are_whole_both_ways() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let Some(mut far) = Machine::beyond_the_host() else { return };
+    let folder = tempfile::tempdir().expect("make a folder");
+    let (sent, arrived) = (folder.path().join("sent"), folder.path().join("arrived"));
+    let bytes: Vec<u8> =
+        (0..8_u32 << 20).map(|count| (count.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(&sent, bytes).expect("write what is fetched");
+    let root = folder.path().to_string_lossy().into_owned();
+    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    let fetched = eventually("the far machine serves", || {
+        let sum = shell(&engine, &format!("wget -q -O - http://{FAR}/sent | sha256sum"));
+        (!sum.starts_with("e3b0c442")).then_some(sum)
+    });
+    assert_eq!(fetched.split(' ').next(), Some(sum_of(&sent).as_str()));
+
+    let output = fs::File::create(&arrived).expect("make what arrives");
+    far.start(&["nc", "-l", "-p", "9000"], Stdio::null(), output.into());
+    let script = format!(
+        "head -c 8388608 /dev/urandom > /f && sha256sum /f && \
+         until nc {FAR} 9000 < /f; do sleep 0.1; done"
+    );
+    let said = shell(&engine, &script);
+    far.wait_for_last();
+    assert_eq!(said.split(' ').next(), Some(sum_of(&arrived).as_str()));
+}
+
+#[test]
+fn the_host_answers_a_container_on_none_of_its_own_addresses() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let Some(_far) = Machine::beyond_the_host() else { return };
+    // One that every neighbour of this host reaches.
+    let secret = TcpListener::bind("0.0.0.0:0").expect("listen everywhere");
+    let port = secret.local_addr().expect("its address").port();
+    let own = fs::read_to_string("/proc/net/fib_trie").expect("this host's addresses");
+    let mut addresses: Vec<&str> = vec![NEAR, "10.0.2.2", "10.0.2.100"];
+    let lines: Vec<&str> = own.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[1].contains("/32 host LOCAL")) {
+        addresses.extend(pair[0].split_whitespace().last().filter(|address| !address.starts_with("127.")));
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    let tries: String = addresses
+        .iter()
+        .map(|address| format!("nc -w 2 {address} {port} < /dev/null && echo reached {address}; "))
+        .collect();
+    let said = shell(&engine, &format!("{tries} true"));
+    assert!(!said.contains("reached"), "{said}");
+    secret.set_nonblocking(true).expect("look without waiting");
+    assert!(secret.accept().is_err(), "somebody connected");
+}
+
+#[test]
+fn a_hundred_connections_at_once_go_out() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let Some(mut far) = Machine::beyond_the_host() else { return };
+    let folder = tempfile::tempdir().expect("make a folder");
+    fs::write(folder.path().join("page"), "here\n").expect("write a page");
+    let root = folder.path().to_string_lossy().into_owned();
+    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    let get = format!("wget -q -O - http://{FAR}/page");
+    eventually("the far machine serves", || {
+        (shell(&engine, &format!("{get} || true")) == "here").then_some(())
+    });
+    let script = format!("for i in $(seq 100); do {get} & done; wait");
+    assert_eq!(shell(&engine, &script).lines().filter(|line| *line == "here").count(), 100);
+}
