@@ -5,6 +5,7 @@ mod connect;
 mod download;
 mod endpoint;
 mod plain;
+mod proxy;
 mod pull;
 mod push;
 mod refusal;
@@ -13,7 +14,7 @@ mod token;
 mod unchecked;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use self::connect::Names;
 use self::endpoint::Endpoint;
@@ -24,17 +25,69 @@ pub use plain::Downloaded;
 use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
 
 /// What the daemon's configuration says of registries.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// `host[:port]` or networks (`10.0.0.0/8`) where certificates aren't checked and plain HTTP is tried.
     /// 127.0.0.0/8 always is one.
     pub insecure: Vec<String>,
     /// Addresses asked before docker.io for its images.
     pub mirrors: Vec<String>,
+    /// The way there.
+    pub proxies: Proxies,
+    /// Layers that one pull downloads at a time.
+    pub downloads: usize,
+    /// Layers that one push uploads at a time.
+    pub uploads: usize,
+    /// Attempts without a single new byte after which a download fails.
+    pub attempts: u32,
     /// Folder of `<host:port>/*.crt` with further authorities, `*.cert` and `*.key` for ourselves.
     pub certificates: Option<PathBuf>,
     /// How we call ourselves.
     pub user_agent: String,
+}
+
+impl Default for Options {
+    /// No registry of the user's, and Docker's own numbers.
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            mirrors: Vec::new(),
+            proxies: Proxies::default(),
+            downloads: 3,
+            uploads: 5,
+            attempts: 5,
+            certificates: None,
+            user_agent: String::new(),
+        }
+    }
+}
+
+/// The proxies between us and registries, as curl and Docker name them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For plain HTTP, an address such as `http://proxy:3128`.
+    pub http: String,
+    /// For HTTPS.
+    pub https: String,
+    /// What is reached without one: names, addresses and networks, separated by commas.
+    pub none: String,
+}
+
+/// An address with its password hidden, for whoever is shown it.
+pub fn masked(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("xxxxx:xxxxx@{host}"),
+        Some((_, host)) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+        None => address.to_owned(),
+    }
+}
+
+impl std::fmt::Debug for Proxies {
+    /// Without the addresses, which may hold passwords.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Proxies").field("none", &self.none).finish_non_exhaustive()
+    }
 }
 
 /// Who we are to a registry. Its text never appears in messages.
@@ -92,10 +145,10 @@ pub struct Pushed {
     pub size: u64,
 }
 
-/// A client of registries. A clone shares what is in flight.
+/// A client of registries. A clone shares its options and what is in flight.
 #[derive(Debug, Clone)]
 pub struct Client {
-    options: Arc<Options>,
+    options: Arc<RwLock<Arc<Options>>>,
     names: Names,
     in_flight: InFlight,
 }
@@ -103,7 +156,18 @@ pub struct Client {
 impl Client {
     /// A client with these options.
     pub fn new(options: Options) -> Self {
-        Self { options: Arc::new(options), names: Names::configured(), in_flight: InFlight::default() }
+        let options = Arc::new(RwLock::new(Arc::new(options)));
+        Self { options, names: Names::configured(), in_flight: InFlight::default() }
+    }
+
+    /// Gives this client and its clones other options; what is under way ends with the old ones.
+    pub fn configure(&self, options: Options) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
+    }
+
+    /// The present options.
+    pub fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Brings an image into the store under `reference` (`latest` when it has neither tag nor digest). With no
@@ -120,14 +184,16 @@ impl Client {
         report: Report<'_>,
     ) -> Result<Pulled> {
         let reference = &reference.clone().or_latest();
-        let endpoints = endpoint::candidates(&self.options, reference.domain(), true);
+        let options = self.options();
+        let endpoints = endpoint::candidates(&options, reference.domain(), true);
         let mut failed = None;
         for endpoint in &endpoints {
             let opened = self.open(endpoint, credentials, scope(reference, "pull")).await;
             let pulled = match opened {
                 Ok(session) => {
                     let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
-                    pull::Pull { session, store, reference, platform, in_flight, report }.run().await
+                    let options = &options;
+                    pull::Pull { session, store, reference, platform, in_flight, options, report }.run().await
                 }
                 Err(error) => {
                     failed = Some(error);
@@ -155,13 +221,16 @@ impl Client {
     ) -> Result<Remote> {
         let reference = &reference.clone().or_latest();
         let mut failed = None;
-        for endpoint in endpoint::candidates(&self.options, reference.domain(), true) {
+        let options = self.options();
+        for endpoint in endpoint::candidates(&options, reference.domain(), true) {
             let opened = self.open(&endpoint, credentials, scope(reference, "pull")).await;
             let looked = match opened {
                 Ok(session) => {
                     let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
-                    let report = &|_| ();
-                    pull::Pull { session, store, reference, platform: None, in_flight, report }.look().await
+                    let (platform, options, report) = (None, &options, &|_| ());
+                    pull::Pull { session, store, reference, platform, in_flight, options, report }
+                        .look()
+                        .await
                 }
                 Err(error) => Err(error),
             };
@@ -190,7 +259,8 @@ impl Client {
             error => error,
         })?;
         let session = self.first(reference.domain(), credentials, scope(reference, "pull,push")).await?;
-        push::Push { session: Arc::new(session), store, reference, report }.run(&image).await
+        let uploads = self.options().uploads;
+        push::Push { session: Arc::new(session), store, reference, uploads, report }.run(&image).await
     }
 
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.
@@ -213,7 +283,7 @@ impl Client {
     /// The first address of a registry that answers.
     async fn first(&self, domain: &str, credentials: Option<&Credentials>, scope: String) -> Result<Session> {
         let mut failed = None;
-        for endpoint in endpoint::candidates(&self.options, domain, false) {
+        for endpoint in endpoint::candidates(&self.options(), domain, false) {
             match self.open(&endpoint, credentials, scope.clone()).await {
                 Ok(session) => return Ok(session),
                 Err(error) => failed = Some(error),
@@ -228,15 +298,29 @@ impl Client {
         credentials: Option<&Credentials>,
         scope: String,
     ) -> Result<Session> {
-        let certificates = self.options.certificates.as_ref().map(|folder| folder.join(&endpoint.host));
-        let http = connect::client(self.names.clone(), endpoint.is_insecure, certificates.as_deref())?;
+        let options = self.options();
+        let certificates = options.certificates.as_ref().map(|folder| folder.join(&endpoint.host));
+        let way = connect::Way { names: self.names.clone(), proxies: &options.proxies };
+        let http = connect::client(way, endpoint.is_insecure, certificates.as_deref())?;
         // Credentials are the registry's, not its mirrors'.
         let credentials = credentials.filter(|_| !endpoint.is_mirror).cloned();
-        Session::open(http, endpoint.base.clone(), &self.options.user_agent, credentials, scope).await
+        Session::open(http, endpoint.base.clone(), &options.user_agent, credentials, scope).await
     }
 }
 
 /// What a token is for, when the registry's challenge doesn't say.
 fn scope(reference: &Reference, actions: &str) -> String {
     format!("repository:{}:{actions}", reference.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(masked("http://ann:secret@proxy:3128"), "http://xxxxx:xxxxx@proxy:3128");
+        assert_eq!(masked("ann:secret@proxy"), "xxxxx:xxxxx@proxy");
+        assert_eq!(masked("http://proxy:3128"), "http://proxy:3128");
+    }
 }

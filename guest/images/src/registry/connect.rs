@@ -24,13 +24,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
+use super::Proxies;
+use super::proxy::Proxied;
 use super::unchecked::Unchecked;
 use crate::{Error, Result};
 
 /// A request's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// The client underneath.
-pub(super) type Http = Client<HttpsConnector<HttpConnector<Names>>, Body>;
+pub(super) type Http = Client<HttpsConnector<Proxied>, Body>;
 
 /// How long a connection may take: a registry that is there answers at once, and there may be another to try.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -83,10 +85,16 @@ impl Service<Name> for Names {
     }
 }
 
+/// How other machines are reached.
+pub(super) struct Way<'a> {
+    pub(super) names: Names,
+    pub(super) proxies: &'a Proxies,
+}
+
 /// A client for one registry: `certificates` is its folder of authorities and keys, if it has one.
-pub(super) fn client(names: Names, is_insecure: bool, certificates: Option<&Path>) -> Result<Http> {
+pub(super) fn client(way: Way<'_>, is_insecure: bool, certificates: Option<&Path>) -> Result<Http> {
     let tls = tls_config(is_insecure, certificates)?;
-    let mut connector = HttpConnector::new_with_resolver(names);
+    let mut connector = HttpConnector::new_with_resolver(way.names);
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT));
@@ -94,7 +102,7 @@ pub(super) fn client(names: Names, is_insecure: bool, certificates: Option<&Path
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(connector);
+        .wrap_connector(Proxied::new(connector, way.proxies));
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(connector))
 }
 

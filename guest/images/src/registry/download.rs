@@ -18,17 +18,19 @@ use crate::digest::Hashed;
 use crate::manifest::Descriptor;
 use crate::{Error, Reference, Result, Store, durable};
 
-/// Attempts without a single new byte after which a download fails.
-const ATTEMPTS: u32 = 5;
+/// Pauses between attempts double, this often at most (about three seconds).
+const LONGEST_PAUSE: u32 = 5;
 /// Chunks on their way to the disk; a hyper chunk is some 16 KiB.
 const WAITING: usize = 64;
 
-/// Brings a blob into the store. `moved` hears the bytes done. Nobody else may download it meanwhile.
+/// Brings a blob into the store. After so many `attempts` without a single new byte it fails. `moved` hears the bytes
+/// done. Nobody else may download it meanwhile.
 pub(super) async fn blob(
     session: &Session,
     store: &Store,
     reference: &Reference,
     wanted: &Descriptor,
+    attempts: u32,
     moved: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<()> {
     let path = store.blobs().partial_path(&wanted.digest);
@@ -42,15 +44,15 @@ pub(super) async fn blob(
             Ok(()) if file.count() >= wanted.size => break,
             result => {
                 failures = if file.count() > before { 0 } else { failures + 1 };
-                if failures >= ATTEMPTS {
+                if failures >= attempts {
                     return result.and(Err(Error::BadAnswer {
                         url: session.base().to_owned(),
                         problem: "a blob ends too early",
                     }));
                 }
                 tracing::debug!(digest = %wanted.digest, at = file.count(), ?result, "download continues");
-                // A registry that just restarted needs a moment; the wait is bounded by ATTEMPTS.
-                sleep(Duration::from_millis(100 << failures)).await;
+                // A registry that just restarted needs a moment; the waits are as many as the attempts.
+                sleep(Duration::from_millis(100 << failures.min(LONGEST_PAUSE))).await;
             }
         }
     }

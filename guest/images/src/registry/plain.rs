@@ -33,14 +33,16 @@ impl Client {
     /// When the server doesn't give it or the disk refuses.
     pub async fn download(&self, url: &str, path: &Path, report: Report<'_>) -> Result<Downloaded> {
         let refused = |reason: String| Error::Download { url: url.to_owned(), reason };
-        let http = connect::client(self.names.clone(), false, None)?;
+        let options = self.options();
+        let way = connect::Way { names: self.names.clone(), proxies: &options.proxies };
+        let http = connect::client(way, false, None)?;
         let mut address = url.to_owned();
         for _ in 0..REDIRECTS {
             let uri: Uri = address.parse().map_err(|_| refused("not an address".to_owned()))?;
             let request = Request::builder()
                 .method(Method::GET)
                 .uri(uri)
-                .header(USER_AGENT, self.options.user_agent.as_str())
+                .header(USER_AGENT, options.user_agent.as_str())
                 .body(session::empty())
                 .map_err(|error| refused(error.to_string()))?;
             let answer = tokio::time::timeout(session::PATIENCE, http.request(request)).await;

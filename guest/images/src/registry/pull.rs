@@ -12,12 +12,10 @@ use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
 use super::session::{self, Ask, Session};
-use super::{Pulled, Remote, Report};
+use super::{Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest};
 
-/// Layers downloaded at a time, Docker's own number.
-const DOWNLOADS: usize = 3;
 /// Layers unpacked at a time: each keeps two threads and the disk busy.
 const UNPACKINGS: usize = 2;
 /// Indexes within indexes; one is usual.
@@ -35,6 +33,7 @@ pub(super) struct Pull<'a> {
     pub(super) reference: &'a Reference,
     pub(super) platform: Option<&'a Platform>,
     pub(super) in_flight: InFlight,
+    pub(super) options: &'a Options,
     pub(super) report: Report<'a>,
 }
 
@@ -190,7 +189,7 @@ impl Pull<'_> {
         let _pin = self.store.pin(chain.iter().cloned().chain(blobs));
         let (sender, mut progress) = mpsc::unbounded_channel();
         let limits = Limits {
-            downloads: Semaphore::new(DOWNLOADS).into(),
+            downloads: Semaphore::new(self.options.downloads).into(),
             unpackings: Semaphore::new(UNPACKINGS).into(),
         };
         let mut tasks = JoinSet::new();
@@ -212,6 +211,7 @@ impl Pull<'_> {
                 store: self.store.clone(),
                 reference: self.reference.clone(),
                 in_flight: Arc::clone(&self.in_flight),
+                attempts: self.options.attempts,
                 progress: sender.clone(),
             };
             let limits = limits.clone();
@@ -273,6 +273,7 @@ struct LayerTask {
     store: Store,
     reference: Reference,
     in_flight: InFlight,
+    attempts: u32,
     progress: mpsc::UnboundedSender<Progress>,
 }
 
@@ -319,7 +320,8 @@ impl LayerTask {
                 self.moved("Downloading", done);
             }
         };
-        download::blob(&self.session, &self.store, &self.reference, &self.layer, &moved).await?;
+        let Self { session, store, reference, layer, attempts, .. } = self;
+        download::blob(session, store, reference, layer, *attempts, &moved).await?;
         self.say("Verifying Checksum");
         Ok(())
     }

@@ -21,8 +21,6 @@ use super::{Pushed, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::{Digest, Error, Image, Progress, Reference, Result, Store};
 
-/// Layers uploaded at a time, Docker's own number.
-const UPLOADS: usize = 5;
 /// Read from the disk at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -31,6 +29,8 @@ pub(super) struct Push<'a> {
     pub(super) session: Arc<Session>,
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
+    /// Layers uploaded at a time.
+    pub(super) uploads: usize,
     pub(super) report: Report<'a>,
 }
 
@@ -89,7 +89,7 @@ impl Push<'_> {
 
     async fn layers(&self, image: &Image, layers: &[Descriptor]) -> Result<()> {
         let (sender, mut progress) = mpsc::unbounded_channel();
-        let permits = Arc::new(Semaphore::new(UPLOADS));
+        let permits = Arc::new(Semaphore::new(self.uploads));
         let mut tasks = JoinSet::new();
         for (layer, known) in layers.iter().zip(&image.layers) {
             let id = known.diff_id.short().to_owned();

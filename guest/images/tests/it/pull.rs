@@ -1,8 +1,10 @@
 //! Pushing to and pulling from a real registry.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
-use berth_images::registry::{Client, Credentials, Options, Pulled};
+use berth_images::registry::{Client, Credentials, Options, Proxies, Pulled};
 use berth_images::{Digest, Error, Reference, RemoveOptions};
 use serde_json::json;
 
@@ -249,6 +251,46 @@ fn docker_io_is_asked_at_its_mirror_first() {
         run(async |report| Client::new(options).pull(&other.store, &reference, None, None, report).await);
     assert_eq!(done.result.unwrap().image, image.id);
     assert_eq!(other.store.image("busybox:1").unwrap().id, image.id);
+}
+
+#[test]
+fn plain_http_is_asked_of_the_proxy() {
+    let Some(registry) = Registry::start() else { return };
+    let place = Place::new();
+    let name = format!("{}/busybox:1", registry.address);
+    let image = place.image(&name, &two_layers());
+    push(&place, &name, None).result.unwrap();
+    // The registry answers requests for any host, as a proxy does.
+    let proxies = Proxies { http: format!("http://{}", registry.address), ..Proxies::default() };
+    let options = Options { proxies, insecure: vec!["registry.invalid".to_owned()], ..Options::default() };
+    let other = Place::new();
+    let reference: Reference = "registry.invalid/busybox:1".parse().unwrap();
+    let done =
+        run(async |report| Client::new(options).pull(&other.store, &reference, None, None, report).await);
+    assert_eq!(done.result.unwrap().image, image.id);
+}
+
+#[test]
+fn https_goes_through_a_tunnel_that_the_proxy_is_asked_for_by_name_and_password() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = proxy.local_addr().unwrap();
+    let asked = std::thread::spawn(move || {
+        let (mut client, _) = proxy.accept().unwrap();
+        let mut head = vec![0; 1024];
+        let length = client.read(&mut head).unwrap();
+        client.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&head[..length]).to_lowercase()
+    });
+    let proxies = Proxies { https: format!("http://ann:secret@{address}"), ..Proxies::default() };
+    let options = Options { proxies, ..Options::default() };
+    let place = Place::new();
+    let reference: Reference = "registry.invalid/busybox:1".parse().unwrap();
+    let done =
+        run(async |report| Client::new(options).pull(&place.store, &reference, None, None, report).await);
+    assert!(matches!(done.result, Err(Error::Unreachable { .. })), "{:?}", done.result);
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("connect registry.invalid:443 http/1.1"), "{asked}");
+    assert!(asked.contains("proxy-authorization: basic yw5uonnly3jlda=="), "{asked}");
 }
 
 #[test]
