@@ -9,6 +9,7 @@ use hyper::Method;
 use serde::Deserialize;
 
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::{engine, quantity, raw};
 
 /// Take a container apart: its namespaces, cgroup, layers, rights and processes, as the kernel shows them
@@ -97,8 +98,8 @@ const MOST_CHANGES: usize = 20;
 const DIGEST: usize = 19;
 
 /// Prints it.
-pub(crate) async fn run(args: Args) -> Outcome {
-    let engine = engine::connect().await?;
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
+    let engine = engine::connect(global).await?;
     let path = format!("/berth/containers/{}/anatomy", raw::escaped(&args.container));
     let answer = raw::send(&engine, Method::GET, &path, raw::whole(""), &[]).await?;
     let body = answer.into_body().collect().await.map_err(Failure::from_error)?.to_bytes();

@@ -1,16 +1,18 @@
-//! Reaching the engine: the one that `DOCKER_HOST` names, else Berth's own, started on demand.
+//! Reaching the engine: the one that is meant, else Berth's own, started on demand.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::errors::Error as DockerError;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use protocol::control::Wish;
 use protocol::machine::{Kind, State};
 
 use crate::control::Conversation;
-use crate::daemon;
+use crate::endpoint::{Address, Endpoint};
 use crate::failure::Failure;
-use crate::start;
+use crate::global::Global;
+use crate::{daemon, raw, start};
 
 /// A wait for a container's end may last for as long as the user likes: nothing here ends it but the user. What must
 /// be quick has its deadline in the engine.
@@ -18,53 +20,42 @@ const FOREVER: u64 = 10 * 365 * 24 * 3600;
 /// The engine's first answer, which tells its version.
 const GREETING: Duration = Duration::from_secs(30);
 
-/// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// `unix://PATH`.
-    Unix(PathBuf),
-    /// `tcp://HOST:PORT`, in the clear.
-    Tcp(String),
-}
-
 /// An engine that answers.
 pub(crate) struct Engine {
     /// Its client.
     pub(crate) docker: Docker,
     /// For streams that the client doesn't carry unchanged.
-    pub(crate) address: Address,
+    pub(crate) endpoint: Endpoint,
     /// Its version of the API, as `1.51`.
     pub(crate) api: String,
 }
 
-/// Connects; without a `DOCKER_HOST` the machine is started when it doesn't run.
-pub(crate) async fn connect() -> Result<Engine, Failure> {
-    let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let (address, is_ours) = match named {
-        Some(host) => (parse(&host)?, false),
-        None => (Address::Unix(own().await?), true),
+/// Connects; Berth's own machine is started when it doesn't run.
+pub(crate) async fn connect(global: &Global) -> Result<Engine, Failure> {
+    let meant = Endpoint::meant(global)?;
+    let is_ours = meant.is_none();
+    let endpoint = match meant {
+        Some(endpoint) => endpoint,
+        None => Endpoint::unix(own().await?),
     };
-    let connected = match &address {
-        Address::Unix(path) => {
-            Docker::connect_with_unix(&path.to_string_lossy(), FOREVER, API_DEFAULT_VERSION)
-        }
-        Address::Tcp(host) => {
-            Docker::connect_with_http(&format!("tcp://{host}"), FOREVER, API_DEFAULT_VERSION)
-        }
+    let carried = endpoint.clone();
+    let transport = move |request: BollardRequest| {
+        let endpoint = carried.clone();
+        async move { raw::exchange(&endpoint, request).await }
     };
-    let docker = connected.map_err(|error| match error {
-        bollard::errors::Error::SocketNotFoundError(_) => unreachable(&address, is_ours),
-        other => other.into(),
-    })?;
+    // The host is written into each request, and read by nobody: what counts is where it is sent.
+    let docker = Docker::connect_with_custom_transport(
+        transport,
+        Some("http://docker"),
+        FOREVER,
+        API_DEFAULT_VERSION,
+    )?;
     let negotiated = tokio::time::timeout(GREETING, docker.negotiate_version()).await;
-    let docker = negotiated.map_err(|_| unreachable(&address, is_ours))?.map_err(|error| match error {
-        bollard::errors::Error::HyperLegacyError { .. } | bollard::errors::Error::SocketNotFoundError(_) => {
-            unreachable(&address, is_ours)
-        }
-        other => other.into(),
-    })?;
+    let docker = negotiated
+        .map_err(|_| unreachable(&endpoint, is_ours))?
+        .map_err(|error| explain(error, &endpoint, is_ours))?;
     let api = docker.client_version().to_string();
-    Ok(Engine { docker, address, api })
+    Ok(Engine { docker, endpoint, api })
 }
 
 /// The socket of Berth's engine, once it answers.
@@ -80,23 +71,39 @@ async fn own() -> Result<PathBuf, Failure> {
     Ok(settings.docker_socket())
 }
 
-fn parse(host: &str) -> Result<Address, Failure> {
-    match host.split_once("://") {
-        Some(("unix", path)) => Ok(Address::Unix(path.into())),
-        Some(("tcp", address)) => Ok(Address::Tcp(address.trim_end_matches('/').to_owned())),
-        Some((scheme, _)) => Err(Failure::new(format!("DOCKER_HOST: {scheme}:// isn't supported yet"))),
-        None => Err(Failure::new(format!("unable to parse docker host `{host}`"))),
+/// Why an engine doesn't answer, in Docker's words where it has some.
+fn explain(error: DockerError, endpoint: &Endpoint, is_ours: bool) -> Failure {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, TimedOut};
+    match error {
+        DockerError::IOError { err } if matches!(err.kind(), ConnectionRefused | NotFound | TimedOut) => {
+            unreachable(endpoint, is_ours)
+        }
+        DockerError::IOError { err } => during_connect(endpoint, &err),
+        DockerError::HyperResponseError { err } => during_connect(endpoint, &err),
+        other => other.into(),
     }
 }
 
-/// Docker's words for an engine that isn't there, and for ours the way out.
-fn unreachable(address: &Address, is_ours: bool) -> Failure {
-    let shown = match address {
-        Address::Unix(path) => format!("unix://{}", path.display()),
-        Address::Tcp(host) => format!("tcp://{host}"),
+/// The connection is made and yet nobody speaks: certificates, or something else listens there.
+fn during_connect(endpoint: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut cause = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    let hint = match &endpoint.address {
+        Address::Tcp { .. } if !endpoint.is_secure() => {
+            " * Are you trying to connect to a TLS-enabled daemon without TLS?"
+        }
+        _ => "",
     };
+    Failure::new(format!("error during connect: {}: {cause}{hint}", endpoint.shown()))
+}
+
+/// Docker's words for an engine that isn't there, and for ours the way out.
+fn unreachable(endpoint: &Endpoint, is_ours: bool) -> Failure {
     let hint = if is_ours { "\nSee `berth status`." } else { "" };
     Failure::new(format!(
-        "Cannot connect to the Docker daemon at {shown}. Is the docker daemon running?{hint}"
+        "Cannot connect to the Docker daemon at {}. Is the docker daemon running?{hint}",
+        endpoint.shown()
     ))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::attach::{self, Sized, Wishes};
 use crate::detach_keys::DetachKeys;
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::run::environment;
 use crate::{engine, raw, terminal};
 
@@ -50,10 +51,10 @@ pub(crate) struct Args {
 }
 
 /// Executes, carries its streams, and ends as it ends.
-pub(crate) async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
     let keys = DetachKeys::parse(&args.detach_keys)?;
     let env = environment::gather(&args.env, &args.env_file)?;
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     // Docker's client asks too, so that an unknown container is said to be one.
     raw::get(&engine, &format!("/containers/{}/json", raw::escaped(&args.container))).await?;
     if !args.detach && args.interactive && args.tty && !terminal::is_terminal(&std::io::stdin()) {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::failure::Outcome;
+use crate::global::Global;
 use crate::template::{self, Field};
 use crate::{engine, moment, ps, quantity};
 
@@ -47,12 +48,12 @@ pub(crate) struct Args {
 }
 
 /// Lists images.
-pub(crate) async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
     let mut filters = ps::filters("images", &args.filter)?;
     if let Some(repository) = &args.repository {
         filters.entry("reference".to_owned()).or_default().push(repository.clone());
     }
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let mut options = ListImagesOptionsBuilder::new().all(args.all);
     if !filters.is_empty() {
         options = options.filters(&filters);

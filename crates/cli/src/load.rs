@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::engine;
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::{progress, raw, terminal};
 
 const BLOCK: usize = 256 << 10;
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 }
 
 /// Sends the archive and says what it held.
-pub(crate) async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
     let archive: Box<dyn AsyncRead + Send + Unpin> = match &args.input {
         Some(path) => {
             let opened = tokio::fs::File::open(path).await;
@@ -48,7 +49,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         }
         None => Box::new(tokio::io::stdin()),
     };
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let mut out = std::io::stdout();
     let fancy = terminal::is_terminal(&out);
     let quiet = if args.quiet || !fancy { "1" } else { "0" };

@@ -8,6 +8,7 @@ use hyper::Method;
 use tokio_util::io::StreamReader;
 
 use crate::failure::Outcome;
+use crate::global::Global;
 use crate::{attach, engine, moment, raw};
 
 /// Fetch the logs of a container
@@ -36,8 +37,8 @@ pub(crate) struct Args {
 }
 
 /// Prints what was printed, and with `--follow` what will be.
-pub(crate) async fn run(args: Args) -> Outcome {
-    let engine = engine::connect().await?;
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
+    let engine = engine::connect(global).await?;
     let container = raw::get(&engine, &format!("/containers/{}/json", raw::escaped(&args.container))).await?;
     let terminal = container.pointer("/Config/Tty").and_then(serde_json::Value::as_bool).unwrap_or(false);
     let on = |wanted: bool| if wanted { "1" } else { "" };

@@ -7,9 +7,11 @@ mod attach;
 mod control;
 mod daemon;
 mod detach_keys;
+mod endpoint;
 mod engine;
 mod exec;
 mod failure;
+mod global;
 mod images;
 mod load;
 mod logs;
@@ -37,10 +39,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 
 /// A container desktop with an engine of its own.
 #[derive(Parser)]
-#[command(name = "berth", version, disable_help_subcommand = true)]
+#[command(name = "berth", version, disable_help_subcommand = true, after_help = global::HELP)]
 enum Command {
     Start(start::Args),
     Stop(stop::Args),
@@ -74,7 +77,7 @@ enum Docker {
 
 /// A client of containers and images.
 #[derive(Parser)]
-#[command(name = "docker", version, disable_help_subcommand = true)]
+#[command(name = "docker", version, disable_help_subcommand = true, after_help = global::HELP)]
 enum AsDocker {
     Stop(stop::Args),
     #[command(flatten)]
@@ -85,9 +88,9 @@ fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let called = words.first().map(Path::new).and_then(Path::file_stem).unwrap_or_default();
     let outcome = if called == "docker" {
-        parse::<AsDocker>("docker", &words).and_then(docker)
+        parse::<AsDocker>("docker", &words).and_then(|(global, command)| docker(global, command))
     } else {
-        parse::<Command>("berth", &words).and_then(berth)
+        parse::<Command>("berth", &words).and_then(|(global, command)| berth(global, command))
     };
     match outcome {
         Ok(code) => code,
@@ -96,41 +99,43 @@ fn main() -> ExitCode {
 }
 
 /// Reads the command line; what can't be understood is said in Docker's words.
-fn parse<T: Parser>(called: &str, words: &[std::ffi::OsString]) -> Result<T, Failure> {
+fn parse<T: Parser>(called: &str, words: &[std::ffi::OsString]) -> Result<(Global, T), Failure> {
+    let (global, words) = Global::take(called, words)?;
     let command = T::command();
-    let words = switches::plain(&command, words);
-    T::try_parse_from(&words).map_err(|error| usage::explain(called, &words, &error, &command))
+    let words = switches::plain(&command, &words);
+    let parsed = T::try_parse_from(&words);
+    Ok((global, parsed.map_err(|error| usage::explain(called, &words, &error, &command))?))
 }
 
-fn berth(command: Command) -> Outcome {
+fn berth(global: Global, command: Command) -> Outcome {
     match command {
         Command::Daemon => daemon::serve(),
         Command::Vmm { config } => done(hostd::machine(&config)),
         Command::Start(args) => wait_for(start::run(args)),
-        Command::Stop(args) => wait_for(stop::run(args, true)),
+        Command::Stop(args) => wait_for(stop::run(args, true, &global)),
         Command::Status(args) => wait_for(status::run(args)),
-        Command::Anatomy(args) => wait_for(anatomy::run(args)),
-        Command::Docker(command) => wait_for(run_docker(command, "berth")),
+        Command::Anatomy(args) => wait_for(anatomy::run(args, &global)),
+        Command::Docker(command) => wait_for(run_docker(command, "berth", &global)),
     }
 }
 
-fn docker(command: AsDocker) -> Outcome {
+fn docker(global: Global, command: AsDocker) -> Outcome {
     match command {
-        AsDocker::Stop(args) => wait_for(stop::run(args, false)),
-        AsDocker::Docker(command) => wait_for(run_docker(command, "docker")),
+        AsDocker::Stop(args) => wait_for(stop::run(args, false, &global)),
+        AsDocker::Docker(command) => wait_for(run_docker(command, "docker", &global)),
     }
 }
 
-async fn run_docker(command: Docker, called: &'static str) -> Outcome {
+async fn run_docker(command: Docker, called: &'static str, global: &Global) -> Outcome {
     match command {
-        Docker::Run(args) => run::run(*args, called).await,
-        Docker::Exec(args) => exec::run(args).await,
-        Docker::Ps(args) => ps::run(args).await,
-        Docker::Images(args) => images::run(args).await,
-        Docker::Pull(args) => pull::run(args).await,
-        Docker::Load(args) => load::run(args).await,
-        Docker::Logs(args) => logs::run(args).await,
-        Docker::Rm(args) => rm::run(args).await,
+        Docker::Run(args) => run::run(*args, called, global).await,
+        Docker::Exec(args) => exec::run(args, global).await,
+        Docker::Ps(args) => ps::run(args, global).await,
+        Docker::Images(args) => images::run(args, global).await,
+        Docker::Pull(args) => pull::run(args, global).await,
+        Docker::Load(args) => load::run(args, global).await,
+        Docker::Logs(args) => logs::run(args, global).await,
+        Docker::Rm(args) => rm::run(args, global).await,
     }
 }
 

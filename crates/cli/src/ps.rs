@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::template::{self, Field};
 use crate::{engine, moment, quantity, usage};
 
@@ -53,9 +54,9 @@ pub(crate) struct Args {
 }
 
 /// Lists containers.
-pub(crate) async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
     let filters = filters("ps", &args.filter)?;
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let mut options =
         ListContainersOptionsBuilder::new().all(args.all).size(args.size || args.format.contains(".Size"));
     if !filters.is_empty() {

@@ -7,6 +7,7 @@ use hyper::Method;
 
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::{progress, raw, registry_auth, terminal};
 
 /// Download an image from a registry
@@ -24,9 +25,9 @@ pub(crate) struct Args {
 }
 
 /// Pulls and says what was pulled.
-pub(crate) async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
     let name = Name::parse(&args.image)?;
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let mut out = std::io::stdout();
     if !args.quiet && args.image == name.familiar {
         writeln!(out, "Using default tag: latest")?;

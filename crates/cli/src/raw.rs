@@ -1,18 +1,18 @@
 //! Requests whose streams must arrive unchanged. A terminal's bytes may be anything, while bollard guesses from the
 //! first one whether a stream is multiplexed; so attach, exec, logs and progress go this way.
 
+use bollard::errors::Error as DockerError;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
-use crate::engine::{Address, Engine};
+use crate::endpoint::Endpoint;
+use crate::engine::Engine;
 use crate::failure::Failure;
 
 /// A request's body.
@@ -20,9 +20,6 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A connection that was taken over.
 pub(crate) type Hijacked = TokioIo<Upgraded>;
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// `?name=value&…`, the empty ones left out.
 pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
@@ -58,19 +55,12 @@ pub(crate) async fn send(
     body: Body,
     headers: &[(&str, &str)],
 ) -> Result<Response<Incoming>, Failure> {
-    let stream: Box<dyn Duplex> = match &engine.address {
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-        Address::Tcp(host) => Box::new(TcpStream::connect(host).await?),
-    };
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Failure::from_error)?;
-    tokio::spawn(connection.with_upgrades());
     let mut request = Request::builder().method(method).uri(format!("/v{}{path}", engine.api));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.header(HOST, "docker").body(body).map_err(Failure::from_error)?;
-    let answer = sender.send_request(request).await.map_err(Failure::from_error)?;
+    let request = request.body(body).map_err(Failure::from_error)?;
+    let answer = exchange(&engine.endpoint, request).await?;
     if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(answer);
     }
@@ -79,6 +69,26 @@ pub(crate) async fn send(
     let message = error.and_then(|error| error.get("message")?.as_str().map(str::to_owned));
     let message = message.unwrap_or_else(|| String::from_utf8_lossy(&body).trim().to_owned());
     Err(Failure::new(format!("Error response from daemon: {message}")))
+}
+
+/// Sends a request over a connection of its own; the answer's body, and what an upgrade makes of it, live as long as
+/// they are used.
+pub(crate) async fn exchange<B>(
+    endpoint: &Endpoint,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, DockerError>
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = endpoint.dial().await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    // A server is asked for a path; the host is a header.
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    *request.uri_mut() = path.parse().map_err(hyper::http::Error::from)?;
+    request.headers_mut().insert(HOST, HeaderValue::from_static("docker"));
+    Ok(sender.send_request(request).await?)
 }
 
 /// `POST path`, after which the connection carries raw bytes both ways.

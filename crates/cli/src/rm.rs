@@ -7,6 +7,7 @@ use bollard::query_parameters::RemoveContainerOptionsBuilder;
 
 use crate::engine;
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 
 /// Remove one or more containers
 #[derive(clap::Args)]
@@ -26,8 +27,8 @@ pub(crate) struct Args {
 }
 
 /// Removes each; one that can't be removed doesn't keep the others.
-pub(crate) async fn run(args: Args) -> Outcome {
-    let engine = engine::connect().await?;
+pub(crate) async fn run(args: Args, global: &Global) -> Outcome {
+    let engine = engine::connect(global).await?;
     let mut failures = Vec::new();
     for name in &args.containers {
         let trimmed = name.trim_matches('/');

@@ -21,6 +21,7 @@ use crate::attach::{self, End, Sized, Wishes};
 use crate::detach_keys::DetachKeys;
 use crate::engine::{self, Engine};
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::pull::{self, Name};
 use crate::{raw, terminal, usage};
 
@@ -34,8 +35,8 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Runs a container; ends as it ends, unless detached.
-pub(crate) async fn run(args: Args, called: &'static str) -> Outcome {
-    match live(&args).await {
+pub(crate) async fn run(args: Args, called: &'static str, global: &Global) -> Outcome {
+    match live(&args, global).await {
         Err(failure) if !failure.is_complete() => {
             Err(usage::refused(called, "run", failure.message()).with_code(failure.code().max(REFUSED)))
         }
@@ -55,13 +56,13 @@ fn code(message: &str) -> u8 {
     }
 }
 
-async fn live(args: &Args) -> Outcome {
+async fn live(args: &Args, global: &Global) -> Outcome {
     let body = config::body(args)?;
     let keys = DetachKeys::parse(&args.detach_keys)?;
     if args.tty && args.interactive && !args.detach && !terminal::is_terminal(&std::io::stdin()) {
         return Err(Failure::new("the input device is not a TTY").complete());
     }
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let id = create(&engine, args, body).await?;
     if let Some(file) = &args.cidfile {
         std::fs::write(file, &id)?;

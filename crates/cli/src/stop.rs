@@ -10,6 +10,7 @@ use protocol::control::Wish;
 use crate::control::Conversation;
 use crate::engine;
 use crate::failure::{Failure, Outcome};
+use crate::global::Global;
 use crate::{daemon, quantity, usage};
 
 /// How long a daemon without a machine may take to end.
@@ -31,11 +32,11 @@ pub(crate) struct Args {
 }
 
 /// Stops containers, or the machine when `may_be_machine` and none is named.
-pub(crate) async fn run(args: Args, may_be_machine: bool) -> Outcome {
+pub(crate) async fn run(args: Args, may_be_machine: bool, global: &Global) -> Outcome {
     if args.containers.is_empty() {
         return if may_be_machine { machine().await } else { Err(usage::at_least_one("docker", "stop")) };
     }
-    let engine = engine::connect().await?;
+    let engine = engine::connect(global).await?;
     let mut failures = Vec::new();
     for name in &args.containers {
         let mut options = StopContainerOptionsBuilder::new();
