@@ -34,6 +34,8 @@ pub(crate) enum FailureCode {
     Deadline,
     /// Two sides speak different protocols.
     Version,
+    /// The user's `daemon.json` can't be honoured.
+    Configuration,
     /// The `berth` program isn't found.
     BerthMissing,
     /// The Docker API doesn't answer.
@@ -75,6 +77,7 @@ impl From<Problem> for Failure {
             ProblemCode::MachineDied => FailureCode::MachineDied,
             ProblemCode::Deadline => FailureCode::Deadline,
             ProblemCode::Version => FailureCode::Version,
+            ProblemCode::Configuration => FailureCode::Configuration,
         };
         Self::new(code, problem.message)
     }

@@ -31,6 +31,8 @@ struct Native {
     process: Child,
     /// Its network namespace, as `ip netns` names it.
     network: String,
+    /// What `serve` is told beyond where everything lies.
+    more: Vec<String>,
 }
 
 /// What a client printed, and how it ended.
@@ -51,9 +53,17 @@ impl Engine {
     /// When the engine doesn't come up.
     pub fn with_busybox() -> Option<Self> {
         let engine = Self::start()?;
-        let archive = image::busybox(engine.folder.path());
-        engine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+        engine.load_busybox();
         Some(engine)
+    }
+
+    /// Loads `busybox:latest`.
+    ///
+    /// # Panics
+    /// When it can't be loaded.
+    pub fn load_busybox(&self) {
+        let archive = image::busybox(self.folder.path());
+        self.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
     }
 
     /// A native engine with busybox, for tests of what a VM hides; none, with the reason printed, elsewhere.
@@ -91,22 +101,55 @@ impl Engine {
     /// # Panics
     /// When its socket doesn't answer before the deadline.
     pub fn start() -> Option<Self> {
-        if !need_program("docker") {
+        if let Some(socket) = std::env::var_os(SOCKET) {
+            if !need_program("docker") {
+                return None;
+            }
+            let folder = tempfile::tempdir().expect("make a folder for the test");
+            return Some(Self { folder, socket: socket.into(), native: None });
+        }
+        Self::serving(None, &[])
+    }
+
+    /// A native engine with this `daemon.json` and further arguments; none, with the reason printed, elsewhere.
+    ///
+    /// # Panics
+    /// When its socket doesn't answer before the deadline.
+    pub fn configured(daemon_json: &str, more: &[&str]) -> Option<Self> {
+        if std::env::var_os(SOCKET).is_some() {
+            eprintln!("skipped: the machine's engine has the configuration of its own user");
+            return None;
+        }
+        Self::serving(Some(daemon_json), more)
+    }
+
+    /// Gives an engine with a `daemon.json` another one and tells it so.
+    ///
+    /// # Panics
+    /// When it can't be told.
+    pub fn reconfigure(&self, daemon_json: &str) {
+        let native = self.native.as_ref().expect("a native engine");
+        std::fs::write(self.folder.path().join("daemon.json"), daemon_json).expect("write daemon.json");
+        run("kill", &["-HUP", &native.process.id().to_string()]);
+    }
+
+    fn serving(daemon_json: Option<&str>, more: &[&str]) -> Option<Self> {
+        if !need_program("docker") || !need_root() || !need_program("ip") {
             return None;
         }
         let folder = tempfile::tempdir().expect("make a folder for the test");
-        if let Some(socket) = std::env::var_os(SOCKET) {
-            return Some(Self { folder, socket: socket.into(), native: None });
-        }
-        if !need_root() || !need_program("ip") {
-            return None;
-        }
         let network = format!("berth-{}", name_of(folder.path()));
         run("ip", &["netns", "add", &network]);
         run("nsenter", &[&format!("--net=/run/netns/{network}"), "ip", "link", "set", "lo", "up"]);
-        let process = serve(folder.path(), &network);
+        let mut more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        if let Some(text) = daemon_json {
+            let file = folder.path().join("daemon.json");
+            std::fs::write(&file, text).expect("write daemon.json");
+            more.extend(["--config-file".to_owned(), file.to_string_lossy().into_owned()]);
+        }
+        let process = serve(folder.path(), &network, &more);
         let socket = folder.path().join("docker.sock");
-        let engine = Self { folder, socket, native: Some(Native { process, network }) };
+        let engine = Self { folder, socket, native: Some(Native { process, network, more }) };
         engine.wait_until_it_answers();
         Some(engine)
     }
@@ -136,8 +179,18 @@ impl Engine {
     /// When it doesn't come up.
     pub fn answer_again(&mut self) {
         let native = self.native.as_mut().expect("a native engine");
-        native.process = serve(self.folder.path(), &native.network);
+        native.process = serve(self.folder.path(), &native.network, &native.more);
         self.wait_until_it_answers();
+    }
+
+    /// Asks a native engine to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it can't be asked.
+    pub fn end(&mut self) {
+        let native = self.native.as_mut().expect("a native engine");
+        run("kill", &["-TERM", &native.process.id().to_string()]);
+        native.process.wait().expect("the engine ends");
     }
 
     /// The socket's path.
@@ -287,7 +340,7 @@ fn run(program: &str, args: &[&str]) {
     assert!(status.success(), "{program} {}", args.join(" "));
 }
 
-fn serve(folder: &Path, network: &str) -> Child {
+fn serve(folder: &Path, network: &str, more: &[String]) -> Child {
     let name = name_of(folder);
     Command::new("nsenter")
         .arg(format!("--net=/run/netns/{network}"))
@@ -298,6 +351,7 @@ fn serve(folder: &Path, network: &str) -> Child {
         .arg("--exec-root")
         .arg(folder.join("exec"))
         .args(["--cgroup-parent", &format!("/berth-test-{name}"), "--name-prefix", &name])
+        .args(more)
         .stdin(Stdio::null())
         .spawn()
         .expect("start berth-guest")

@@ -5,11 +5,13 @@
 
 pub mod belongings;
 pub mod chance;
+pub mod certificates;
 pub mod condition;
 pub mod engine;
 pub mod guard;
 pub mod image;
 pub mod machine;
 pub mod registry;
+pub mod shape;
 pub mod webdriver;
 pub mod window;

@@ -20,6 +20,18 @@ impl Machine {
     /// # Panics
     /// When it doesn't start.
     pub fn with_busybox() -> Option<Self> {
+        let machine = Self::stopped()?;
+        machine.ok(&["start"]);
+        let archive = image::busybox(machine.home.path());
+        machine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+        Some(machine)
+    }
+
+    /// A user whose machine doesn't run yet; none, with the reason printed, where this machine can't run one.
+    ///
+    /// # Panics
+    /// When no home can be made.
+    pub fn stopped() -> Option<Self> {
         let built = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/berth"));
         if !built.join("berth").exists() || !built.join("vm/root.erofs").exists() {
             eprintln!("skipped: the command or the VM's image isn't built (`cargo xtask build`, `image`)");
@@ -28,11 +40,17 @@ impl Machine {
         if !need_program("qemu-system-x86_64") {
             return None;
         }
-        let machine = Self { home: tempfile::tempdir().expect("make a home") };
-        machine.ok(&["start"]);
-        let archive = image::busybox(machine.home.path());
-        machine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
-        Some(machine)
+        Some(Self { home: tempfile::tempdir().expect("make a home") })
+    }
+
+    /// Gives its user a `daemon.json`, before the machine starts.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn configure(&self, daemon_json: &str) {
+        let folder = self.home.path().join(".config/berth");
+        fs::create_dir_all(&folder).expect("make the folder of settings");
+        fs::write(folder.join("daemon.json"), daemon_json).expect("write daemon.json");
     }
 
     /// Runs the `berth` command to its end.

@@ -106,6 +106,10 @@ async fn engine_is_up(guest: &mut Guest, ports: &mut Ports, state: &Shared) -> R
     while let Some(message) = guest.messages.recv().await {
         match message {
             FromGuest::Engine { up: true, .. } => return Ok(()),
+            FromGuest::ConfigurationRefused { problem } => {
+                let message = format!("daemon.json can't be honoured: {problem}");
+                return Err(Problem { code: ProblemCode::Configuration, message });
+            }
             FromGuest::Phase { name, ended_at } => tracing::info!(name, ended_at, "guest"),
             FromGuest::Publish { generation, ports: wanted } => {
                 guest.publish(generation, &wanted, ports, state).await;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::Shared;
-use crate::{pipe, subnets};
+use crate::{Error, daemon_json, pipe, subnets};
 
 /// A guest that was greeted.
 pub(crate) struct Guest {
@@ -26,8 +26,10 @@ pub(crate) struct Guest {
 impl Guest {
     /// Connects as soon as PID 1 listens and greets it.
     pub(crate) async fn greet(settings: &Settings) -> Result<Self, Problem> {
+        let hello = hello(settings)
+            .map_err(|error| Problem { code: ProblemCode::Configuration, message: error.to_string() })?;
         let mut stream = pipe::dial(&settings.vsock_socket(), CONTROL).await;
-        let answer = exchange(&mut stream, settings).await.map_err(|error| Problem {
+        let answer = exchange(&mut stream, hello).await.map_err(|error| Problem {
             code: ProblemCode::MachineDied,
             message: format!("the guest doesn't answer: {error}"),
         })?;
@@ -82,17 +84,22 @@ impl Guest {
     }
 }
 
-async fn exchange(stream: &mut UnixStream, settings: &Settings) -> io::Result<FromGuest> {
-    let hello = HostHello {
+async fn exchange(stream: &mut UnixStream, hello: HostHello) -> io::Result<FromGuest> {
+    pipe::write(stream, &ToGuest::Hello(hello)).await?;
+    pipe::read(stream).await
+}
+
+/// What this host says of itself.
+fn hello(settings: &Settings) -> Result<HostHello, Error> {
+    Ok(HostHello {
         version: protocol::VERSION,
         unix_nanos: now(),
         os: HostOs::Linux,
         shares: shares(settings),
         host_subnets: subnets::of_host(),
         daemon_json: settings.daemon_json.clone(),
-    };
-    pipe::write(stream, &ToGuest::Hello(hello)).await?;
-    pipe::read(stream).await
+        files: daemon_json::files(settings)?,
+    })
 }
 
 /// The shared folders, each as the user names it and as the file system does: a bind mount may name either.

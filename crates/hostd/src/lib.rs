@@ -8,6 +8,7 @@
 mod boot;
 mod context;
 mod control;
+mod daemon_json;
 mod datagrams;
 mod docker;
 mod guest;
@@ -21,6 +22,7 @@ mod state;
 mod subnets;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use settings::Settings;
@@ -42,6 +44,15 @@ pub enum Error {
     /// The machine's process failed; its parent was told.
     #[error("the machine ended")]
     Machine(#[from] vmm::Error),
+    /// An address of `daemon.json` can't be listened on.
+    #[error("hosts: can't listen on tcp://{address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// A socket or folder can't be made.
     #[error("can't {doing} {}", path.display())]
     Prepare {
@@ -64,8 +75,13 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     open_files::raise();
     let docker = socket::listen(&settings.docker_socket())?;
     let control = socket::listen(&settings.control_socket())?;
+    let remote = daemon_json::addresses(&settings).into_iter().map(docker::listen);
+    let remote = remote.collect::<Result<Vec<_>, _>>()?;
     let (state, wishes, inbox) = state::new(&settings);
     tokio::spawn(docker::serve(docker, settings.vsock_socket(), state.clone()));
+    for listener in remote {
+        tokio::spawn(docker::serve_remote(listener, settings.vsock_socket(), state.clone()));
+    }
     tokio::spawn(control::serve(control, state.clone(), wishes.clone()));
     tokio::spawn(stop_at_signal(wishes));
     let context = context::Store::of_user();

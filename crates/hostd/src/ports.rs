@@ -90,9 +90,7 @@ impl Ports {
         let vsock = Arc::clone(&self.vsock);
         match transport {
             Transport::Tcp => {
-                let socket = bind(address, SocketType::STREAM)?;
-                rustix::net::listen(&socket, BACKLOG)?;
-                let listener = TcpListener::from_std(socket.into())?;
+                let listener = listen(address)?;
                 Ok((listener.local_addr()?, tokio::spawn(accept(listener, target, vsock))))
             }
             Transport::Udp => {
@@ -105,6 +103,13 @@ impl Ports {
 
 fn key_of(port: &Wanted) -> Key {
     (port.transport, SocketAddr::new(port.host_ip, port.host_port), port.target)
+}
+
+/// Listens for connections.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address, SocketType::STREAM)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// A bound socket; `[::]` means IPv6 alone, since `0.0.0.0` is published beside it.

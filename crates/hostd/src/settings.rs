@@ -31,6 +31,8 @@ pub struct Settings {
     pub shares: Vec<PathBuf>,
     /// The user's daemon.json, as text.
     pub daemon_json: String,
+    /// Where it and the files that it names lie.
+    pub config_dir: PathBuf,
 }
 
 /// `settings.json`, as the user writes it. What is left out keeps its default; an unknown key is refused, so that
@@ -70,6 +72,7 @@ impl Settings {
             settings.apply(file).map_err(refuse)?;
         }
         settings.daemon_json = text_of(&folder.join("daemon.json"))?.unwrap_or_default();
+        settings.config_dir = folder;
         Ok(settings)
     }
 
@@ -118,6 +121,7 @@ impl Settings {
             host_ports: Vec::new(),
             shares,
             daemon_json: String::new(),
+            config_dir: PathBuf::new(),
         }
     }
 

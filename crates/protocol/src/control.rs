@@ -94,4 +94,6 @@ pub enum ProblemCode {
     Deadline,
     /// The guest speaks another protocol.
     Version,
+    /// The user's `daemon.json` can't be honoured.
+    Configuration,
 }

@@ -10,6 +10,8 @@
 //!  │ ◄────────────────── PoweringOff│   then the stream ends
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Version;
@@ -52,6 +54,9 @@ pub struct HostHello {
     pub host_subnets: Vec<String>,
     /// The user's `daemon.json`, as text; empty when there is none.
     pub daemon_json: String,
+    /// The texts of the files that it names (certificates, a system call filter), by the path as written there.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
 }
 
 /// Whose path rules a bind mount follows.
@@ -102,6 +107,11 @@ pub enum FromGuest {
         up: bool,
         /// How often it was started since boot.
         starts: u32,
+    },
+    /// The engine can't take the user's `daemon.json`.
+    ConfigurationRefused {
+        /// Which key, and why.
+        problem: String,
     },
     /// The complete set of ports that should be open on the host.
     Publish {

@@ -10,6 +10,10 @@ pub const CONTROL: u32 = 1024;
 /// The Docker API: one stream per client connection, plain bytes.
 pub const DOCKER_API: u32 = 1025;
 
+/// The Docker API for clients of the host's own `tcp://` addresses: one stream per connection, plain bytes, on which the
+/// guest speaks TLS when the user wants it.
+pub const DOCKER_API_REMOTE: u32 = 1028;
+
 /// A published port: one stream per connection, opened by [`crate::port::Forward`].
 pub const FORWARD: u32 = 1026;
 

@@ -43,6 +43,7 @@ fn tell(stream: &mut UnixStream, deadline: Instant) -> std::io::Result<()> {
         shares: Vec::new(),
         host_subnets: Vec::new(),
         daemon_json: String::new(),
+        files: std::collections::BTreeMap::new(),
     });
     for message in [hello, ToGuest::PowerOff] {
         stream.write_all(&frame::encode(&message).map_err(std::io::Error::other)?)?;

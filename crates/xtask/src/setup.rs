@@ -62,7 +62,7 @@ const GROUPS: &[Group] = &[
     Group {
         purpose: "test the engine: a registry, oracles",
         need: Need::Tests,
-        packages: &["docker-registry", "apache2-utils", "nftables", "iproute2"],
+        packages: &["docker-registry", "apache2-utils", "nftables", "iproute2", "openssl"],
     },
     Group {
         purpose: "build the window",

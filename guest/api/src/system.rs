@@ -25,5 +25,5 @@ async fn version(State(engine): State<Shared>) -> Json<Value> {
 
 async fn info(State(engine): State<Shared>) -> Json<Value> {
     let now = jiff::Timestamp::now().to_string();
-    Json(system::info(&engine.info(), &engine.config().data_root, &now))
+    Json(system::info(&engine.info(), &engine.settings(), &engine.config().data_root, &now))
 }

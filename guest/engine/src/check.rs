@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::container::config::Config;
-use crate::container::host_config::HostConfig;
+use crate::container::host_config::{HostConfig, LogConfig};
 use crate::container::resources::{Resources, ThrottleDevice};
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
@@ -35,7 +35,7 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
         return invalid(format!("invalid hostname format: {}", config.hostname));
     }
     restart_policy(host)?;
-    log_config(host)?;
+    log_config(&host.log_config)?;
     spec::check_resources(&host.resources)?;
     spec::check_security(host)?;
     spec::check_ulimits(&host.resources.ulimits)?;
@@ -47,6 +47,9 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
     }
     if host.shm_size < 0 {
         return invalid("SHM size can not be less than 0".to_owned());
+    }
+    if let Some(server) = host.dns.iter().find(|server| server.parse::<std::net::IpAddr>().is_err()) {
+        return invalid(format!("invalid DNS address: {server}"));
     }
     unsupported(host)?;
     crate::container::mounts::check(host, paths)
@@ -81,8 +84,8 @@ fn restart_policy(host: &HostConfig) -> Result<(), Error> {
     }
 }
 
-fn log_config(host: &HostConfig) -> Result<(), Error> {
-    let log = &host.log_config;
+/// Checks where output goes.
+pub(crate) fn log_config(log: &LogConfig) -> Result<(), Error> {
     let known: &[&str] = match log.driver.as_str() {
         "json-file" => {
             &["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"]
@@ -129,7 +132,7 @@ fn unsupported(host: &HostConfig) -> Result<(), Error> {
     }
 }
 
-/// Takes away what cgroup v2 can't do on any machine; says so in Docker's words.
+/// Takes away what Linux or cgroup v2 can't do on any machine; says so in Docker's words.
 pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
     let mut warnings = Vec::new();
     if resources.memory_swappiness.take().is_some_and(|value| value >= 0) {
@@ -142,6 +145,9 @@ pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
     if resources.oom_kill_disable == Some(true) {
         resources.oom_kill_disable = None;
         warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".to_owned());
+    }
+    if std::mem::take(&mut resources.cpu_percent) > 0 {
+        warnings.push("linux does not support CPU percent. Percent discarded.".to_owned());
     }
     warnings
 }
@@ -240,6 +246,6 @@ mod tests {
         let mut host = HostConfig::default();
         "json-file".clone_into(&mut host.log_config.driver);
         host.log_config.config.insert("colour".to_owned(), "red".to_owned());
-        assert!(log_config(&host).unwrap_err().to_string().contains("colour"));
+        assert!(log_config(&host.log_config).unwrap_err().to_string().contains("colour"));
     }
 }

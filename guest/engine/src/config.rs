@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_network::Subnet;
 use berth_network::publish::PortPublisher;
+use berth_network::{Defaults, Subnet};
 
-use crate::HostPaths;
+use crate::{HostPaths, Settings};
 
 /// Where an engine lives and what it may use.
 #[derive(Clone)]
@@ -23,10 +23,10 @@ pub struct Config {
     pub publisher: Arc<dyn PortPublisher>,
     /// Put in front of interface and table names, so that two engines don't meet.
     pub name_prefix: String,
-    /// Registries whose certificates aren't checked and that may speak plain HTTP.
-    pub insecure_registries: Vec<String>,
-    /// Addresses that are asked for Docker Hub's images first.
-    pub registry_mirrors: Vec<String>,
+    /// How networks are made.
+    pub networks: Defaults,
+    /// What may change while the engine runs.
+    pub settings: Settings,
     /// The program that holds a container (`berth-guard`).
     pub guard_program: PathBuf,
     /// How many files a container may open unless it asks for more (the soft limit); the engine's own limit when none.

@@ -11,7 +11,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::mounts::{self, MountPoint};
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
-use crate::{Engine, Error, check, identity, images, ports, spec};
+use crate::{ContainerDefaults, Engine, Error, check, identity, images, ports, spec};
 
 /// What is to be created.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Engine {
             return Err(Error::WrongPlatform { image: config.image, platform });
         }
         merge(&mut config, &images::run_config(&image));
-        settle(&mut host_config);
+        settle(&mut host_config, &self.settings().containers);
         if config.network_disabled == Some(true) {
             "none".clone_into(&mut host_config.network_mode);
         }
@@ -217,7 +217,7 @@ fn merge_health(own: &mut Option<HealthConfig>, image: Option<&HealthConfig>) {
 }
 
 /// Writes down what Docker decides when the user doesn't.
-fn settle(host: &mut HostConfig) {
+fn settle(host: &mut HostConfig, defaults: &ContainerDefaults) {
     let or = |value: &mut String, default: &str| {
         if value.is_empty() {
             default.clone_into(value);
@@ -226,14 +226,14 @@ fn settle(host: &mut HostConfig) {
     if host.network_mode.is_empty() || host.network_mode == "default" {
         "bridge".clone_into(&mut host.network_mode);
     }
-    or(&mut host.ipc_mode, "private");
-    or(&mut host.cgroupns_mode, "private");
+    or(&mut host.ipc_mode, &defaults.ipc_mode);
+    or(&mut host.cgroupns_mode, &defaults.cgroupns_mode);
     or(&mut host.runtime, "berth");
-    or(&mut host.log_config.driver, "json-file");
     or(&mut host.restart_policy.name, "no");
     if host.shm_size == 0 {
-        host.shm_size = 64 << 20;
+        host.shm_size = defaults.shm_size;
     }
+    defaults.settle(host);
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use berth_images::{ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
 use crate::filters::Filters;
-use crate::{Config, Engine, Error};
+use crate::{Engine, Error};
 
-pub use berth_images::registry::Credentials;
+pub use berth_images::registry::{Credentials, Options as RegistryOptions, Proxies, masked};
 pub use berth_images::{Change, HistoryItem, Image, Loaded, Progress, Reference, Removed};
 
 /// Filters that a list of images knows.
@@ -209,17 +209,6 @@ fn glob(pattern: &str, text: &str) -> bool {
         (Some(p), Some(c)) if p == c => glob(&pattern[p.len_utf8()..], &text[c.len_utf8()..]),
         _ => false,
     }
-}
-
-/// The engine's way to registries.
-pub(crate) fn registries(config: &Config) -> berth_images::registry::Client {
-    let options = berth_images::registry::Options {
-        insecure: config.insecure_registries.clone(),
-        mirrors: config.registry_mirrors.clone(),
-        user_agent: concat!("Berth/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..Default::default()
-    };
-    berth_images::registry::Client::new(options)
 }
 
 /// An image's configuration in Docker's vocabulary, with every field that it has.

@@ -50,6 +50,7 @@ mod rename;
 mod restart;
 mod restore;
 mod sandbox;
+mod settings;
 mod signal;
 mod spec;
 mod start;
@@ -65,7 +66,7 @@ pub mod volumes;
 mod wait;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use berth_network::Networks;
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
@@ -83,6 +84,7 @@ pub use info::Info;
 pub use inspect::Details;
 pub use list::List;
 pub use logs::{LogLine, LogOptions, Logs};
+pub use settings::{ContainerDefaults, Settings};
 pub use top::Top;
 pub use volume::VolumeWish;
 pub use wait::{Condition, Waiting};
@@ -100,6 +102,7 @@ pub struct Engine {
     id: String,
     images: berth_images::Store,
     registries: berth_images::registry::Client,
+    settings: RwLock<Arc<Settings>>,
     containers: Registry,
     execs: Execs,
     volumes: Volumes,
@@ -127,11 +130,13 @@ impl Engine {
             std::fs::create_dir_all(folder)
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         }
+        config.settings.check()?;
         let (cgroups, controllers) = hierarchy::open(&config)?;
         let engine = Arc::new(Self {
             id: engine_id(&config)?,
             images: berth_images::Store::open(&config.data_root.join("images"))?,
-            registries: images::registries(&config),
+            registries: berth_images::registry::Client::new(config.settings.registries.clone()),
+            settings: RwLock::new(Arc::new(config.settings.clone())),
             volumes: Volumes::open(config.data_root.join("volumes"))?,
             containers: Registry::default(),
             execs: Execs::default(),
@@ -192,6 +197,7 @@ fn open_networks(config: &Config) -> Result<Networks, Error> {
         namespaces: namespaces(config),
         name_prefix: config.name_prefix.clone(),
         avoid: config.avoid.clone(),
+        defaults: config.networks.clone(),
     };
     Ok(Networks::open(options, config.publisher.clone())?)
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use berth_network::{Alive, Endpoint, EndpointWish};
 
 use crate::container::Container;
+use crate::container::host_config::HostConfig;
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
 use crate::links::Linked;
@@ -150,15 +152,25 @@ impl Engine {
             std::fs::write(&path, text).map_err(|source| Error::Write { path, source })
         };
         write("hostname", &format!("{}\n", record.config.hostname))?;
-        write("hosts", &hosts(&record, &linked))?;
+        write("hosts", &hosts(&record, &linked, &self.host_gateway()))?;
         let by_name = |endpoint: &Endpoint| {
             self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())
         };
         if record.endpoints.iter().any(by_name) {
-            // The network's own resolver, which knows its containers and asks this machine's for the rest.
-            return write("resolv.conf", "nameserver 127.0.0.11\noptions ndots:0\n");
+            // The network's own resolver, which knows its containers and asks others for the rest.
+            return write("resolv.conf", &own_resolver(&record));
         }
         write("resolv.conf", &resolv_conf(&record))
+    }
+
+    /// What `host-gateway` means in `--add-host`.
+    fn host_gateway(&self) -> Vec<IpAddr> {
+        let chosen = self.settings().containers.host_gateway.clone();
+        if !chosen.is_empty() {
+            return chosen;
+        }
+        let default = self.networks.find("bridge").map(|network| network.ipam).unwrap_or_default();
+        default.into_iter().filter_map(|ipam| ipam.gateway).collect()
     }
 
     /// The path of a container's own network namespace; empty when it has none.
@@ -196,6 +208,7 @@ pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<Endpo
         interface: interface(settings)?,
         aliases: settings.aliases.clone().unwrap_or_default(),
         names: vec![record.name.clone(), record.short_id().to_owned(), record.config.hostname.clone()],
+        name_servers: record.host_config.dns.iter().filter_map(|text| text.parse().ok()).collect(),
     })
 }
 
@@ -232,12 +245,18 @@ fn endpoint_id(container: &Container) -> String {
         .with(|record| record.endpoints.first().map(|first| first.endpoint_id.clone()).unwrap_or_default())
 }
 
-fn hosts(record: &Record, linked: &[(String, String)]) -> String {
+fn hosts(record: &Record, linked: &[(String, String)], gateway: &[IpAddr]) -> String {
     let mut hosts = HOSTS.to_owned();
     // Writing into a String can't fail.
     for entry in record.host_config.extra_hosts.iter().flatten() {
-        let (name, address) = entry.split_once([':', '=']).unwrap_or((entry, ""));
-        let _ = writeln!(hosts, "{address}\t{name}");
+        match entry.split_once([':', '=']).unwrap_or((entry, "")) {
+            (name, "host-gateway") => {
+                for address in gateway {
+                    let _ = writeln!(hosts, "{address}\t{name}");
+                }
+            }
+            (name, address) => drop(writeln!(hosts, "{address}\t{name}")),
+        }
     }
     for (address, names) in linked {
         let _ = writeln!(hosts, "{address}\t{names}");
@@ -248,6 +267,20 @@ fn hosts(record: &Record, linked: &[(String, String)]) -> String {
         }
     }
     hosts
+}
+
+/// The configuration of a network's own resolver, with the user's search domains and options.
+fn own_resolver(record: &Record) -> String {
+    let HostConfig { dns_search, dns_options, .. } = &record.host_config;
+    let mut text = "nameserver 127.0.0.11\n".to_owned();
+    if !dns_search.is_empty() {
+        let _ = writeln!(text, "search {}", dns_search.join(" "));
+    }
+    let ndots = dns_options.iter().any(|option| option.starts_with("ndots:"));
+    let ndots = if ndots { None } else { Some("ndots:0") };
+    let options: Vec<&str> = dns_options.iter().map(String::as_str).chain(ndots).collect();
+    let _ = writeln!(text, "options {}", options.join(" "));
+    text
 }
 
 /// The resolver's configuration: the user's, else this machine's.

@@ -24,14 +24,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
+use protocol::vsock::{CONTROL, DOCKER_API, DOCKER_API_REMOTE, FORWARD};
 use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 
 pub(crate) use control::{read, write};
 pub(crate) use shares::PLACE as SHARES;
 
 use control::Host;
-use supervise::Engine;
+use supervise::{Engine, Listeners};
 
 /// How long the engine's start waits for the host's first word, which carries the clock, the shared folders and
 /// daemon.json. Without one it starts all the same: a machine started by hand has no host daemon.
@@ -74,7 +74,8 @@ fn live() -> anyhow::Result<()> {
     let host = Arc::new(Host::new(events.clone()));
     // Listening early: the host's first connection waits in the backlog instead of being refused.
     let control = vsock::listen(CONTROL)?;
-    let docker = vsock::listen(DOCKER_API)?;
+    let listeners =
+        Listeners { local: vsock::listen(DOCKER_API)?, remote: vsock::listen(DOCKER_API_REMOTE)? };
     let forward = vsock::listen(FORWARD)?;
     control::serve(&host, control)?;
     host.phase("kernel and listeners");
@@ -89,7 +90,7 @@ fn live() -> anyhow::Result<()> {
     shares::mount()?;
     // From here on children are reaped on a thread; those above were waited for by name.
     reap::start(events.clone())?;
-    let mut engine = Engine::new(Arc::clone(&host), docker, events);
+    let mut engine = Engine::new(Arc::clone(&host), listeners, events);
     engine.start()?;
     until_power_off(&inbox, &mut engine);
     power_off::run(&host, &mut engine, &inbox);

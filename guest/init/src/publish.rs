@@ -35,6 +35,12 @@ impl HostPublisher {
         // PID 1 knows the count.
         pid1::write(&mut link.stream, &FromGuest::Engine { up: true, starts: 0 })
     }
+
+    /// Tells PID 1 that the engine can't take the user's configuration.
+    pub(crate) fn refuse_configuration(&self, problem: &str) -> anyhow::Result<()> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        pid1::write(&mut link.stream, &FromGuest::ConfigurationRefused { problem: problem.to_owned() })
+    }
 }
 
 impl PortPublisher for HostPublisher {

@@ -1,45 +1,50 @@
 //! `berth-guest serve`: the engine on this machine, until SIGTERM or SIGINT.
 
-use std::os::fd::RawFd;
+mod machine;
+mod pidfile;
+mod reload;
+mod servers;
+
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use berth_engine::{Config, Engine, HostOs, HostPaths, Share};
-use berth_network::Subnet;
+use berth_engine::{Config, Engine, HostPaths, Settings};
+use berth_network::Defaults;
 use berth_network::native::NativePublisher;
 use berth_network::publish::PortPublisher;
 use protocol::guest::HostHello;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::daemon_json::DaemonJson;
-use crate::listen::{self, Address};
+use crate::daemon_json::{self, DaemonJson, Files, Reach, Tls};
+use crate::listen::Address;
+use crate::logs::Logs;
 use crate::publish::HostPublisher;
 use crate::sys;
+use pidfile::Pidfile;
+use servers::Servers;
 
-/// Seconds that a container may take to stop when its machine powers off.
-const STOP_TIMEOUT: i64 = 7;
-/// How long open requests may take once the engine ends.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What `berth-guest serve` takes.
+/// What `berth-guest serve` takes. What is an option here and a key of daemon.json may be said in one of both places.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to listen: unix:///absolute/path, or fd://N for an inherited listener; several are fine.
-    #[arg(long, default_value = "unix:///run/berth/docker.sock")]
+    /// Where to listen: unix:///absolute/path, tcp://address:port, or fd://N for an inherited listener; several are fine.
+    /// [default: unix:///run/berth/docker.sock]
+    #[arg(short = 'H', long, visible_alias = "host")]
     listen: Vec<Address>,
-    /// Persistent state: images, containers, volumes.
-    #[arg(long, default_value = "/var/lib/berth")]
-    data_root: PathBuf,
-    /// State that ends with the machine: sockets, bundles, mounts.
-    #[arg(long, default_value = "/run/berth/engine")]
-    exec_root: PathBuf,
-    /// The cgroup below which containers get theirs.
-    #[arg(long, default_value = "/berth")]
-    cgroup_parent: String,
+    /// Persistent state: images, containers, volumes. [default: /var/lib/berth]
+    #[arg(long)]
+    data_root: Option<PathBuf>,
+    /// State that ends with the machine: sockets, bundles, mounts. [default: /run/berth/engine]
+    #[arg(long)]
+    exec_root: Option<PathBuf>,
+    /// The cgroup below which containers get theirs. [default: /berth]
+    #[arg(long)]
+    cgroup_parent: Option<String>,
+    #[command(flatten)]
+    tls: Tls,
     /// Put in front of interface and table names, so that two engines don't meet.
     #[arg(long, default_value = "berth")]
     name_prefix: String,
@@ -48,10 +53,33 @@ pub(crate) struct Args {
     config_file: Option<PathBuf>,
     /// What the host said of itself, when this runs in a VM.
     #[arg(long, hide = true)]
-    host: Option<PathBuf>,
+    hello: Option<PathBuf>,
     /// An open descriptor that leads to PID 1, when this runs in a VM.
     #[arg(long, hide = true)]
     host_link: Option<RawFd>,
+    /// A listener for clients of the host's `tcp://` addresses, when this runs in a VM.
+    #[arg(long, hide = true)]
+    remote: Option<RawFd>,
+}
+
+/// What a VM around the engine gives it; natively all is none.
+struct Machine {
+    hello: Option<HostHello>,
+    publisher: Option<Arc<HostPublisher>>,
+    remote: Option<OwnedFd>,
+}
+
+/// What the configuration makes of the engine.
+struct Plan {
+    settings: Settings,
+    networks: Defaults,
+    reach: Reach,
+    data_root: PathBuf,
+    exec_root: PathBuf,
+    cgroup_parent: String,
+    /// The group of the unix sockets.
+    group: Option<String>,
+    pidfile: Option<PathBuf>,
 }
 
 /// Serves until told to end. Containers outlive the engine, but not the machine: in a VM it is the machine that ends.
@@ -59,82 +87,105 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     // Descriptors are adopted before anything else opens one.
     let publisher = args.host_link.map(sys::inherited).transpose().context("adopt the link to PID 1")?;
     let publisher = publisher.map(|link| Arc::new(HostPublisher::new(UnixStream::from(link))));
+    let remote =
+        args.remote.map(sys::inherited).transpose().context("adopt the listener for remote clients")?;
+    let hello = args.hello.as_deref().map(machine::hello).transpose()?;
+    let configured = read(&args, hello.as_ref()).and_then(|json| {
+        let logs = Logs::begin(&json)?;
+        Ok((logs, plan(&args, &json, hello.as_ref())?))
+    });
+    let (logs, plan) = match (configured, &publisher) {
+        (Err(error), Some(publisher)) => {
+            publisher.refuse_configuration(&format!("{error:#}")).context("tell PID 1")?;
+            return Err(error);
+        }
+        (configured, _) => configured?,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start the engine's threads")?;
-    runtime.block_on(serve(args, publisher))
+    let _pidfile = plan.pidfile.clone().map(Pidfile::write).transpose()?;
+    let machine = Machine { hello, publisher, remote };
+    runtime.block_on(serve(args, machine, plan, logs))
 }
 
-async fn serve(args: Args, publisher: Option<Arc<HostPublisher>>) -> anyhow::Result<()> {
+/// The user's configuration: the file that was named, or the host's.
+fn read(args: &Args, hello: Option<&HostHello>) -> anyhow::Result<DaemonJson> {
+    match (&args.config_file, hello) {
+        (Some(file), _) => DaemonJson::read(file, &args.said()),
+        (None, Some(hello)) => DaemonJson::parse(&hello.daemon_json, true),
+        (None, None) => Ok(DaemonJson::default()),
+    }
+}
+
+/// Decides everything that the configuration leaves open.
+fn plan(args: &Args, json: &DaemonJson, hello: Option<&HostHello>) -> anyhow::Result<Plan> {
+    let files = hello.map_or(Files::Here, |hello| Files::OfHost(&hello.files));
+    let default = Address::Unix("/run/berth/docker.sock".into());
+    let reach = Reach::decide(json, &files, &args.tls, &args.listen, &default)?;
+    let mut settings = daemon_json::settings(json, &files)?;
+    settings.warnings = reach.warnings();
+    if hello.is_some() {
+        machine::adapt(&mut settings);
+    }
+    let path = |flag: &Option<PathBuf>, key, default: &str| {
+        anyhow::Ok(flag.clone().or(json.get(key)?).unwrap_or_else(|| PathBuf::from(default)))
+    };
+    let cgroup_parent: Option<String> = args.cgroup_parent.clone().or(json.get("cgroup-parent")?);
+    Ok(Plan {
+        settings,
+        networks: daemon_json::networks(json)?,
+        reach,
+        data_root: path(&args.data_root, "data-root", "/var/lib/berth")?,
+        exec_root: path(&args.exec_root, "exec-root", "/run/berth/engine")?,
+        cgroup_parent: cgroup_parent
+            .filter(|parent| !parent.is_empty())
+            .unwrap_or_else(|| "/berth".to_owned()),
+        group: json.get::<String>("group")?.filter(|group| !group.is_empty()),
+        pidfile: json.get::<PathBuf>("pidfile")?.filter(|path| !path.as_os_str().is_empty()),
+    })
+}
+
+async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::Result<()> {
+    let Machine { hello, publisher, remote } = machine;
+    // Before the engine is open it takes no signal's default for an answer.
+    let mut signals = Signals::take()?;
     let program = std::env::current_exe().context("find the engine's own program")?;
-    let hello = args.host.as_deref().map(host_hello).transpose()?;
     let host: Arc<dyn PortPublisher> = match &publisher {
         Some(publisher) => publisher.clone(),
         None => Arc::new(NativePublisher::new(&args.name_prefix)?),
     };
-    let mut settings = match (&args.config_file, &hello) {
-        (Some(file), _) => DaemonJson::read(file)?,
-        (None, Some(hello)) => DaemonJson::parse(&hello.daemon_json)?,
-        (None, None) => DaemonJson::default(),
-    };
-    if hello.is_some() {
-        // The host's own loopback, by its documented name: no less safe than 127.0.0.0/8, which Docker trusts too.
-        settings.insecure_registries.push("host.docker.internal".to_owned());
-    }
+    let in_machine = hello.is_some();
     let engine = Engine::open(Config {
-        data_root: args.data_root,
-        exec_root: args.exec_root,
-        cgroup_parent: args.cgroup_parent,
-        avoid: hello.as_ref().map(host_subnets).unwrap_or_default(),
+        data_root: plan.data_root,
+        exec_root: plan.exec_root,
+        cgroup_parent: plan.cgroup_parent,
+        avoid: hello.as_ref().map(machine::subnets).unwrap_or_default(),
         publisher: host,
-        insecure_registries: settings.insecure_registries,
-        registry_mirrors: settings.registry_mirrors,
-        name_prefix: args.name_prefix,
+        networks: plan.networks,
+        settings: plan.settings,
+        name_prefix: args.name_prefix.clone(),
         open_files: open_as_many_files_as_allowed(),
         guard_program: program.with_file_name("berth-guard"),
-        host_paths: hello.map_or(HostPaths::Native, host_paths),
+        host_paths: hello.map_or(HostPaths::Native, machine::host_paths),
     })
     .await?;
-    let router = berth_api::routes::router(engine.clone())?;
-    let (end, ended) = tokio::sync::watch::channel(false);
-    let mut servers = tokio::task::JoinSet::new();
-    for address in &args.listen {
-        let mut ended = ended.clone();
-        let until_end = async move { ended.wait_for(|end| *end).await.map_or((), |_| ()) };
-        let router = router.clone();
-        match address {
-            Address::Unix(path) => {
-                let listener = listen::unix(path).await?;
-                let server = axum::serve(listener, router).with_graceful_shutdown(until_end);
-                servers.spawn(server.into_future());
-                tracing::info!(socket = %path.display(), "listening");
-            }
-            Address::Inherited(number) => {
-                let listener = listen::Inherited::new(sys::inherited(*number)?)?;
-                let server = axum::serve(listener, router).with_graceful_shutdown(until_end);
-                servers.spawn(server.into_future());
-            }
-        }
-    }
+    let mut servers = Servers::new(berth_api::routes::router(engine.clone())?);
+    servers.open(&plan.reach, plan.group.as_deref(), remote).await?;
     if let Some(publisher) = &publisher {
         publisher.engine_is_up().context("tell PID 1")?;
     }
-    asked_to_end().await?;
-    if args.host.is_some() {
-        engine.stop_all(STOP_TIMEOUT).await;
-    }
-    end.send_replace(true);
-    // Streams that follow something have no end of their own.
-    let goodbye = async { while servers.join_next().await.is_some() {} };
-    if tokio::time::timeout(GOODBYE, goodbye).await.is_err() {
-        servers.abort_all();
-    }
-    for address in &args.listen {
-        if let Address::Unix(path) = address {
-            drop(std::fs::remove_file(path));
+    while signals.asks_to_reload().await {
+        if let Err(error) = reload::run(&args, &engine, &logs) {
+            tracing::error!("{error:#}");
         }
     }
+    let settings = engine.settings();
+    if in_machine || !settings.live_restore {
+        engine.stop_all(settings.shutdown_timeout).await;
+    }
+    servers.end().await;
     Ok(())
 }
 
@@ -149,35 +200,45 @@ fn open_as_many_files_as_allowed() -> Option<u64> {
     limit.current
 }
 
-/// What the host said of itself.
-fn host_hello(file: &Path) -> anyhow::Result<HostHello> {
-    let text = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    serde_json::from_slice(&text).context("read what the host said")
+impl Args {
+    /// What the command line says that is a key of daemon.json too.
+    fn said(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let hosts: Vec<String> = self.listen.iter().map(Address::to_string).collect();
+        let hosts = (!hosts.is_empty()).then(|| format!("[{}]", hosts.join(" ")));
+        let own = [
+            ("hosts", hosts),
+            ("data-root", path(&self.data_root)),
+            ("exec-root", path(&self.exec_root)),
+            ("cgroup-parent", self.cgroup_parent.clone()),
+        ];
+        let own = own.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        own.chain(self.tls.said()).collect()
+    }
 }
 
-/// The host's subnets, which container networks avoid. What can't be read can't be avoided.
-fn host_subnets(hello: &HostHello) -> Vec<Subnet> {
-    hello.host_subnets.iter().filter_map(|text| text.parse().ok()).collect()
+/// The signals that the engine knows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
 }
 
-/// How the host's paths look from here.
-fn host_paths(hello: HostHello) -> HostPaths {
-    let os = match hello.os {
-        protocol::guest::HostOs::Linux => HostOs::Linux,
-        protocol::guest::HostOs::Macos => HostOs::Macos,
-        protocol::guest::HostOs::Windows => HostOs::Windows,
-    };
-    let place = |share: protocol::guest::Share| Share {
-        mounted_at: Path::new(crate::pid1::SHARES).join(&share.name),
-        host: share.host,
-    };
-    HostPaths::Shared { os, shares: hello.shares.into_iter().map(place).collect() }
-}
+impl Signals {
+    fn take() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
 
-/// Waits for SIGTERM or SIGINT.
-async fn asked_to_end() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    Ok(())
+    /// Waits for the next; false is the wish to end.
+    async fn asks_to_reload(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hang_up.recv() => true,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Its sockets lie in the container's namespace on ports of the kernel's choice, with a translation from port 53
 //! there, so that the container's own port 53 stays free. One thread serves the datagrams of all containers; a
 //! stream has a thread of its own, and few streams are needed. What isn't a name of the container's networks goes
-//! to this machine's own resolvers, from this machine.
+//! to the container's name servers, else to this machine's own, from this machine.
 
 mod answer;
 mod directory;
@@ -12,7 +12,7 @@ mod sockets;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,13 +61,20 @@ impl Resolver {
         Ok(Self(shared))
     }
 
-    /// Answers in the container's namespace from now on; twice is fine. `table` is the name of the rules there.
-    pub(crate) fn open(&self, container: &str, sandbox: &Path, table: &str) -> Result<()> {
+    /// Answers in the container's namespace from now on; twice is fine. `table` is the name of the rules there, `servers`
+    /// are asked for what isn't a name here, this machine's own when there are none.
+    pub(crate) fn open(
+        &self,
+        container: &str,
+        sandbox: &Path,
+        table: &str,
+        servers: Vec<IpAddr>,
+    ) -> Result<()> {
         let is_open = |containers: &HashMap<String, _>| containers.contains_key(container);
         if self.0.containers.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_open) {
             return Ok(());
         }
-        let sockets = Arc::new(Sockets::open(container, sandbox, table)?);
+        let sockets = Arc::new(Sockets::open(container, sandbox, table, servers)?);
         self.change(|containers| {
             containers.insert(container.to_owned(), sockets);
         });
@@ -179,10 +186,10 @@ fn take_stream(shared: &Arc<Shared>, sockets: &Arc<Sockets>) {
         shared.streams.fetch_sub(1, Ordering::Relaxed);
         return;
     }
-    let (counted, container) = (Arc::clone(shared), sockets.container.clone());
+    let (counted, sockets) = (Arc::clone(shared), Arc::clone(sockets));
     let started = Builder::new().name("names".to_owned()).spawn(move || {
         // A client that goes away is nobody's concern.
-        let _ = serve_stream(&counted, &container, stream);
+        let _ = serve_stream(&counted, &sockets, stream);
         counted.streams.fetch_sub(1, Ordering::Relaxed);
     });
     if started.is_err() {
@@ -191,14 +198,16 @@ fn take_stream(shared: &Arc<Shared>, sockets: &Arc<Sockets>) {
 }
 
 /// Answers one query after another until the client is done (RFC 7766).
-fn serve_stream(shared: &Shared, container: &str, mut stream: TcpStream) -> io::Result<()> {
+fn serve_stream(shared: &Shared, sockets: &Sockets, mut stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     loop {
         let query = read_framed(&mut stream)?;
-        let answer = match shared.reply(container, &query, false) {
+        let answer = match shared.reply(&sockets.container, &query, false) {
             Reply::Known(answer) => answer,
-            Reply::Elsewhere => forward::over_stream(&query).unwrap_or_else(|| answer::failure(&query)),
+            Reply::Elsewhere => {
+                forward::over_stream(sockets, &query).unwrap_or_else(|| answer::failure(&query))
+            }
             Reply::Nothing => return Ok(()),
         };
         write_framed(&mut stream, &answer)?;

@@ -21,6 +21,8 @@ pub struct EndpointWish {
     pub aliases: Vec<String>,
     /// The names it always has: the container's own, its short id, its host name.
     pub names: Vec<String>,
+    /// Name servers for what the network doesn't know; this machine's when empty.
+    pub name_servers: Vec<IpAddr>,
 }
 
 /// A container's place in a network. An engine keeps it and hands it back to
@@ -48,6 +50,9 @@ pub struct Endpoint {
     /// All names that resolve to it in this network.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Name servers for what the network doesn't know; this machine's when empty.
+    #[serde(default)]
+    pub name_servers: Vec<IpAddr>,
 }
 
 impl Endpoint {

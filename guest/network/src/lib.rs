@@ -6,6 +6,7 @@
 //! is opened by a short-lived thread that enters it and hands the descriptor back; no other thread ever changes
 //! namespace.
 
+mod defaults;
 mod dns;
 mod endpoint;
 mod error;
@@ -23,6 +24,7 @@ mod route;
 mod subnet;
 mod sys;
 
+pub use defaults::{Defaults, Pool};
 pub use endpoint::{Endpoint, EndpointWish, Mac};
 pub use error::{Error, Kind, Result};
 pub use network::{Driver, Ipam, IpamWish, Network, NetworkWish};

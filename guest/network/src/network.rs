@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::subnet::Subnet;
+
+/// The option that names the address of this machine at which ports are published.
+pub(crate) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// How a network carries packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +97,12 @@ impl Network {
         !self.internal && self.flag("com.docker.network.bridge.enable_ip_masquerade") != Some(false)
     }
 
+    /// The address of this machine that its containers' ports are published at where nobody says otherwise.
+    pub(crate) fn host_binding(&self) -> Option<IpAddr> {
+        let address: Ipv4Addr = self.options.get(HOST_BINDING)?.parse().ok()?;
+        Some(IpAddr::V4(address)).filter(|address| !address.is_unspecified())
+    }
+
     /// Whether containers in it may speak to each other.
     pub(crate) fn connects_containers(&self) -> bool {
         self.flag("com.docker.network.bridge.enable_icc") != Some(false)
@@ -113,6 +122,14 @@ pub struct Ipam {
     pub aux: BTreeMap<String, IpAddr>,
     /// Whether the user chose the subnet: only then may an endpoint ask for an address.
     pub chosen: bool,
+}
+
+impl Ipam {
+    /// Where packets to the outside go: the bridge, unless an address is held for another router.
+    pub(crate) fn way_out(&self) -> Option<IpAddr> {
+        let names = ["DefaultGatewayIPv4", "DefaultGatewayIPv6"];
+        names.iter().find_map(|name| self.aux.get(*name).copied()).or(self.gateway)
+    }
 }
 
 /// What is asked of a new network.

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod create;
+mod default_bridge;
 mod join;
 mod publish;
 mod remove;
@@ -13,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::defaults::Defaults;
 use crate::dns::{Directory, Resolver};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -40,6 +42,8 @@ pub struct Options {
     pub name_prefix: String,
     /// Subnets that networks must not meet, beside those that this machine routes to.
     pub avoid: Vec<Subnet>,
+    /// What the engine's configuration says.
+    pub defaults: Defaults,
 }
 
 /// All networks of one engine, in the network namespace of the thread that opened them. Methods block.
@@ -117,7 +121,9 @@ impl Networks {
         self.add_predefined(&mut state)?;
         // Rules stand before the first bridge could carry a packet.
         self.apply_rules(&mut state)?;
-        bridge::forward_packets()?;
+        if self.options.defaults.forward {
+            bridge::forward_packets()?;
+        }
         let State { networks, kernel, .. } = &mut *state;
         networks.iter().try_for_each(|network| bridge::build(kernel, network))
     }
@@ -131,7 +137,9 @@ impl Networks {
     fn open_resolver(&self, state: &State, container: &str, sandbox: &Path) -> Result<()> {
         let places = state.endpoints.get(container).map(Vec::as_slice).unwrap_or_default();
         if places.iter().any(|place| state.resolves_names(&place.network_id)) {
-            self.resolver.open(container, sandbox, &format!("{}-names", self.options.name_prefix))?;
+            let servers = places.first().map(|place| place.name_servers.clone()).unwrap_or_default();
+            let table = format!("{}-names", self.options.name_prefix);
+            self.resolver.open(container, sandbox, &table, servers)?;
         }
         Ok(())
     }

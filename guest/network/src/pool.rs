@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::defaults::Pool;
 use crate::network::Ipam;
 use crate::subnet::{Subnet, from_bits, to_bits};
 
@@ -15,14 +16,26 @@ fn blocks() -> impl Iterator<Item = (Subnet, u8)> {
         .filter_map(|(address, length, size)| Some((Subnet::new(address.into(), length)?, size)))
 }
 
-/// The first IPv4 subnet of the pools that meets none of the taken ones.
-pub(crate) fn free_ipv4(taken: &[Subnet]) -> Option<Subnet> {
-    blocks().flat_map(|(block, size)| block.split(size)).find(|subnet| is_free(subnet, taken))
+/// The first IPv4 subnet of the pools, Docker's own when there are none, that meets none of the taken ones.
+pub(crate) fn free_ipv4(pools: &[Pool], taken: &[Subnet]) -> Option<Subnet> {
+    if pools.is_empty() {
+        return blocks().flat_map(|(block, size)| block.split(size)).find(|subnet| is_free(subnet, taken));
+    }
+    free(pools, true, taken)
 }
 
-/// An IPv6 subnet of the range for local use (RFC 4193) that meets none of the taken ones. Its global id is made of
-/// `seed`, which a caller draws at random.
-pub(crate) fn free_ipv6(taken: &[Subnet], seed: [u8; 5]) -> Option<Subnet> {
+/// The first subnet of the pools of one family that meets none of the taken ones.
+fn free(pools: &[Pool], ipv4: bool, taken: &[Subnet]) -> Option<Subnet> {
+    let pools = pools.iter().filter(|pool| pool.base.is_ipv4() == ipv4);
+    pools.flat_map(|pool| pool.base.split(pool.size)).find(|subnet| is_free(subnet, taken))
+}
+
+/// An IPv6 subnet of the pools that meets none of the taken ones, else one of the range for local use (RFC 4193). Its
+/// global id is made of `seed`, which a caller draws at random.
+pub(crate) fn free_ipv6(pools: &[Pool], taken: &[Subnet], seed: [u8; 5]) -> Option<Subnet> {
+    if pools.iter().any(|pool| !pool.base.is_ipv4()) {
+        return free(pools, false, taken);
+    }
     let [a, b, c, d, e] = seed;
     let block = Ipv6Addr::from([0xfd, a, b, c, d, e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     Subnet::new(block.into(), 48)?.split(64).find(|subnet| is_free(subnet, taken))
@@ -73,24 +86,32 @@ mod tests {
 
     #[test]
     fn pools_are_handed_out_in_dockers_order() {
-        assert_eq!(free_ipv4(&[]), Some(subnet("172.17.0.0/16")));
-        assert_eq!(free_ipv4(&[subnet("172.17.0.0/16")]), Some(subnet("172.18.0.0/16")));
-        assert_eq!(free_ipv4(&[subnet("172.16.0.0/12")]), Some(subnet("192.168.0.0/20")));
+        assert_eq!(free_ipv4(&[], &[]), Some(subnet("172.17.0.0/16")));
+        assert_eq!(free_ipv4(&[], &[subnet("172.17.0.0/16")]), Some(subnet("172.18.0.0/16")));
+        assert_eq!(free_ipv4(&[], &[subnet("172.16.0.0/12")]), Some(subnet("192.168.0.0/20")));
     }
 
     #[test]
     fn a_pool_that_meets_the_hosts_network_is_passed_over() {
-        assert_eq!(free_ipv4(&[subnet("172.17.42.0/24")]), Some(subnet("172.18.0.0/16")));
+        assert_eq!(free_ipv4(&[], &[subnet("172.17.42.0/24")]), Some(subnet("172.18.0.0/16")));
         let busy = [subnet("172.16.0.0/12"), subnet("192.168.1.0/24")];
-        assert_eq!(free_ipv4(&busy), Some(subnet("192.168.16.0/20")));
-        assert_eq!(free_ipv4(&[subnet("172.16.0.0/12"), subnet("192.168.0.0/16")]), None);
+        assert_eq!(free_ipv4(&[], &busy), Some(subnet("192.168.16.0/20")));
+        assert_eq!(free_ipv4(&[], &[subnet("172.16.0.0/12"), subnet("192.168.0.0/16")]), None);
+    }
+
+    #[test]
+    fn the_users_pools_are_used_up_in_their_order() {
+        let pools = ["10.10.0.0/16", "10.20.0.0/24"].map(|base| Pool { base: subnet(base), size: 24 });
+        assert_eq!(free_ipv4(&pools, &[]), Some(subnet("10.10.0.0/24")));
+        assert_eq!(free_ipv4(&pools, &[subnet("10.10.0.0/16")]), Some(subnet("10.20.0.0/24")));
+        assert_eq!(free_ipv4(&pools, &[subnet("10.0.0.0/8")]), None);
     }
 
     #[test]
     fn ipv6_subnets_follow_one_another() {
-        let first = free_ipv6(&[], [1, 2, 3, 4, 5]).unwrap();
+        let first = free_ipv6(&[], &[], [1, 2, 3, 4, 5]).unwrap();
         assert_eq!(first.to_string(), "fd01:203:405::/64");
-        assert_eq!(free_ipv6(&[first], [1, 2, 3, 4, 5]).unwrap().to_string(), "fd01:203:405:1::/64");
+        assert_eq!(free_ipv6(&[], &[first], [1, 2, 3, 4, 5]).unwrap().to_string(), "fd01:203:405:1::/64");
     }
 
     #[test]

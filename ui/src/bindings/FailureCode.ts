@@ -3,4 +3,4 @@
 /**
  * The failures that the page has words and a way out for.
  */
-export type FailureCode = "emulator_missing" | "emulator_too_old" | "out_of_memory" | "machine_image_missing" | "disk_full" | "machine_died" | "deadline" | "version" | "berth_missing" | "engine_down" | "port_taken" | "image_missing" | "not_found" | "conflict" | "refused" | "unexpected";
+export type FailureCode = "emulator_missing" | "emulator_too_old" | "out_of_memory" | "machine_image_missing" | "disk_full" | "machine_died" | "deadline" | "version" | "configuration" | "berth_missing" | "engine_down" | "port_taken" | "image_missing" | "not_found" | "conflict" | "refused" | "unexpected";

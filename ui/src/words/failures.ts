@@ -86,6 +86,12 @@ const TABLE: Record<FailureCode, Writer> = {
     command: 'berth stop && berth start',
     ways: [],
   }),
+  configuration: () => ({
+    title: 'The engine’s configuration can’t be honoured',
+    text: 'Something in daemon.json isn’t known to the engine or can’t be done. Correct it, then start again.',
+    command: '${EDITOR:-nano} ~/.config/berth/daemon.json',
+    ways: ['start'],
+  }),
   berth_missing: () => ({
     title: 'The berth program isn’t found',
     text: 'This window starts Berth with the command “berth”, which is neither beside it nor in your PATH. Reinstall Berth, or start it from a terminal:',

@@ -79,6 +79,7 @@ pub(crate) fn greet(machine: &Machine) -> UnixStream {
         shares: Vec::new(),
         host_subnets: Vec::new(),
         daemon_json: String::new(),
+        files: std::collections::BTreeMap::new(),
     };
     write(&mut control, &ToGuest::Hello(hello));
     let FromGuest::Hello { version, image } = read(&mut control) else { panic!("no hello") };

@@ -192,6 +192,11 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
         return refuse("Range of blkio weight is from 10 to 1000");
     }
+    if resources.io_maximum_iops != 0 || resources.io_maximum_bandwidth != 0 {
+        return refuse(
+            "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps",
+        );
+    }
     for rule in resources.device_cgroup_rules.iter().flatten() {
         device_rule(rule)?;
     }
@@ -214,6 +219,7 @@ fn unsupported(resources: &Resources) -> Result<(), Error> {
         () if resources.cpu_realtime_period != 0 || resources.cpu_realtime_runtime != 0 => {
             "real-time CPU scheduling (cgroup v2 has none)"
         }
+        () if resources.cpu_count != 0 => "CpuCount (Windows only)",
         () => return Ok(()),
     };
     Err(Error::Unsupported { field })
@@ -243,6 +249,14 @@ mod tests {
         assert!(
             ["c 10 rw", "x 1:3 r", "c 1:3 z", "c 1:b r"].into_iter().all(|text| device_rule(text).is_err())
         );
+    }
+
+    #[test]
+    fn limits_of_windows_are_refused_by_name() {
+        let speed = check(&Resources { io_maximum_bandwidth: 1, ..Resources::default() }).unwrap_err();
+        assert!(speed.to_string().starts_with("Invalid QoS settings"), "{speed}");
+        let count = check(&Resources { cpu_count: 2, ..Resources::default() }).unwrap_err();
+        assert!(count.to_string().contains("CpuCount"), "{count}");
     }
 
     #[test]

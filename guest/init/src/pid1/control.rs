@@ -3,8 +3,10 @@
 //! What the host should know is kept here and told again to each new host, so that a host daemon that restarts
 //! finds everything as it is.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -73,6 +75,13 @@ impl Host {
         let message = FromGuest::Engine { up, starts };
         state.engine = Some(message.clone());
         state.say(&message);
+    }
+
+    /// The engine refused the configuration; it won't come up by itself.
+    pub(super) fn configuration_refused(&self, message: FromGuest) {
+        let mut state = self.lock();
+        state.say(&message);
+        state.engine = Some(message);
     }
 
     /// The engine's wanted set of ports.
@@ -192,7 +201,10 @@ pub(crate) fn write(stream: &mut impl Write, message: &impl Serialize) -> anyhow
 fn keep(hello: &HostHello) -> anyhow::Result<()> {
     std::fs::create_dir_all("/run/berth")?;
     let fresh = format!("{HELLO_FILE}.new");
-    std::fs::write(&fresh, serde_json::to_vec(hello)?)?;
+    drop(std::fs::remove_file(&fresh));
+    // It may hold a private key.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    file.write_all(&serde_json::to_vec(hello)?)?;
     Ok(std::fs::rename(fresh, HELLO_FILE)?)
 }
 
@@ -219,6 +231,7 @@ mod tests {
             shares: Vec::new(),
             host_subnets: Vec::new(),
             daemon_json: String::new(),
+            files: std::collections::BTreeMap::new(),
         };
         write(host, &ToGuest::Hello(hello)).unwrap();
     }

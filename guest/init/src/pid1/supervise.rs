@@ -1,7 +1,7 @@
 //! The engine as a child: started with the listener that PID 1 keeps, and again when it dies.
 
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -23,10 +23,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// An engine that lived so long was sound: the next restart is quick again.
 const SOUND: Duration = Duration::from_secs(30);
 
+/// What PID 1 keeps for it, so that clients wait while it starts again.
+pub(super) struct Listeners {
+    /// For clients of the host's socket.
+    pub(super) local: OwnedFd,
+    /// For clients of the host's `tcp://` addresses.
+    pub(super) remote: OwnedFd,
+}
+
 /// The engine, running or not.
 pub(super) struct Engine {
     host: Arc<Host>,
-    listener: OwnedFd,
+    listeners: Listeners,
     events: Sender<Event>,
     process: Option<Pid>,
     started: Instant,
@@ -35,21 +43,24 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(host: Arc<Host>, listener: OwnedFd, events: Sender<Event>) -> Self {
+    pub(super) fn new(host: Arc<Host>, listeners: Listeners, events: Sender<Event>) -> Self {
         let started = Instant::now();
-        Self { host, listener, events, process: None, started, starts: 0, pause: FIRST_PAUSE }
+        Self { host, listeners, events, process: None, started, starts: 0, pause: FIRST_PAUSE }
     }
 
     /// Starts it.
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let (ours, theirs) = UnixStream::pair().context("make the engine's link")?;
         // Only the engine is started from here on, so only it inherits these.
-        fcntl_setfd(&self.listener, FdFlags::empty()).context("hand the listener on")?;
-        fcntl_setfd(&theirs, FdFlags::empty()).context("hand the link on")?;
+        let Listeners { local, remote } = &self.listeners;
+        for handed in [local.as_fd(), remote.as_fd(), theirs.as_fd()] {
+            fcntl_setfd(handed, FdFlags::empty()).context("hand a descriptor on")?;
+        }
         let mut command = Command::new(PROGRAM);
         command
             .arg("serve")
-            .args(["--listen", &format!("fd://{}", self.listener.as_raw_fd())])
+            .args(["--listen", &format!("fd://{}", local.as_raw_fd())])
+            .args(["--remote", &remote.as_raw_fd().to_string()])
             .args(["--host-link", &theirs.as_raw_fd().to_string()])
             .args(["--data-root", &format!("{}/engine", disk::PLACE)])
             .args(["--exec-root", "/run/berth/engine"])
@@ -57,7 +68,7 @@ impl Engine {
             .env("BERTH_LOG", "warn")
             .stdin(Stdio::null());
         if std::path::Path::new(HELLO_FILE).exists() {
-            command.args(["--host", HELLO_FILE]);
+            command.args(["--hello", HELLO_FILE]);
         }
         // Its end is seen by the thread that reaps.
         let child = command.spawn().with_context(|| format!("start {PROGRAM}"))?;
@@ -123,6 +134,7 @@ fn relay(host: &Host, mut link: impl Read, starts: u32) {
                 host.engine(up, starts);
             }
             Ok(set @ FromGuest::Publish { .. }) => host.publish(set),
+            Ok(refusal @ FromGuest::ConfigurationRefused { .. }) => host.configuration_refused(refusal),
             Ok(other) => tracing::warn!(?other, "the engine says what isn't its to say"),
             Err(_) => return,
         }

@@ -1,4 +1,4 @@
-//! Questions that this machine's own resolvers answer.
+//! Questions that other name servers answer.
 
 use std::fs;
 use std::io;
@@ -12,6 +12,8 @@ use super::sockets::Sockets;
 
 /// Where this machine's resolvers are named.
 const RESOLVERS: &str = "/etc/resolv.conf";
+/// As many as the C library asks.
+const MOST: usize = 3;
 /// How long one of them may take. Clients ask again after five seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -29,7 +31,7 @@ pub(super) struct Pending {
 impl Pending {
     /// Asks the first resolver; where there is none, answers so at once.
     pub(super) fn start(sockets: &Arc<Sockets>, client: SocketAddr, query: &[u8]) -> Option<Self> {
-        let mut others = resolvers();
+        let mut others = resolvers(sockets);
         others.reverse();
         let socket = ask_next(&mut others, query);
         let Some(socket) = socket else {
@@ -80,7 +82,7 @@ impl Pending {
 }
 
 /// Asks by stream, and waits.
-pub(super) fn over_stream(query: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn over_stream(sockets: &Sockets, query: &[u8]) -> Option<Vec<u8>> {
     let ask = |resolver: SocketAddr| {
         let mut stream = TcpStream::connect_timeout(&resolver, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -88,7 +90,7 @@ pub(super) fn over_stream(query: &[u8]) -> Option<Vec<u8>> {
         super::write_framed(&mut stream, query)?;
         super::read_framed(&mut stream)
     };
-    resolvers().into_iter().find_map(|resolver| ask(resolver).ok())
+    resolvers(sockets).into_iter().find_map(|resolver| ask(resolver).ok())
 }
 
 /// Whether the message answers the query: the same number and the mark of an answer (RFC 1035, 4.1.1).
@@ -113,13 +115,17 @@ fn ask_next(others: &mut Vec<SocketAddr>, query: &[u8]) -> Option<UdpSocket> {
     None
 }
 
-/// This machine's resolvers; the file changes with its networks and is read anew for each question.
-fn resolvers() -> Vec<SocketAddr> {
+/// The container's name servers, else this machine's, whose file changes with its networks and is read anew for each
+/// question.
+fn resolvers(sockets: &Sockets) -> Vec<SocketAddr> {
+    let at = |address: IpAddr| SocketAddr::new(address, 53);
+    if !sockets.servers.is_empty() {
+        return sockets.servers.iter().copied().take(MOST).map(at).collect();
+    }
     let text = fs::read_to_string(RESOLVERS).unwrap_or_default();
     let addresses = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next()?.parse::<IpAddr>().ok()).flatten()
     });
-    // As many as the C library asks.
-    addresses.take(3).map(|address| SocketAddr::new(address, 53)).collect()
+    addresses.take(MOST).map(at).collect()
 }

@@ -1,6 +1,6 @@
 //! A resolver's sockets in a container's namespace, and the translation that leads port 53 to them.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use super::address;
@@ -18,11 +18,13 @@ pub(super) struct Sockets {
     pub(super) container: String,
     pub(super) datagrams: UdpSocket,
     pub(super) streams: TcpListener,
+    /// Asked for what isn't a name here.
+    pub(super) servers: Vec<IpAddr>,
 }
 
 impl Sockets {
     /// Opens them and points port 53 to them, away from those of an engine before.
-    pub(super) fn open(container: &str, sandbox: &Path, table: &str) -> Result<Self> {
+    pub(super) fn open(container: &str, sandbox: &Path, table: &str, servers: Vec<IpAddr>) -> Result<Self> {
         let (datagrams, streams, mut rules) = namespace::within(sandbox, || {
             let (datagrams, streams) = (UdpSocket::bind(address(0))?, TcpListener::bind(address(0))?);
             datagrams.set_nonblocking(true)?;
@@ -49,7 +51,7 @@ impl Sockets {
             subject: container.to_owned(),
             source,
         })?;
-        Ok(Self { container: container.to_owned(), datagrams, streams })
+        Ok(Self { container: container.to_owned(), datagrams, streams, servers })
     }
 }
 

@@ -1,10 +1,10 @@
 //! New networks: names, drivers, subnets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{DEFAULT, Networks, State, bridge, kernel, random, random_id};
 use crate::error::{Error, Result};
-use crate::network::{Driver, Ipam, IpamWish, Network, NetworkWish};
+use crate::network::{Driver, HOST_BINDING, Ipam, IpamWish, Network, NetworkWish};
 use crate::subnet::Subnet;
 use crate::{pool, record};
 
@@ -15,8 +15,12 @@ const NAME_LENGTH: usize = 16;
 
 impl Networks {
     /// Makes a network: its record, its bridge, its rules.
-    pub fn create(&self, wish: NetworkWish) -> Result<Network> {
+    pub fn create(&self, mut wish: NetworkWish) -> Result<Network> {
         let mut state = self.state();
+        let driver = if matches!(wish.driver.as_str(), "" | "default") { "bridge" } else { &wish.driver };
+        for (option, value) in self.options.defaults.options.get(driver).into_iter().flatten() {
+            wish.options.entry(option.clone()).or_insert_with(|| value.clone());
+        }
         let driver = check(&state, &wish)?;
         debug_assert_eq!(driver, Driver::Bridge, "others are refused");
         let network = self.plan(&mut state, wish)?;
@@ -37,36 +41,15 @@ impl Networks {
             if state.networks.iter().any(|network| network.name == name) {
                 continue;
             }
-            let wish = NetworkWish { name: name.to_owned(), ..NetworkWish::default() };
             let network = if driver == Driver::Bridge {
                 let bridge = Some(format!("{}0", self.options.name_prefix));
-                Network { bridge, ..self.plan(state, wish)? }
+                Network { bridge, ..self.plan(state, self.default_wish())? }
             } else {
+                let wish = NetworkWish { name: name.to_owned(), ..NetworkWish::default() };
                 Network { driver, ..bare(wish)? }
             };
             record::write(&self.options.records, &network)?;
             state.networks.push(network);
-        }
-        Ok(())
-    }
-
-    /// The default network gives way when the machine has since moved into a network with the same addresses, unless
-    /// its bridge lives and containers may be on it.
-    fn move_default(&self, state: &mut State) -> Result<()> {
-        let Some(place) = state.networks.iter().position(|network| network.name == DEFAULT) else {
-            return Ok(());
-        };
-        let bridge = state.networks[place].bridge.clone().unwrap_or_default();
-        if state.kernel.index(&bridge).map_err(kernel("look for the bridge", &bridge))?.is_some() {
-            return Ok(());
-        }
-        let busy = self.outside(state)?;
-        let meets = |ipam: &Ipam| busy.iter().any(|subnet| subnet.overlaps(&ipam.subnet));
-        if state.networks[place].ipam.iter().any(meets) {
-            let mut network = state.networks.remove(place);
-            network.ipam = self.resolve(state, &NetworkWish::default())?;
-            record::write(&self.options.records, &network)?;
-            state.networks.insert(place, network);
         }
         Ok(())
     }
@@ -83,12 +66,11 @@ impl Networks {
     }
 
     /// Turns the wished subnets into real ones, and takes from the pools what is missing.
-    fn resolve(&self, state: &mut State, wish: &NetworkWish) -> Result<Vec<Ipam>> {
+    pub(super) fn resolve(&self, state: &mut State, wish: &NetworkWish) -> Result<Vec<Ipam>> {
         let ours: Vec<Subnet> =
             state.networks.iter().flat_map(|network| &network.ipam).map(|ipam| ipam.subnet).collect();
         let mut resolved = Vec::new();
-        for one in wish.ipam.iter().filter(|one| one.subnet.is_some()) {
-            let ipam = parse(one)?;
+        for ipam in parse_all(wish)? {
             let taken = ours.iter().chain(resolved.iter().map(|ipam: &Ipam| &ipam.subnet));
             if let Some(taken) = taken.into_iter().find(|taken| taken.overlaps(&ipam.subnet)) {
                 return Err(Error::PoolOverlaps { asked: ipam.subnet, taken: *taken });
@@ -98,11 +80,12 @@ impl Networks {
         let mut busy = self.outside(state)?;
         busy.extend(ours);
         if !resolved.iter().any(|ipam| ipam.subnet.is_ipv4()) {
-            let subnet = pool::free_ipv4(&busy).ok_or(Error::PoolsExhausted)?;
+            let subnet = pool::free_ipv4(&self.options.defaults.pools, &busy).ok_or(Error::PoolsExhausted)?;
             resolved.insert(0, with_gateway(subnet)?);
         }
         if wish.ipv6 && resolved.iter().all(|ipam| ipam.subnet.is_ipv4()) {
-            let subnet = pool::free_ipv6(&busy, random()?).ok_or(Error::PoolsExhausted)?;
+            let subnet = pool::free_ipv6(&self.options.defaults.pools, &busy, random()?)
+                .ok_or(Error::PoolsExhausted)?;
             resolved.push(with_gateway(subnet)?);
         }
         if !wish.ipv6 {
@@ -112,7 +95,7 @@ impl Networks {
     }
 
     /// The subnets that others have: the machine's routes except those of our own bridges, and the host's.
-    fn outside(&self, state: &mut State) -> Result<Vec<Subnet>> {
+    pub(super) fn outside(&self, state: &mut State) -> Result<Vec<Subnet>> {
         let mut subnets = state.kernel.destinations().map_err(kernel("list", "routes"))?;
         subnets.extend(&self.options.avoid);
         Ok(subnets)
@@ -179,7 +162,15 @@ fn check_options(state: &State, wish: &NetworkWish) -> Result<()> {
             return Err(wrong(option, value));
         }
     }
+    if let Some(value) = wish.options.get(HOST_BINDING).filter(|value| value.parse::<Ipv4Addr>().is_err()) {
+        return Err(wrong(HOST_BINDING, value));
+    }
     Ok(())
+}
+
+/// The subnets that are asked for.
+pub(super) fn parse_all(wish: &NetworkWish) -> Result<Vec<Ipam>> {
+    wish.ipam.iter().filter(|one| one.subnet.is_some()).map(parse).collect()
 }
 
 fn parse(wish: &IpamWish) -> Result<Ipam> {

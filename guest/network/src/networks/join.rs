@@ -164,6 +164,7 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
         gateway: None,
         gateway6: None,
         names: wish.names.iter().chain(&wish.aliases).cloned().collect(),
+        name_servers: wish.name_servers.clone(),
     })
 }
 
@@ -185,7 +186,7 @@ fn plan(state: &State, network: &Network, interface: String, wish: &EndpointWish
     };
     if let Some((IpAddr::V4(address), ipam)) = choose(true, wish.ipv4.map(IpAddr::V4))? {
         endpoint.ipv4 = Some((address, ipam.subnet.length()));
-        endpoint.gateway = match ipam.gateway {
+        endpoint.gateway = match ipam.way_out() {
             Some(IpAddr::V4(gateway)) if !network.internal => Some(gateway),
             _ => None,
         };
@@ -193,7 +194,7 @@ fn plan(state: &State, network: &Network, interface: String, wish: &EndpointWish
     }
     if let Some((IpAddr::V6(address), ipam)) = choose(false, wish.ipv6.map(IpAddr::V6))? {
         endpoint.ipv6 = Some((address, ipam.subnet.length()));
-        endpoint.gateway6 = match ipam.gateway {
+        endpoint.gateway6 = match ipam.way_out() {
             Some(IpAddr::V6(gateway)) if !network.internal => Some(gateway),
             _ => None,
         };

@@ -33,7 +33,8 @@ impl Networks {
     pub fn publish(&self, container: &str, wishes: &[PortWish]) -> Result<Vec<PublishedPort>> {
         let Some(target) = self.target_of(container) else { return Ok(Vec::new()) };
         let mut held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut attempts: Vec<Attempt> = wishes.iter().map(Attempt::first).collect();
+        let binding = self.host_binding(container);
+        let mut attempts: Vec<Attempt> = wishes.iter().map(|wish| Attempt::first(wish, binding)).collect();
         let mut opened = self.open_all(&held, target, &mut attempts);
         if opened.is_ok() {
             let mut others: Vec<Attempt> = attempts.iter().filter_map(Attempt::other_family).collect();
@@ -120,6 +121,14 @@ impl Networks {
         targets.flat_map(|(target, ports)| ports.iter().map(move |port| target.want(port))).collect()
     }
 
+    /// The address of this machine that the container's way out publishes at.
+    fn host_binding(&self, container: &str) -> Option<IpAddr> {
+        let state = self.state();
+        let places = state.endpoints.get(container)?;
+        let place = places.iter().find(|place| place.gateway.is_some())?;
+        state.networks.iter().find(|network| network.id == place.network_id)?.host_binding()
+    }
+
     fn target_of(&self, container: &str) -> Option<Target> {
         Target::of(self.state().endpoints.get(container)?)
     }
@@ -154,11 +163,12 @@ impl Target {
 }
 
 impl Attempt {
-    fn first(wish: &PortWish) -> Self {
-        let host_ip = wish.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    fn first(wish: &PortWish, binding: Option<IpAddr>) -> Self {
+        let chosen = wish.host_ip.or(binding);
+        let host_ip = chosen.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let PortWish { transport, container_port, .. } = *wish;
         let port = PublishedPort { transport, container_port, host_ip, host_port: *wish.host_ports.start() };
-        let (every_address, random) = (wish.host_ip.is_none(), port.host_port == 0);
+        let (every_address, random) = (chosen.is_none(), port.host_port == 0);
         Self { port, last: *wish.host_ports.end(), every_address, follows: false, random, open: false }
     }
 

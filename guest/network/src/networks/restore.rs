@@ -31,6 +31,7 @@ impl Networks {
                 held.insert(container.clone(), ports);
                 state.endpoints.insert(container, endpoints);
             }
+            self.follow_configuration(&mut state)?;
             let places = state.endpoints.values().flatten();
             let interfaces: HashSet<String> = places.map(|endpoint| self.outside_name(endpoint)).collect();
             let bridges: HashSet<String> =

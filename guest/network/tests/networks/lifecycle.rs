@@ -1,6 +1,6 @@
 //! Networks and sandboxes come and go, and leave nothing.
 
-use berth_network::{EndpointWish, IpamWish, Kind, NetworkWish};
+use berth_network::{Defaults, EndpointWish, IpamWish, Kind, NetworkWish, Pool, PortWish};
 
 use crate::world::{PREFIX, World, ask, ask_here, interfaces, open, rules, run, serve, wish};
 
@@ -15,6 +15,56 @@ fn every_engine_has_three_networks() {
     assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim(), "1");
     let removed = world.networks.remove("host").unwrap_err();
     assert_eq!(removed.to_string(), "host is a pre-defined network and cannot be removed");
+}
+
+/// A configuration of the default network with every kind of wish.
+fn configured() -> Defaults {
+    let ipam = IpamWish {
+        subnet: Some("10.77.0.0/24".to_owned()),
+        range: Some("10.77.0.128/25".to_owned()),
+        gateway: Some("10.77.0.5".to_owned()),
+        aux: [("DefaultGatewayIPv4".to_owned(), "10.77.0.9".to_owned())].into(),
+    };
+    let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let options = [
+        option("com.docker.network.driver.mtu", "1400"),
+        option("com.docker.network.bridge.host_binding_ipv4", "127.0.0.1"),
+    ];
+    let bridge = NetworkWish { ipam: vec![ipam], options: options.into(), ..NetworkWish::default() };
+    let pools = vec![Pool { base: "10.99.0.0/16".parse().unwrap(), size: 26 }];
+    let options = [("bridge".to_owned(), [option("com.docker.network.driver.mtu", "1300")].into())].into();
+    Defaults { pools, bridge, options, ..Defaults::default() }
+}
+
+#[test]
+fn the_default_network_follows_the_configuration_once_nobody_is_in_it() {
+    let Some(world) = World::new() else { return };
+    let (_, before) = world.container("one", "bridge");
+    let alive = world.alive("one");
+    let world = world.crash_configured(configured());
+    world.networks.restore(vec![alive]).unwrap();
+    assert_eq!(world.networks.find("bridge").unwrap().ipam[0].subnet.to_string(), "172.17.0.0/16");
+    assert_eq!(world.networks.endpoints("one"), [before]);
+
+    let world = world.crash_configured(configured());
+    world.networks.restore(Vec::new()).unwrap();
+    let (_, at) = world.container("two", "bridge");
+    assert_eq!(at.ipv4.unwrap(), ("10.77.0.128".parse().unwrap(), 24));
+    assert_eq!(at.gateway, Some("10.77.0.9".parse().unwrap()), "the router that isn't the bridge");
+    let link = std::process::Command::new("ip").args(["-o", "addr", "show", &format!("{PREFIX}0")]).output();
+    let link = String::from_utf8(link.unwrap().stdout).unwrap();
+    assert!(link.contains("10.77.0.5/24") && !link.contains("172.17."), "{link}");
+    let port = PortWish { host_ip: None, ..wish(0, 80) };
+    let open = world.networks.publish("two", &[port]).unwrap();
+    assert_eq!(open.iter().map(|port| port.host_ip.to_string()).collect::<Vec<_>>(), ["127.0.0.1"]);
+
+    let other = world.network("other");
+    assert_eq!(other.ipam[0].subnet.to_string(), "10.99.0.0/26");
+    assert_eq!(other.options["com.docker.network.driver.mtu"], "1300");
+
+    let world = world.crash();
+    world.networks.restore(Vec::new()).unwrap();
+    assert_eq!(world.networks.find("bridge").unwrap().ipam[0].subnet.to_string(), "172.17.0.0/16");
 }
 
 #[test]

@@ -102,6 +102,23 @@ fn a_resolver_that_is_down_is_passed_over() {
 }
 
 #[test]
+fn a_containers_own_name_servers_are_asked_instead_also_after_a_crash() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    let folder = resolve_outside(&neighbour);
+    std::fs::write(folder.path().join("resolv.conf"), "nameserver 127.0.0.66\n").unwrap();
+    world.network("mine");
+    let client = world.networks.open_sandbox("client").unwrap();
+    let wish = EndpointWish { name_servers: vec![NEIGHBOUR.parse().unwrap()], ..named("client", &[]) };
+    world.networks.join("client", "mine", &wish).unwrap();
+    assert_eq!(look_up(&client, "example.com", RecordType::A), [OUTSIDE]);
+    let alive = world.alive("client");
+    let world = world.crash();
+    world.networks.restore(vec![alive]).unwrap();
+    assert_eq!(look_up(&client, "example.com", RecordType::A), [OUTSIDE]);
+    assert_eq!(texts(&query(&client, "example.com", RecordType::A, true)), [OUTSIDE]);
+}
+
+#[test]
 fn the_containers_own_port_53_stays_free() {
     let Some(world) = World::new() else { return };
     world.network("mine");

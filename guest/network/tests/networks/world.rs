@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use berth_network::native::NativePublisher;
 use berth_network::publish::Transport;
-use berth_network::{Alive, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish};
+use berth_network::{Alive, Defaults, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish};
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::LinkNameSpaceType;
 use tempfile::TempDir;
@@ -92,6 +92,14 @@ impl World {
         Self { folder, networks }
     }
 
+    /// As [`crash`](Self::crash); the next one has another configuration.
+    pub(crate) fn crash_configured(self, defaults: Defaults) -> Self {
+        let Self { folder, networks } = self;
+        drop(networks);
+        let networks = open_configured(folder.path(), PREFIX, Vec::new(), defaults);
+        Self { folder, networks }
+    }
+
     /// A container on a network, with its namespace.
     pub(crate) fn container(&self, name: &str, network: &str) -> (PathBuf, Endpoint) {
         let path = self.networks.open_sandbox(name).unwrap();
@@ -115,11 +123,21 @@ impl World {
 
 /// An engine's networks, with everything beneath the folder.
 pub(crate) fn open(folder: &Path, prefix: &str, avoid: Vec<berth_network::Subnet>) -> Networks {
+    open_configured(folder, prefix, avoid, Defaults::default())
+}
+
+fn open_configured(
+    folder: &Path,
+    prefix: &str,
+    avoid: Vec<berth_network::Subnet>,
+    defaults: Defaults,
+) -> Networks {
     let options = Options {
         records: folder.join("networks"),
         namespaces: folder.join("namespaces"),
         name_prefix: prefix.to_owned(),
         avoid,
+        defaults,
     };
     Networks::open(options, Arc::new(NativePublisher::new(prefix).unwrap())).unwrap()
 }
