@@ -12,6 +12,5 @@ pub mod guard;
 pub mod image;
 pub mod machine;
 pub mod registry;
-pub mod shape;
 pub mod webdriver;
 pub mod window;

@@ -130,7 +130,6 @@ impl Engine {
             std::fs::create_dir_all(folder)
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         }
-        config.settings.check()?;
         let (cgroups, controllers) = hierarchy::open(&config)?;
         let engine = Arc::new(Self {
             id: engine_id(&config)?,

@@ -121,7 +121,10 @@ impl Engine {
 
 impl Settings {
     /// Refuses defaults that no container could be created with.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// In the words that creation has.
+    pub fn check(&self) -> Result<(), Error> {
         let ContainerDefaults { log, ulimits, .. } = &self.containers;
         check::log_config(log)?;
         spec::check_ulimits(ulimits)?;

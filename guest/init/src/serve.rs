@@ -125,6 +125,7 @@ fn plan(args: &Args, json: &DaemonJson, hello: Option<&HostHello>) -> anyhow::Re
     let default = Address::Unix("/run/berth/docker.sock".into());
     let reach = Reach::decide(json, &files, &args.tls, &args.listen, &default)?;
     let mut settings = daemon_json::settings(json, &files)?;
+    settings.check().context("the defaults of new containers")?;
     settings.warnings = reach.warnings();
     if hello.is_some() {
         machine::adapt(&mut settings);
