@@ -4,8 +4,8 @@
 //! engine's insides. Where something is waited for, a condition is asked for until a deadline.
 
 pub mod belongings;
-pub mod chance;
 pub mod certificates;
+pub mod chance;
 pub mod condition;
 pub mod engine;
 pub mod guard;

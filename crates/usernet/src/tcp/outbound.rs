@@ -145,7 +145,7 @@ impl Outbound {
         if self.ended || room == 0 {
             return Ok(true);
         }
-        match self.held.read_from(socket, room.min(BLOCK)) {
+        match self.held.read_from(&mut *socket, room.min(BLOCK)) {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
