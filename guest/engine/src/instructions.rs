@@ -1,5 +1,7 @@
 //! Dockerfile instructions that change how an image runs: `--change` of `docker commit` and `docker import`.
 
+use berth_images::exec_form;
+
 use crate::Error;
 use crate::container::config::{Config, Empty, HealthConfig, Words};
 use crate::spec;
@@ -38,7 +40,7 @@ fn one(config: &mut Config, word: &str, rest: &str) -> Result<(), Error> {
             }
         }
         "VOLUME" => {
-            for path in list(rest).unwrap_or_else(|| words(rest)) {
+            for path in exec_form(rest).unwrap_or_else(|| words(rest)) {
                 config.volumes.get_or_insert_default().insert(path, Empty {});
             }
         }
@@ -58,11 +60,7 @@ fn one(config: &mut Config, word: &str, rest: &str) -> Result<(), Error> {
 /// `["a", "b"]`, or a line for the shell.
 fn command(rest: &str) -> Words {
     let shell = || vec!["/bin/sh".to_owned(), "-c".to_owned(), rest.to_owned()];
-    Words(list(rest).unwrap_or_else(|| if rest.is_empty() { Vec::new() } else { shell() }))
-}
-
-fn list(rest: &str) -> Option<Vec<String>> {
-    serde_json::from_str(rest).ok()
+    Words(exec_form(rest).unwrap_or_else(|| if rest.is_empty() { Vec::new() } else { shell() }))
 }
 
 /// `a=b c="d e"`, or the older `a b c` whose value is all that follows.
@@ -137,7 +135,7 @@ fn health(rest: &str) -> Result<HealthConfig, Error> {
     let (kind, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     health.test = Some(match (kind.to_ascii_uppercase().as_str(), command.trim()) {
         ("NONE", "") => vec!["NONE".to_owned()],
-        ("CMD", command) if !command.is_empty() => match list(command) {
+        ("CMD", command) if !command.is_empty() => match exec_form(command) {
             Some(list) => [vec!["CMD".to_owned()], list].concat(),
             None => vec!["CMD-SHELL".to_owned(), command.to_owned()],
         },

@@ -207,6 +207,11 @@ pub struct HistoryEntry {
     pub empty_layer: bool,
 }
 
+/// A command in exec form, a JSON list of words; none when the text is a line for a shell.
+pub fn exec_form(text: &str) -> Option<Vec<String>> {
+    text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok())?
+}
+
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(source: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(source).map(Option::unwrap_or_default)
 }

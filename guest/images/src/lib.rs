@@ -30,7 +30,7 @@ mod unpack;
 
 pub use archive::{CommitOptions, ImportOptions, Loaded};
 pub use config::{
-    CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig,
+    CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig, exec_form,
 };
 pub use copy::{CopyOptions, copy_in, copy_out};
 pub use digest::Digest;

@@ -1,5 +1,7 @@
 //! Commands in shell and exec form: CMD, ENTRYPOINT, RUN, HEALTHCHECK, SHELL.
 
+use berth_images::exec_form;
+
 use super::flags::Flags;
 use super::heredoc::Heredoc;
 use super::lines::split_word;
@@ -17,7 +19,7 @@ pub enum Command {
 impl Command {
     /// `["a", "b"]` or anything else.
     pub(super) fn parse(text: &str) -> Self {
-        json_list(text).map_or_else(|| Self::Shell(text.to_owned()), Self::Exec)
+        exec_form(text).map_or_else(|| Self::Shell(text.to_owned()), Self::Exec)
     }
 
     /// The command as a process gets it.
@@ -34,11 +36,6 @@ impl Command {
             Self::Exec(argv) => argv.is_empty(),
         }
     }
-}
-
-/// A JSON list of strings; none when it is something else, which then is a shell's line.
-pub(super) fn json_list(text: &str) -> Option<Vec<String>> {
-    text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok())?
 }
 
 /// RUN.

@@ -1,6 +1,7 @@
 //! COPY and ADD.
 
-use super::command::json_list;
+use berth_images::exec_form;
+
 use super::flags::Flags;
 use super::heredoc::{self, Heredoc};
 
@@ -71,7 +72,7 @@ impl Copy {
             unpack: if add { flags.switch("unpack")? } else { None },
         };
         flags.finish()?;
-        let mut words = json_list(&rest).unwrap_or_else(|| heredoc::raw_words(&rest, escape));
+        let mut words = exec_form(&rest).unwrap_or_else(|| heredoc::raw_words(&rest, escape));
         copy.destination = words.pop().filter(|_| !words.is_empty()).ok_or_else(|| {
             format!("{keyword} requires at least two arguments, but only one was provided. Destination could not be determined.")
         })?;

@@ -1,6 +1,8 @@
 //! From a node to an instruction.
 
-use super::command::{Command, Healthcheck, Run, json_list};
+use berth_images::exec_form;
+
+use super::command::{Command, Healthcheck, Run};
 use super::copy::Copy;
 use super::flags::Flags;
 use super::heredoc::raw_words;
@@ -120,14 +122,14 @@ fn instruction(keyword: &str, node: &Node, escape: char) -> Result<Instruction, 
         "MAINTAINER" => Instruction::Maintainer(some(text)?),
         "ONBUILD" => onbuild(text)?,
         "RUN" => Instruction::Run(Run::parse(text, &node.heredocs, escape)?),
-        "SHELL" => match json_list(text) {
+        "SHELL" => match exec_form(text) {
             Some(shell) if !shell.is_empty() => Instruction::Shell(shell),
             _ if text.is_empty() => return Err("SHELL requires at least one argument".into()),
             _ => return Err(format!("SHELL requires the arguments to be in JSON form: {text}")),
         },
         "STOPSIGNAL" => Instruction::Stopsignal(some(text)?),
         "USER" => Instruction::User(some(text)?),
-        "VOLUME" => Instruction::Volume(match json_list(text) {
+        "VOLUME" => Instruction::Volume(match exec_form(text) {
             Some(list) => list,
             None => words(keyword, text, escape)?,
         }),
