@@ -3,10 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::digest::Hashed;
 use crate::durable;
 use crate::{Digest, Error, Result, manifest};
+
+/// How long a broken download waits to be continued.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The folder of blobs.
 #[derive(Debug)]
@@ -22,7 +26,21 @@ impl Blobs {
         durable::make_folder(&blobs.folder)?;
         durable::make_folder(&blobs.partial)?;
         durable::sweep(&blobs.folder)?;
+        blobs.give_up()?;
         Ok(blobs)
+    }
+
+    /// Removes downloads that nobody has continued for so long that nobody will.
+    fn give_up(&self) -> Result<()> {
+        for name in durable::entries(&self.partial)? {
+            let path = self.partial.join(name);
+            let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+            if age.is_some_and(|age| age > PATIENCE) {
+                durable::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
@@ -120,6 +138,11 @@ pub(crate) struct BlobWriter {
 }
 
 impl BlobWriter {
+    /// What was written so far, and how much; nothing once it is finished.
+    pub(crate) fn digest(&self) -> Option<(Digest, u64)> {
+        self.hashed.as_ref().map(|hashed| (hashed.digest(), hashed.count()))
+    }
+
     /// Brings what was written to the disk; `finish` then is quick.
     pub(crate) fn sync(&self) -> Result<()> {
         let sync = |hashed: &Hashed<File>| hashed.get_ref().sync_all();

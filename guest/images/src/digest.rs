@@ -134,6 +134,11 @@ impl<T> Hashed<T> {
         self.count
     }
 
+    /// The digest so far.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::from_hash(self.hash.clone())
+    }
+
     pub(crate) fn finish(self) -> (T, Digest, u64) {
         (self.inner, Digest::from_hash(self.hash), self.count)
     }

@@ -8,6 +8,7 @@ mod archive;
 mod blobs;
 mod changes;
 mod config;
+mod content;
 mod copy;
 mod digest;
 mod durable;
@@ -32,6 +33,7 @@ pub use archive::{CommitOptions, ImportOptions, Loaded};
 pub use config::{
     CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig, exec_form,
 };
+pub use content::{Blob, chain_id};
 pub use copy::{CopyOptions, copy_in, copy_out};
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};

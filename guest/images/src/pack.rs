@@ -22,7 +22,13 @@ use crate::{Digest, Error, Result, changes};
 /// `leave_out`, what is an empty file or folder is left out.
 pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<()> {
     let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
-    Packer { writer, as_layer: true, leave_out, links: HashMap::new() }.run(root)
+    Packer { writer, as_layer: true, leave_out, latest: i64::MAX, links: HashMap::new() }.run(root)
+}
+
+/// As [`layer`], with no file newer than `latest`, in seconds since 1970.
+pub(crate) fn layer_until(latest: i64, upper: &Path, writer: impl Write) -> Result<()> {
+    let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
+    Packer { writer, as_layer: true, leave_out: &[], latest, links: HashMap::new() }.run(root)
 }
 
 /// The digest of a layer that changes nothing.
@@ -33,12 +39,13 @@ pub(crate) fn empty_layer() -> Digest {
 /// Writes a folder's content as it is.
 pub(crate) fn tree(root: BorrowedFd<'_>, writer: impl Write) -> Result<()> {
     let root = open(root, OsStr::new("."), OFlags::DIRECTORY).map_err(Error::stream("open the root"))?;
-    Packer { writer, as_layer: false, leave_out: &[], links: HashMap::new() }.run(root)
+    Packer { writer, as_layer: false, leave_out: &[], latest: i64::MAX, links: HashMap::new() }.run(root)
 }
 
 /// Writes what is at `name` in `folder` and all in it, under the name `shown`; a `name` of `.` is the folder itself.
 pub(crate) fn one(folder: BorrowedFd<'_>, name: &OsStr, shown: &[u8], writer: impl Write) -> Result<()> {
-    let mut packer = Packer { writer, as_layer: false, leave_out: &[], links: HashMap::new() };
+    let mut packer =
+        Packer { writer, as_layer: false, leave_out: &[], latest: i64::MAX, links: HashMap::new() };
     let entry = Child::of(folder, name).map_err(Error::stream("look at what is to be copied"))?;
     packer.entry(folder, &entry, shown)?;
     if entry.metadata.is_dir() {
@@ -103,6 +110,8 @@ struct Packer<'a, W> {
     writer: W,
     as_layer: bool,
     leave_out: &'a [String],
+    /// The newest time that a file may have, in seconds since 1970.
+    latest: i64,
     /// First names of inodes with several.
     links: HashMap<(u64, u64), Vec<u8>>,
 }
@@ -174,9 +183,13 @@ impl<W: Write> Packer<'_, W> {
                 header.set_gid(id.into());
             }
         }
-        header.set_mtime(metadata.mtime().max(0).unsigned_abs());
-        if metadata.mtime_nsec() != 0 || metadata.mtime() < 0 {
-            pax.push(("mtime".to_owned(), pax_time(metadata.mtime(), metadata.mtime_nsec()).into_bytes()));
+        let (seconds, nanoseconds) = match metadata.mtime() {
+            seconds if seconds < self.latest => (seconds, metadata.mtime_nsec()),
+            _ => (self.latest, 0),
+        };
+        header.set_mtime(seconds.max(0).unsigned_abs());
+        if nanoseconds != 0 || seconds < 0 {
+            pax.push(("mtime".to_owned(), pax_time(seconds, nanoseconds).into_bytes()));
         }
         if !metadata.is_dir() && metadata.nlink() > 1 {
             if let Some(first) = self.links.get(&(metadata.dev(), metadata.ino())).cloned() {

@@ -2,8 +2,10 @@
 
 mod challenge;
 mod connect;
+mod documents;
 mod download;
 mod endpoint;
+mod growth;
 mod plain;
 mod proxy;
 mod pull;
@@ -20,7 +22,8 @@ use self::connect::Names;
 use self::endpoint::Endpoint;
 use self::pull::InFlight;
 use self::session::Session;
-pub use plain::Downloaded;
+pub use documents::Repository;
+pub use plain::{Downloaded, percent_decoded};
 
 use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
 
@@ -278,6 +281,13 @@ impl Client {
             true => Ok(None),
             false => Err(session::refusal(response).await.into_plain_error()),
         }
+    }
+
+    /// One lock per blob, so that two downloads of it are one.
+    fn alone(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        in_flight.retain(|_, lock| Arc::strong_count(lock) > 1);
+        in_flight.entry(digest.clone()).or_default().clone()
     }
 
     /// The first address of a registry that answers.

@@ -31,6 +31,12 @@ pub(crate) struct HeldLayer {
 #[derive(Debug)]
 pub struct Kept(#[expect(dead_code, reason = "held for its drop")] Pin);
 
+impl Kept {
+    pub(crate) fn new(pin: Pin) -> Self {
+        Self(pin)
+    }
+}
+
 impl Store {
     /// Makes a writable snapshot on top of layers (chain ids, lowest first).
     ///
@@ -86,9 +92,14 @@ impl Store {
         let held = layers.iter().map(|layer| {
             let blob = self.blob_of_layer(&layer.chain_id).or_else(|| self.plain_blob(&layer.diff_id));
             let blob = blob.ok_or_else(|| Error::NoSuchContent(layer.chain_id.clone()))?;
-            Ok(HeldLayer { chain_id: layer.chain_id.clone(), blob })
+            Ok((layer.chain_id.clone(), blob))
         });
-        let record = HoldRecord { version: VERSION, layers: held.collect::<Result<_>>()? };
+        self.write_hold(name, held.collect::<Result<_>>()?)
+    }
+
+    pub(crate) fn write_hold(&self, name: &str, layers: Vec<(Digest, Descriptor)>) -> Result<()> {
+        let layers = layers.into_iter().map(|(chain_id, blob)| HeldLayer { chain_id, blob }).collect();
+        let record = HoldRecord { version: VERSION, layers };
         durable::write_record(&self.hold_path(name), &record)?;
         self.state().holds.insert(name.to_owned(), record);
         Ok(())
@@ -116,15 +127,8 @@ impl Store {
     /// # Errors
     /// When a layer isn't there or the disk refuses.
     pub fn compose(&self, config: &ImageConfig, parent: Option<&Digest>) -> Result<Digest> {
-        let chain = digest::chain_ids(&config.rootfs.diff_ids);
-        let _kept = self.keep_layers(&chain);
-        let blobs = chain.iter().zip(&config.rootfs.diff_ids).map(|(chain_id, diff_id)| {
-            let blob = self.blob_of_layer(chain_id).or_else(|| self.plain_blob(diff_id));
-            blob.ok_or_else(|| Error::NoSuchContent(chain_id.clone()))
-        });
-        let blobs: Vec<Descriptor> = blobs.collect::<Result<_>>()?;
-        let json = serde_json::to_vec(config)
-            .map_err(|source| Error::Json { subject: "image configuration", source })?;
+        let _kept = self.keep_layers(&digest::chain_ids(&config.rootfs.diff_ids));
+        let (json, blobs) = self.composed(config)?;
         let id = Digest::of(&json);
         if let Some(stored) = self.state().images.get(&id)
             && (parent.is_none() || stored.record.parent.as_ref() == parent)
@@ -135,7 +139,41 @@ impl Store {
         self.add_image(&json, blobs, parent.cloned())
     }
 
-    fn plain_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
+    /// A configuration's bytes, and the blobs of its layers.
+    pub(crate) fn composed(&self, config: &ImageConfig) -> Result<(Vec<u8>, Vec<Descriptor>)> {
+        let chain = digest::chain_ids(&config.rootfs.diff_ids);
+        let blobs = chain.iter().zip(&config.rootfs.diff_ids).map(|(chain_id, diff_id)| {
+            let blob = self.blob_of_layer(chain_id).or_else(|| self.plain_blob(diff_id));
+            blob.ok_or_else(|| Error::NoSuchContent(chain_id.clone()))
+        });
+        let blobs: Vec<Descriptor> = blobs.collect::<Result<_>>()?;
+        let json = serde_json::to_vec(config)
+            .map_err(|source| Error::Json { subject: "image configuration", source })?;
+        Ok((json, blobs))
+    }
+
+    /// The same layers with no file newer than `latest`, in seconds since 1970; the lowest `unchanged` stay as they are.
+    ///
+    /// # Errors
+    /// When a layer isn't there or the disk refuses.
+    pub fn redate(&self, layers: &[Layer], unchanged: usize, latest: i64) -> Result<(Vec<Layer>, Vec<Kept>)> {
+        let (same, others) = layers.split_at(unchanged.min(layers.len()));
+        let chain: Vec<Digest> = same.iter().map(|layer| layer.chain_id.clone()).collect();
+        let (mut dated, mut kept) = (same.to_vec(), vec![self.keep_layers(&chain)]);
+        for layer in others {
+            let mut writer = self.blobs().writer()?;
+            pack::layer_until(latest, &self.layers().path(&layer.chain_id), &mut writer)?;
+            let (blob, _new) = self.keep(writer)?;
+            let (diff_id, below) = (blob.digest.clone(), dated.last().map(|layer| layer.chain_id.clone()));
+            let chain_id = digest::chain_id(below.as_ref(), &diff_id);
+            kept.push(Kept(self.pin([chain_id.clone(), diff_id.clone()])));
+            self.layers().ensure(below.as_ref(), &diff_id, || self.blobs().open_blob(&diff_id))?;
+            dated.push(Layer { diff_id, chain_id, size: layer.size });
+        }
+        Ok((dated, kept))
+    }
+
+    pub(crate) fn plain_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
         let size = self.blobs().size(diff_id)?;
         Some(Descriptor::new(crate::manifest::OCI_LAYER, diff_id.clone(), size))
     }

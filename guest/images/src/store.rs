@@ -11,6 +11,9 @@
 //! holds/<name>.json          layers kept for builds' caches
 //! ```
 //!
+//! A layer's blob stays beside its unpacked files: a push must send the very bytes whose digest registries and
+//! manifests know, and compressing again doesn't give them back.
+//!
 //! Every record is a file that is whole or absent ([`durable`](crate::durable)), and the maps in memory are read from
 //! them at start. What no record refers to is collected then: blobs, layers, whatever a crash left.
 

@@ -14,10 +14,12 @@ use bytes::Bytes;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use http_body_util::combinators::UnsyncBoxBody;
+use hyper::Request;
+use hyper::header::PROXY_AUTHORIZATION;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,6 +33,7 @@ use crate::{Error, Result};
 
 /// A request's body.
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+
 /// The client underneath.
 pub(super) type Http = Client<HttpsConnector<Proxied>, Body>;
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use hyper::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::growth::Growth;
 use super::session::{self, Ask, PATIENCE, Session};
 use crate::digest::Hashed;
 use crate::manifest::Descriptor;
@@ -24,21 +26,23 @@ const LONGEST_PAUSE: u32 = 5;
 const WAITING: usize = 64;
 
 /// Brings a blob into the store. After so many `attempts` without a single new byte it fails. `moved` hears the bytes
-/// done. Nobody else may download it meanwhile.
+/// done, `growth` those that are on the disk. Nobody else may download it meanwhile.
 pub(super) async fn blob(
     session: &Session,
     store: &Store,
     reference: &Reference,
     wanted: &Descriptor,
     attempts: u32,
+    growth: &Arc<Growth>,
     moved: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<()> {
     let path = store.blobs().partial_path(&wanted.digest);
     let mut file = begin(path.clone(), wanted.size).await?;
+    growth.reached(file.count());
     let mut failures = 0;
     while file.count() < wanted.size || wanted.size == 0 {
         let before = file.count();
-        let (back, result) = attempt(session, reference, wanted, file, &path, moved).await?;
+        let (back, result) = attempt(session, reference, wanted, file, (&path, growth), moved).await?;
         file = back;
         match result {
             Ok(()) if file.count() >= wanted.size => break,
@@ -85,7 +89,7 @@ async fn attempt(
     reference: &Reference,
     wanted: &Descriptor,
     file: Hashed<File>,
-    path: &Path,
+    (path, growth): (&Path, &Arc<Growth>),
     moved: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<(Hashed<File>, Result<()>)> {
     let target = format!("/v2/{}/blobs/{}", reference.path(), wanted.digest);
@@ -110,7 +114,8 @@ async fn attempt(
         _ => return Err(session::refusal(response).await.into_error(reference)),
     };
     let (sender, receiver) = mpsc::channel(WAITING);
-    let writer = tokio::task::spawn_blocking(move || write(file, receiver));
+    let growth = Arc::clone(growth);
+    let writer = tokio::task::spawn_blocking(move || write(file, receiver, &growth));
     let received = receive(session, response, wanted.size, sender, moved).await;
     let (file, written) = writer.await.map_err(|_| Error::Interrupted("the download"))?;
     written.map_err(Error::file("write", path))?;
@@ -152,11 +157,16 @@ async fn receive(
     }
 }
 
-fn write(mut file: Hashed<File>, mut chunks: mpsc::Receiver<Bytes>) -> (Hashed<File>, io::Result<()>) {
+fn write(
+    mut file: Hashed<File>,
+    mut chunks: mpsc::Receiver<Bytes>,
+    growth: &Growth,
+) -> (Hashed<File>, io::Result<()>) {
     while let Some(chunk) = chunks.blocking_recv() {
         if let Err(error) = file.write_all(&chunk) {
             return (file, Err(error));
         }
+        growth.reached(file.count());
     }
     (file, Ok(()))
 }

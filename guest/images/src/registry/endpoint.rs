@@ -63,7 +63,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Whether the network `entry` (`10.0.0.0/8`) holds the address.
-fn contains(entry: &str, address: IpAddr) -> bool {
+pub(super) fn contains(entry: &str, address: IpAddr) -> bool {
     let Some((network, length)) = entry.split_once('/') else { return false };
     let (Ok(network), Ok(length)) = (network.parse::<IpAddr>(), length.parse::<u32>()) else { return false };
     let bits = |address: IpAddr| match address {

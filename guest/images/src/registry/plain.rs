@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, LAST_MODIFIED, LOCATION, USER_AGENT};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, Response, Uri};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{Client, Report, connect, session};
@@ -32,6 +34,36 @@ impl Client {
     /// # Errors
     /// When the server doesn't give it or the disk refuses.
     pub async fn download(&self, url: &str, path: &Path, report: Report<'_>) -> Result<Downloaded> {
+        let response = self.follow(url, &[], None).await?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let modified = header(LAST_MODIFIED).and_then(http_date);
+        let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
+        let digest = save(response, path, url, report).await?;
+        Ok(Downloaded { digest, modified, content_type })
+    }
+
+    /// Asks `url` with headers, and a body when there is one (POST); the answer's body goes into a new file. Headers
+    /// that say who we are stay with the host that they are for.
+    ///
+    /// # Errors
+    /// As [`Self::download`].
+    pub async fn exchange(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Option<Vec<u8>>,
+        path: &Path,
+    ) -> Result<()> {
+        let response = self.follow(url, headers, body.map(Bytes::from)).await?;
+        save(response, path, url, &|_| {}).await.map(drop)
+    }
+
+    async fn follow(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Option<Bytes>,
+    ) -> Result<Response<Incoming>> {
         let refused = |reason: String| Error::Download { url: url.to_owned(), reason };
         let options = self.options();
         let way = connect::Way { names: self.names.clone(), proxies: &options.proxies };
@@ -39,42 +71,52 @@ impl Client {
         let mut address = url.to_owned();
         for _ in 0..REDIRECTS {
             let uri: Uri = address.parse().map_err(|_| refused("not an address".to_owned()))?;
-            let request = Request::builder()
-                .method(Method::GET)
-                .uri(uri)
-                .header(USER_AGENT, options.user_agent.as_str())
-                .body(session::empty())
-                .map_err(|error| refused(error.to_string()))?;
+            let method = if body.is_some() { Method::POST } else { Method::GET };
+            let mut request = Request::builder().method(method).uri(uri);
+            request = request.header(USER_AGENT, options.user_agent.as_str());
+            for (name, value) in headers {
+                if *name != "authorization" || session::same_host(&address, url) {
+                    request = request.header(*name, value);
+                }
+            }
+            let content = body.clone().map_or_else(session::empty, session::full);
+            let request = request.body(content).map_err(|error| refused(error.to_string()))?;
             let answer = tokio::time::timeout(session::PATIENCE, http.request(request)).await;
             let response = answer
                 .map_err(|_| refused("no answer".to_owned()))?
                 .map_err(|error| refused(session::innermost(&error)))?;
-            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-            if response.status().is_redirection()
-                && let Some(next) =
-                    header(LOCATION).and_then(|location| session::absolute(&address, location))
-            {
-                address = next;
-                continue;
+            let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let next = next.and_then(|location| session::absolute(&address, location));
+            match next.filter(|_| response.status().is_redirection()) {
+                Some(next) => address = next,
+                None if response.status().is_success() => return Ok(response),
+                None => return Err(refused(format!("got error response: {}", response.status()))),
             }
-            if !response.status().is_success() {
-                return Err(refused(format!("got error response: {}", response.status())));
-            }
-            let modified = header(LAST_MODIFIED).and_then(http_date);
-            let content_type = header(CONTENT_TYPE).unwrap_or_default().to_owned();
-            let digest = save(response, path, url, report).await?;
-            return Ok(Downloaded { digest, modified, content_type });
         }
         Err(refused("too many redirects".to_owned()))
     }
 }
 
-async fn save(
-    response: hyper::Response<hyper::body::Incoming>,
-    path: &Path,
-    url: &str,
-    report: Report<'_>,
-) -> Result<Digest> {
+/// Bytes with `%xx` taken for what it stands for, as in addresses.
+pub fn percent_decoded(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let number = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
+        match number.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Report<'_>) -> Result<Digest> {
     let refused = |reason: String| Error::Download { url: url.to_owned(), reason };
     let total = response.headers().get(hyper::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let total: u64 = total.and_then(|text| text.parse().ok()).unwrap_or(0);

@@ -1,16 +1,18 @@
-//! Pulling: manifest, configuration, layers, each layer unpacked as soon as it is there.
+//! Pulling: manifest, configuration, layers, each layer unpacked while it comes.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
+use super::growth::{Follower, Growing, Growth};
 use super::session::{self, Ask, Session};
 use super::{Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
@@ -38,8 +40,8 @@ pub(super) struct Pull<'a> {
 }
 
 /// A manifest with its bytes.
-struct Fetched {
-    json: Vec<u8>,
+pub(super) struct Fetched {
+    pub(super) json: Vec<u8>,
     digest: Digest,
     media_type: String,
     document: Document,
@@ -98,28 +100,7 @@ impl Pull<'_> {
     }
 
     async fn manifest(&self, wanted: &str) -> Result<Fetched> {
-        let target = format!("/v2/{}/manifests/{wanted}", self.reference.path());
-        let accept =
-            [manifest::OCI_INDEX, manifest::DOCKER_LIST, manifest::OCI_MANIFEST, manifest::DOCKER_MANIFEST];
-        let accept = accept.join(", ");
-        let headers = [(ACCEPT, accept.as_str())];
-        let response =
-            self.session.ask(&Ask { method: Method::GET, target: &target, headers: &headers }).await?;
-        if !response.status().is_success() {
-            return Err(session::refusal(response).await.into_error(self.reference));
-        }
-        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type =
-            media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
-        let json = session::read(response, manifest::MANIFEST_LARGEST).await?.to_vec();
-        let digest = Digest::of(&json);
-        if let Ok(expected) = wanted.parse::<Digest>()
-            && expected != digest
-        {
-            return Err(Error::WrongDigest { subject: "manifest", expected, found: digest });
-        }
-        let document = Document::parse(&json, &media_type)?;
-        Ok(Fetched { json, digest, media_type, document })
+        fetch_manifest(&self.session, self.reference, wanted).await
     }
 
     /// Follows indexes to the manifest for the wanted platform.
@@ -238,6 +219,34 @@ impl Pull<'_> {
     }
 }
 
+/// Fetches the manifest or index that `wanted`, a tag or digest, names in a repository.
+pub(super) async fn fetch_manifest(
+    session: &Session,
+    reference: &Reference,
+    wanted: &str,
+) -> Result<Fetched> {
+    let target = format!("/v2/{}/manifests/{wanted}", reference.path());
+    let accept =
+        [manifest::OCI_INDEX, manifest::DOCKER_LIST, manifest::OCI_MANIFEST, manifest::DOCKER_MANIFEST];
+    let accept = accept.join(", ");
+    let headers = [(ACCEPT, accept.as_str())];
+    let response = session.ask(&Ask { method: Method::GET, target: &target, headers: &headers }).await?;
+    if !response.status().is_success() {
+        return Err(session::refusal(response).await.into_error(reference));
+    }
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+    let json = session::read(response, manifest::MANIFEST_LARGEST).await?.to_vec();
+    let digest = Digest::of(&json);
+    if let Ok(expected) = wanted.parse::<Digest>()
+        && expected != digest
+    {
+        return Err(Error::WrongDigest { subject: "manifest", expected, found: digest });
+    }
+    let document = Document::parse(&json, &media_type)?;
+    Ok(Fetched { json, digest, media_type, document })
+}
+
 /// Records the image under its names; says whether the name meant another before.
 fn record(
     store: &Store,
@@ -284,25 +293,53 @@ impl LayerTask {
             let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(in_flight.entry(self.layer.digest.clone()).or_default())
         };
-        let downloaded = {
+        let task = Arc::new(self);
+        let brought = {
             let _alone = lock.lock().await;
-            if self.store.blobs().size(&self.layer.digest) == Some(self.layer.size) {
-                Ok(())
+            if task.store.blobs().size(&task.layer.digest) == Some(task.layer.size) {
+                Ok(false)
             } else {
                 if limits.downloads.available_permits() == 0 {
-                    self.say("Waiting");
+                    task.say("Waiting");
                 }
-                let _permit = limits.downloads.acquire().await.map_err(closed)?;
-                self.download().await
+                let turn = limits.downloads.acquire().await.map_err(closed)?;
+                task.clone().stream(turn, &limits.unpackings).await.map(|()| true)
             }
         };
-        self.leave(&lock);
-        downloaded?;
-        self.say("Download complete");
-        let _permit = limits.unpackings.acquire().await.map_err(closed)?;
-        tokio::task::spawn_blocking(move || self.unpack())
-            .await
-            .map_err(|_| Error::Interrupted("unpacking a layer"))?
+        task.leave(&lock);
+        if !brought? {
+            task.say("Download complete");
+            let _permit = limits.unpackings.acquire().await.map_err(closed)?;
+            let blob = task.store.blobs().open_blob(&task.layer.digest)?;
+            task.clone().unpack(blob, Arc::new(Growth::ended())).await?;
+        }
+        task.say("Pull complete");
+        Ok(())
+    }
+
+    /// Downloads the layer, and unpacks it meanwhile as soon as that is its turn.
+    async fn stream(self: Arc<Self>, turn: SemaphorePermit<'_>, unpackings: &Semaphore) -> Result<()> {
+        let growth = Arc::<Growth>::default();
+        let partial = self.store.blobs().partial_path(&self.layer.digest);
+        let open = File::options().read(true).append(true).create(true).open(&partial);
+        let file = open.map_err(Error::file("open", partial))?;
+        let follower = Follower { file, growth: growth.clone(), read: 0 };
+        let (downloading, growing) = (self.clone(), Growing(growth.clone()));
+        let download = async move {
+            downloading.download(&growing.0).await?;
+            growing.finish();
+            drop(turn);
+            downloading.say("Download complete");
+            Ok::<(), Error>(())
+        };
+        let unpacking = async {
+            let closed = |_| Error::Interrupted("pulling a layer");
+            let _permit = unpackings.acquire().await.map_err(closed)?;
+            self.clone().unpack(follower, growth.clone()).await
+        };
+        let (downloaded, unpacked) = tokio::join!(download, unpacking);
+        // A layer that was cut off can't be unpacked either: the first reason counts.
+        downloaded.and(unpacked)
     }
 
     fn leave(&self, lock: &Arc<tokio::sync::Mutex<()>>) {
@@ -313,7 +350,7 @@ impl LayerTask {
         }
     }
 
-    async fn download(&self) -> Result<()> {
+    async fn download(&self, growth: &Arc<Growth>) -> Result<()> {
         let pace = Pace::default();
         let moved = |done: u64| {
             if pace.is_due() {
@@ -321,19 +358,21 @@ impl LayerTask {
             }
         };
         let Self { session, store, reference, layer, attempts, .. } = self;
-        download::blob(session, store, reference, layer, *attempts, &moved).await?;
+        download::blob(session, store, reference, layer, *attempts, growth, &moved).await?;
         self.say("Verifying Checksum");
         Ok(())
     }
 
-    fn unpack(self) -> Result<()> {
-        let open = || {
-            let blob = self.store.blobs().open_blob(&self.layer.digest)?;
-            Ok(Watched { inner: blob, done: 0, pace: Pace::default(), task: &self })
-        };
-        self.store.layers().ensure(self.parent.as_ref(), &self.diff_id, open)?;
-        self.say("Pull complete");
-        Ok(())
+    /// Unpacks the layer from its blob; tells how far that is once all of the blob is there.
+    async fn unpack(self: Arc<Self>, blob: impl Read + Send + 'static, growth: Arc<Growth>) -> Result<()> {
+        blocking("unpacking a layer", move || {
+            let open = || {
+                let (done, pace) = (0, Pace::default());
+                Ok(Watched { inner: blob, done, pace, growth, task: &self })
+            };
+            self.store.layers().ensure(self.parent.as_ref(), &self.diff_id, open).map(drop)
+        })
+        .await
     }
 
     fn say(&self, status: &str) {
@@ -366,6 +405,7 @@ struct Watched<'a, R> {
     inner: R,
     done: u64,
     pace: Pace,
+    growth: Arc<Growth>,
     task: &'a LayerTask,
 }
 
@@ -373,7 +413,8 @@ impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.done += count as u64;
-        if self.pace.is_due() {
+        // Until then the download has the line.
+        if self.growth.is_whole() && self.pace.is_due() {
             self.task.moved("Extracting", self.done);
         }
         Ok(count)

@@ -1,7 +1,7 @@
 //! Pushing: layers that the registry lacks, the configuration, then the manifest.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, LOCATION};
+use hyper::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
 use hyper::{Method, StatusCode};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -21,6 +21,10 @@ use super::{Pushed, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::{Digest, Error, Image, Progress, Reference, Result, Store};
 
+/// Says how large the chunks of an upload must be at least.
+const CHUNK_LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// How large they are when that is less.
+const CHUNK_USUAL: u64 = 16 << 20;
 /// Read from the disk at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -121,24 +125,35 @@ impl Push<'_> {
 
     async fn put_manifest(&self, json: Vec<u8>, media_type: &str) -> Result<Pushed> {
         let (digest, size) = (Digest::of(&json), json.len() as u64);
-        let tag = self.reference.tag().unwrap_or(crate::DEFAULT_TAG);
-        let target = format!("/v2/{}/manifests/{tag}", self.reference.path());
-        let headers = [(CONTENT_TYPE, media_type)];
-        let body = Bytes::from(json.clone());
-        let ask = Ask { method: Method::PUT, target: &target, headers: &headers };
-        let response = self.session.ask_with(&ask, &|| session::full(body.clone())).await?;
-        if !response.status().is_success() {
-            return Err(session::refusal(response).await.into_plain_error());
-        }
+        put_manifest(&self.session, self.reference, media_type, json.clone()).await?;
         let _new = self.store.pin([digest.clone()]);
         self.store.blobs().put(&json)?;
         Ok(Pushed { digest, size })
     }
 }
 
+/// Puts a manifest under a reference's tag.
+pub(super) async fn put_manifest(
+    session: &Session,
+    reference: &Reference,
+    media_type: &str,
+    json: Vec<u8>,
+) -> Result<()> {
+    let tag = reference.tag().unwrap_or(crate::DEFAULT_TAG);
+    let target = format!("/v2/{}/manifests/{tag}", reference.path());
+    let headers = [(CONTENT_TYPE, media_type)];
+    let body = Bytes::from(json);
+    let ask = Ask { method: Method::PUT, target: &target, headers: &headers };
+    let response = session.ask_with(&ask, &|| session::full(body.clone())).await?;
+    match response.status().is_success() {
+        true => Ok(()),
+        false => Err(session::refusal(response).await.into_plain_error()),
+    }
+}
+
 /// Brings a blob to the registry unless it has it; says how, in Docker's words. `sources` are repositories of the
 /// same registry that have it.
-async fn upload(
+pub(super) async fn upload(
     session: &Session,
     store: &Store,
     reference: &Reference,
@@ -165,28 +180,80 @@ async fn upload(
         || Error::BadAnswer { url: session.base().to_owned(), problem: "it doesn't say where to upload" };
     let location = started.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(lost)?;
     let location = session::absolute(session.base(), location).ok_or_else(lost)?;
-    let separator = if location.contains('?') { '&' } else { '?' };
-    let place = format!("{location}{separator}digest={}", escape(&blob.digest.to_string()));
-    let headers = [(CONTENT_TYPE, "application/octet-stream")];
-    let ask = Ask { method: Method::PUT, target: &place, headers: &headers };
-    let (store, digest, size) = (store.clone(), blob.digest.clone(), blob.size);
-    let body = move || feed(store.blobs().open_blob(&digest), size, moved.clone());
-    let response = session.ask_with(&ask, &body).await?;
-    if !response.status().is_success() {
-        return Err(session::refusal(response).await.into_plain_error());
-    }
+    let sending = Sending { session, store, blob, moved };
+    let least = started.headers().get(CHUNK_LEAST).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let rest = match least.filter(|least| *least < blob.size) {
+        Some(least) => sending.chunks(location, least.max(CHUNK_USUAL)).await?,
+        None => (location, 0),
+    };
+    sending.finish(rest).await?;
     Ok("Pushed".to_owned())
 }
 
-/// A file as a request's body, read by a thread that may block.
-fn feed(file: Result<File>, size: u64, moved: impl Fn(u64) + Send + 'static) -> Body {
+/// A blob on its way to an upload's place.
+struct Sending<'a, F> {
+    session: &'a Session,
+    store: &'a Store,
+    blob: &'a Descriptor,
+    moved: F,
+}
+
+impl<F: Fn(u64) + Send + Sync + 'static + Clone> Sending<'_, F> {
+    fn body(&self, start: u64, end: u64) -> impl Fn() -> Body + Send + Sync + use<F> {
+        let (store, digest, moved) = (self.store.clone(), self.blob.digest.clone(), self.moved.clone());
+        move || feed(store.blobs().open_blob(&digest), start, end, moved.clone())
+    }
+
+    /// Sends all but the last chunk of a registry that wants them so large at least (OCI distribution specification,
+    /// "Pushing a blob in chunks"); where the upload goes on, and from which byte.
+    async fn chunks(&self, mut location: String, size: u64) -> Result<(String, u64)> {
+        let mut start = 0;
+        while self.blob.size - start > size {
+            let range = format!("{start}-{}", start + size - 1);
+            let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_RANGE, range.as_str())];
+            let ask = Ask { method: Method::PATCH, target: &location, headers: &headers };
+            let response = self.session.ask_with(&ask, &self.body(start, start + size)).await?;
+            if response.status() != StatusCode::ACCEPTED {
+                return Err(session::refusal(response).await.into_plain_error());
+            }
+            let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            if let Some(next) = next.and_then(|next| session::absolute(self.session.base(), next)) {
+                location = next;
+            }
+            start += size;
+        }
+        Ok((location, start))
+    }
+
+    /// Sends what is left, and says what all of it is.
+    async fn finish(&self, (location, start): (String, u64)) -> Result<()> {
+        let separator = if location.contains('?') { '&' } else { '?' };
+        let place = format!("{location}{separator}digest={}", escape(&self.blob.digest.to_string()));
+        let range = format!("{start}-{}", self.blob.size.saturating_sub(1));
+        let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_RANGE, range.as_str())];
+        let headers = if start > 0 { headers.as_slice() } else { &headers[..1] };
+        let ask = Ask { method: Method::PUT, target: &place, headers };
+        let response = self.session.ask_with(&ask, &self.body(start, self.blob.size)).await?;
+        match response.status().is_success() {
+            true => Ok(()),
+            false => Err(session::refusal(response).await.into_plain_error()),
+        }
+    }
+}
+
+/// The bytes of a file from `start` to `end` as a request's body, read by a thread that may block.
+fn feed(file: Result<File>, start: u64, end: u64, moved: impl Fn(u64) + Send + 'static) -> Body {
     let (sender, chunks) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
+        let file = file.and_then(|mut file| {
+            file.seek(SeekFrom::Start(start)).map_err(Error::stream("read a layer"))?;
+            Ok(file.take(end - start))
+        });
         let mut file = match file {
             Ok(file) => file,
             Err(error) => return drop(sender.blocking_send(Err(io::Error::other(error)))),
         };
-        let mut done = 0;
+        let mut done = start;
         loop {
             let mut chunk = vec![0; CHUNK];
             let chunk = file.read(&mut chunk).map(|count| {
@@ -201,7 +268,7 @@ fn feed(file: Result<File>, size: u64, moved: impl Fn(u64) + Send + 'static) -> 
             moved(done);
         }
     });
-    Feed { chunks, left: size }.boxed_unsync()
+    Feed { chunks, left: end - start }.boxed_unsync()
 }
 
 struct Feed {

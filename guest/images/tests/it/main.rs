@@ -10,6 +10,7 @@ mod pull;
 mod recovery;
 mod registry;
 mod removal;
+mod secure;
 mod snapshot;
 mod transfer;
 mod unfriendly;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,20 +32,32 @@ impl Registry {
         let file = folder.path().join("htpasswd");
         fs::write(&file, output.stdout).unwrap();
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display());
-        Self::start_in(folder, &auth)
+        Self::start_in(folder, "", &auth)
+    }
+
+    /// One that speaks TLS with `server.crt` of this folder, and only to clients of `ca.crt`.
+    pub(crate) fn with_certificates(folder: &Path) -> Option<Self> {
+        let path = |name: &str| folder.join(name).display().to_string();
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}, clientcas: [{}]}}",
+            path("server.crt"),
+            path("server.key"),
+            path("ca.crt")
+        );
+        Self::start_in(TempDir::new().unwrap(), &tls, "")
     }
 
     fn start_with(extra: &str) -> Option<Self> {
-        Self::start_in(TempDir::new().unwrap(), extra)
+        Self::start_in(TempDir::new().unwrap(), "", extra)
     }
 
-    fn start_in(folder: TempDir, extra: &str) -> Option<Self> {
+    fn start_in(folder: TempDir, tls: &str, extra: &str) -> Option<Self> {
         // The port is free at this moment; another test's registry gets another.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: '{address}'}}\n{extra}",
+             http: {{addr: '{address}'{tls}}}\n{extra}",
             folder.path().join("data").display()
         );
         let path = folder.path().join("config.yml");
