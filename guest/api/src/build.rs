@@ -5,12 +5,13 @@ mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use berth_builder::buildkit::BuildKit;
-use berth_builder::{Builder, Prune, Surroundings};
+use berth_builder::{Builder, Filter, Prune, Surroundings};
 use berth_engine::Engine;
 use serde_json::{Value, json};
 
@@ -18,6 +19,21 @@ use crate::error::Failure;
 use crate::routes::Shared;
 use crate::wire::build::PruneQuery;
 use crate::wire::query;
+
+/// What a prune may be limited by.
+const FILTERS: &[&str] = &[
+    "until",
+    "unused-for",
+    "id",
+    "parent",
+    "type",
+    "description",
+    "inuse",
+    "shared",
+    "private",
+    "label",
+    "label!",
+];
 
 /// Opens the engine's builder, which shares its images and networks.
 pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error> {
@@ -36,7 +52,7 @@ pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error
 }
 
 /// Every route of a build.
-pub(crate) fn routes(engine: &Arc<Engine>, builder: Arc<Builder>) -> Router<Shared> {
+pub(crate) fn routes(engine: &Arc<Engine>, builder: &Arc<Builder>) -> Router<Shared> {
     let told = engine.clone();
     let kit = BuildKit::new(builder.clone(), Arc::new(move |id, names| told.tell_built(id, names)));
     Router::new()
@@ -46,7 +62,9 @@ pub(crate) fn routes(engine: &Arc<Engine>, builder: Arc<Builder>) -> Router<Shar
         .route("/build/cancel", post(cancel))
         .route("/session", post(session::session))
         .route("/grpc", post(session::grpc))
-        .layer(Extension(builder))
+        .route("/moby.buildkit.v1.Control/{method}", post(session::call))
+        .route("/moby.buildkit.v1.frontend.LLBBridge/{method}", post(session::call))
+        .route("/grpc.health.v1.Health/{method}", post(session::call))
         .layer(Extension(kit))
 }
 
@@ -55,39 +73,50 @@ async fn prune(
     Extension(builder): Extension<Arc<Builder>>,
     Query(query): Query<PruneQuery>,
 ) -> Result<Json<Value>, Failure> {
-    let filters = query::filters(query.filters.as_deref())?;
-    if let Some(key) = filters.unknown(&[
-        "until",
-        "unused-for",
-        "id",
-        "type",
-        "inuse",
-        "parent",
-        "description",
-        "shared",
-        "private",
-        "label",
-    ]) {
-        return Err(Failure::bad_request(format!("invalid filter '{key}'")));
-    }
-    let first = |key: &str| filters.values(key).and_then(|values| values.first()).cloned();
-    let unused_for = match first("until").or_else(|| first("unused-for")) {
-        Some(text) => Some(query::age(&text)?),
-        None => None,
-    };
-    let all = |key: &str| filters.values(key).map(<[String]>::to_vec).unwrap_or_default();
-    let keep_bytes = query.reserved_space.or(query.keep_storage).unwrap_or(0);
+    let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
+    let (unused_for, filters) = conditions(query.filters.as_deref())?;
     let wish = Prune {
         all: query.all,
-        keep_bytes: u64::try_from(keep_bytes).unwrap_or(0),
+        reserved: number(query.reserved_space.or(query.keep_storage)),
+        most: number(query.max_used_space),
+        free: number(query.min_free_space),
         unused_for,
-        ids: all("id"),
-        kinds: all("type"),
+        filters,
     };
     let pruned = tokio::task::spawn_blocking(move || builder.prune(&wish));
     let pruned = pruned.await.map_err(berth_builder::Error::from)??;
     let ids: Vec<&str> = pruned.removed.iter().map(|usage| usage.id.as_str()).collect();
     Ok(Json(json!({ "CachesDeleted": ids, "SpaceReclaimed": pruned.freed })))
+}
+
+/// What a prune's filters say, in dockerd's words where they make no sense: an age, and conditions on records.
+fn conditions(text: Option<&str>) -> Result<(Option<Duration>, Vec<Filter>), Failure> {
+    let given = query::filters(text)?;
+    if let Some(key) = given.unknown(FILTERS) {
+        return Err(Failure::bad_request(format!("invalid filter '{key}'")));
+    }
+    let (mut age, mut filters) = (None, Vec::new());
+    for key in FILTERS {
+        let (name, operator) = match *key {
+            "id" => ("id", "~="),
+            "label!" => ("label", "!="),
+            key => (key, "=="),
+        };
+        match (*key, given.values(key)) {
+            (_, None) => {}
+            ("until" | "unused-for", Some([text])) if age.is_none() => age = Some(query::age(text)?),
+            ("until" | "unused-for", Some([_])) => {
+                return Err(Failure::bad_request("conflicting filters: \"until\" and \"unused-for\""));
+            }
+            // Records have no labels, so that several say no more than one.
+            ("label" | "label!", Some([value, ..])) | (_, Some([value])) => {
+                let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+                filters.push(Filter::new(&format!("{name}{operator}\"{quoted}\""))?);
+            }
+            _ => return Err(Failure::bad_request("filters expect only one value")),
+        }
+    }
+    Ok((age, filters))
 }
 
 /// A classic build is cancelled by closing its connection; builds of a session are the session's.

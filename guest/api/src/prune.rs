@@ -1,14 +1,18 @@
 //! `POST /containers/prune` and `/images/prune`, and `GET /system/df`.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::{Query, State};
 use axum::http::Uri;
+use axum::{Extension, Json};
+use berth_builder::Builder;
 use berth_engine::{Error, List};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
 use crate::routes::Shared;
+use crate::wire::build;
 use crate::wire::container::Summary;
 use crate::wire::image::{self, Deleted};
 use crate::wire::query::{self, FilterQuery};
@@ -37,7 +41,11 @@ pub(crate) async fn images(
 }
 
 /// Without a `type`, everything; with some, only those.
-pub(crate) async fn disk_usage(State(engine): State<Shared>, uri: Uri) -> Result<Json<Value>, Failure> {
+pub(crate) async fn disk_usage(
+    State(engine): State<Shared>,
+    Extension(builder): Extension<Arc<Builder>>,
+    uri: Uri,
+) -> Result<Json<Value>, Failure> {
     let wanted = query::all(uri.query().unwrap_or_default(), "type");
     let known = ["container", "image", "volume", "build-cache"];
     if let Some(other) = wanted.iter().find(|kind| !known.contains(&kind.as_str())) {
@@ -62,7 +70,9 @@ pub(crate) async fn disk_usage(State(engine): State<Shared>, uri: Uri) -> Result
         usage["Volumes"] = json!(volumes.collect::<Vec<_>>());
     }
     if wants("build-cache") {
-        usage["BuildCache"] = json!([]);
+        let records =
+            tokio::task::spawn_blocking(move || builder.usage()).await.map_err(berth_builder::Error::from)?;
+        usage["BuildCache"] = records.iter().map(build::record).collect();
     }
     Ok(Json(usage))
 }

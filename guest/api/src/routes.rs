@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::{Extension, Router};
 use berth_engine::Engine;
 
 use crate::{body, build, container, error, exec, image, network, swarm, system, version, volume};
@@ -22,12 +22,13 @@ pub fn router(engine: Arc<Engine>) -> Result<Router, berth_builder::Error> {
         .merge(container::routes())
         .merge(exec::routes())
         .merge(image::routes())
-        .merge(build::routes(&engine, builder))
+        .merge(build::routes(&engine, &builder))
         .merge(volume::routes())
         .merge(network::routes())
         .merge(swarm::routes())
         .fallback(error::page_not_found)
         .method_not_allowed_fallback(error::page_not_found)
+        .layer(Extension(builder))
         .layer(DefaultBodyLimit::max(body::LONGEST))
         .with_state(engine);
     Ok(version::strip(routes))

@@ -5,6 +5,8 @@
 //! we ask it: for files, secrets, credentials. A build is a [`job`](jobs): asked for by `Solve`, told by `Status`.
 
 mod agents;
+mod cache;
+mod content;
 mod export;
 mod frontend;
 mod jobs;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioExecutor;
+use tonic::body::Body;
 
 pub use session::About;
 
@@ -54,11 +57,23 @@ impl BuildKit {
 
     /// Answers a client's calls until its connection ends.
     pub async fn serve(self: Arc<Self>, connection: impl Read + Write + Unpin + Send + 'static) {
-        let service = hyper::service::service_fn(move |request| service::answer(self.clone(), request));
+        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            service::answer(self.clone(), request.map(Body::new))
+        });
         let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         if let Err(error) = server.serve_connection(connection, service).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "a BuildKit client left");
         }
+    }
+
+    /// Answers one call of a client that came by HTTP/2 already.
+    pub async fn answer<B>(self: Arc<Self>, request: hyper::Request<B>) -> hyper::Response<Body>
+    where
+        B: hyper::body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Ok(response) = service::answer(self, request.map(Body::new)).await;
+        response
     }
 
     /// Keeps a client's session until its connection ends.

@@ -22,6 +22,9 @@ const VERSION: u32 = 1;
 pub(crate) struct Record {
     version: u32,
     pub(crate) key: Digest,
+    /// The key of what the step was run on.
+    #[serde(default)]
+    pub(crate) parent: Option<Digest>,
     /// All layers, lowest first.
     layers: Vec<LayerEntry>,
     /// Bytes of the layer that the step itself made.
@@ -94,24 +97,44 @@ impl Cache {
         Some((files, record.created))
     }
 
-    /// Notes what the step with the key of `files` made.
-    pub(crate) fn put(&self, files: &Files, size: u64, description: &str) -> Result<Timestamp> {
+    /// Notes what the step with the key of `files` made on `below`.
+    pub(crate) fn put(&self, files: &Files, below: &Files, size: u64, text: &str) -> Result<Timestamp> {
         let now = Timestamp::now();
+        self.store.hold(files.key.hex(), &files.layers)?;
+        self.note(files, Some(&below.key), size, text, now)?;
+        Ok(now)
+    }
+
+    /// Notes what came from elsewhere, whose layers are held under its key.
+    pub(crate) fn adopt(&self, files: &Files, created: &str) -> Result<()> {
+        let created = created.parse().unwrap_or_else(|_| Timestamp::now());
+        let size = files.layers.last().map_or(0, |layer| layer.size);
+        self.note(files, None, size, "step of an imported cache", created)
+    }
+
+    /// Writes a record of layers that are held: a hold without one is given up at the next start.
+    fn note(
+        &self,
+        files: &Files,
+        parent: Option<&Digest>,
+        size: u64,
+        text: &str,
+        created: Timestamp,
+    ) -> Result<()> {
         let record = Record {
             version: VERSION,
             key: files.key.clone(),
+            parent: parent.cloned(),
             layers: files.layers.iter().map(LayerEntry::of).collect(),
             size,
-            description: description.to_owned(),
-            created: now,
-            last_used: now,
+            description: text.to_owned(),
+            created,
+            last_used: Timestamp::now(),
             uses: 1,
         };
-        // The record last: a hold without one is given up at the next start.
-        self.store.hold(files.key.hex(), &files.layers)?;
         durable::write_json(&self.path(&files.key), &record)?;
         self.records().insert(files.key.clone(), record);
-        Ok(now)
+        Ok(())
     }
 
     /// Every record.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use berth_images::{Digest, Image, Kept, Layer, Store};
 
+use crate::Lock;
+
 /// Layers that stay in the store as long as this lives.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
@@ -12,12 +14,14 @@ pub(crate) struct Files {
     /// Everything that went into it, as a digest.
     pub(crate) key: Digest,
     kept: Vec<Arc<Kept>>,
+    /// The steps' locks, which show that their records are in use.
+    used: Vec<Lock>,
 }
 
 impl Files {
     /// `FROM scratch`.
     pub(crate) fn empty() -> Self {
-        Self { layers: Vec::new(), key: Digest::of(b"scratch"), kept: Vec::new() }
+        Self { layers: Vec::new(), key: Digest::of(b"scratch"), kept: Vec::new(), used: Vec::new() }
     }
 
     /// An image's files: what they are is how they came to be.
@@ -25,18 +29,29 @@ impl Files {
         let chain: Vec<Digest> = image.layers.iter().map(|layer| layer.chain_id.clone()).collect();
         let kept = vec![Arc::new(store.keep_layers(&chain))];
         let key = chain.last().cloned().unwrap_or_else(|| Digest::of(b"scratch"));
-        Self { layers: image.layers.clone(), key, kept }
+        Self { layers: image.layers.clone(), key, kept, used: Vec::new() }
     }
 
     pub(crate) fn of_cache(layers: Vec<Layer>, kept: Kept, key: Digest) -> Self {
-        Self { layers, key, kept: vec![Arc::new(kept)] }
+        Self { layers, key, kept: vec![Arc::new(kept)], used: Vec::new() }
+    }
+
+    /// Layers that are kept already.
+    pub(crate) fn of_layers(layers: Vec<Layer>, kept: Vec<Kept>, key: Digest) -> Self {
+        Self { layers, key, kept: kept.into_iter().map(Arc::new).collect(), used: Vec::new() }
+    }
+
+    /// The lowest layers alone, as the step with this key left them.
+    pub(crate) fn lower(&self, layers: usize, key: Digest) -> Self {
+        let layers = self.layers.iter().take(layers).cloned().collect();
+        Self { layers, key, ..self.clone() }
     }
 
     /// What an image's lowest layers were at a step of its build.
     pub(crate) fn of_step(image: &Image, store: &Store, layers: usize, key: Digest) -> Option<Self> {
         let layers = image.layers.get(..layers)?.to_vec();
         let chain: Vec<Digest> = layers.iter().map(|layer| layer.chain_id.clone()).collect();
-        Some(Self { layers, key, kept: vec![Arc::new(store.keep_layers(&chain))] })
+        Some(Self { layers, key, kept: vec![Arc::new(store.keep_layers(&chain))], used: Vec::new() })
     }
 
     /// The same with one more layer, or none when the step changed nothing.
@@ -47,6 +62,18 @@ impl Files {
             next.kept.push(Arc::new(kept));
         }
         next
+    }
+
+    /// The same files in other layers.
+    pub(crate) fn replaced(&self, layers: Vec<Layer>, kept: Vec<Kept>) -> Self {
+        let kept = kept.into_iter().map(Arc::new).collect();
+        Self { layers, kept, key: self.key.clone(), used: self.used.clone() }
+    }
+
+    /// The same files, made on `below` by the step with this lock, whose record is in use as long as they are.
+    pub(crate) fn used(mut self, below: &Self, lock: &Lock) -> Self {
+        self.used = below.used.iter().chain([lock]).cloned().collect();
+        self
     }
 
     /// Chain ids, lowest first.

@@ -1,6 +1,7 @@
 //! What an image's history says of a step: in the words of the classic builder, or of BuildKit.
 
 use berth_images::HistoryEntry;
+use jiff::Timestamp;
 
 /// Whose words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,5 +85,31 @@ pub(crate) fn date(history: &mut [HistoryEntry]) {
             missing = true;
             entry.created.clone_from(&at);
         }
+    }
+}
+
+/// Gives all entries after the first `inherited` ones this time, and no other a later one.
+pub(crate) fn fix(history: &mut [HistoryEntry], inherited: usize, epoch: Timestamp) {
+    let is_later = |created: &String| created.parse::<Timestamp>().is_ok_and(|created| created > epoch);
+    for (at, entry) in history.iter_mut().enumerate() {
+        if at >= inherited || entry.created.as_ref().is_some_and(is_later) {
+            entry.created = Some(epoch.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_build_notes_has_its_time_and_nothing_has_a_later_one() {
+        let of =
+            |created: &str| HistoryEntry { created: Some(created.to_owned()), ..HistoryEntry::default() };
+        let (old, new, epoch) = ("1999-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "2001-09-09T01:46:40Z");
+        let mut history = [of(old), of(new), of(old), of(new)];
+        fix(&mut history, 2, Timestamp::from_second(1_000_000_000).unwrap());
+        let times: Vec<_> = history.iter().filter_map(|entry| entry.created.as_deref()).collect();
+        assert_eq!(times, [old, epoch, epoch, epoch]);
     }
 }

@@ -13,14 +13,18 @@ mod checksum;
 mod chmod;
 pub mod classic;
 mod container;
+mod depot;
 pub mod dockerfile;
 mod durable;
 mod error;
 mod files;
+mod filter;
+mod git;
 mod glob;
 mod history;
 mod identity;
 mod ignore;
+mod interpreter;
 mod observe;
 pub mod options;
 mod process;
@@ -42,6 +46,7 @@ use berth_network::Networks;
 use berth_runtime::cgroup::CgroupRoot;
 
 pub use error::{Error, Kind, Result};
+pub use filter::Filter;
 pub use prune::{Prune, Pruned, Usage};
 
 use crate::cache::Cache;
@@ -78,8 +83,11 @@ pub struct Builder {
     runtime_program: PathBuf,
     cache: Cache,
     /// Steps being made, so that two builds that need the same make it once, and caches in use by one.
-    busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    busy: Mutex<HashMap<String, Lock>>,
 }
+
+/// Who holds it is alone with what it is named after; who has it works with that.
+pub(crate) type Lock = Arc<tokio::sync::Mutex<()>>;
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -159,8 +167,14 @@ impl Builder {
         self.data_root.join("folders")
     }
 
+    /// Whether a build works with what a lock's name begins with.
+    fn is_busy(&self, start: &str) -> bool {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.iter().any(|(name, lock)| name.starts_with(start) && Arc::strong_count(lock) > 1)
+    }
+
     /// One lock per name: a step's key, a cache's id.
-    fn lock_for(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+    fn lock_for(&self, name: &str) -> Lock {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.retain(|_, lock| Arc::strong_count(lock) > 1);
         busy.entry(name.to_owned()).or_default().clone()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_images::registry::Credentials;
 use berth_images::{Platform, Reference};
+use jiff::Timestamp;
 
 /// The wishes of one build.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +37,16 @@ pub struct Options {
     pub credentials: BTreeMap<String, Credentials>,
     /// Images whose layers may serve as cache: when given, only those do.
     pub cache_from: Vec<String>,
-    /// Images whose noted steps serve as further cache (`--cache-from`), by name.
-    pub cache_imports: Vec<String>,
     /// Stages that are run again.
     pub no_cache_stages: BTreeSet<String>,
+    /// The cgroup below which RUN gets its own; the engine's when empty.
+    pub cgroup_parent: String,
+    /// What RUN's machine is called; the builder's choice when empty.
+    pub hostname: String,
+    /// The time that everything the build notes has (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<Timestamp>,
+    /// Put before the ids of caches that RUN mounts, so that projects don't share them (`BUILDKIT_CACHE_MOUNT_NS`).
+    pub cache_namespace: String,
 }
 
 /// What a step may use.

@@ -73,17 +73,15 @@ impl Drop for Sandbox {
     }
 }
 
-/// Runs a step to its end; its exit code. Cancelled, the step is killed first.
+/// Runs a step to its end in the cgroup at `place`; says how it ended. Cancelled, the step is killed first.
 pub(crate) async fn run(
     builder: &Builder,
     folder: &Path,
-    name: &str,
+    place: CgroupPlace,
     spec: &Spec,
     says: &(dyn Fn(Stream, &[u8]) + Send + Sync),
     cancel: &CancellationToken,
 ) -> Result<Ending> {
-    let path = format!("{}/{name}", builder.cgroup_parent.trim_end_matches('/'));
-    let place = CgroupPlace { mount: builder.cgroups.mount.clone(), path };
     write(&folder.join("config.json"), spec)?;
     write(&folder.join(PLACE_FILE), &place)?;
     let program = &builder.runtime_program;

@@ -2,8 +2,7 @@
 
 mod plan;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use berth_images::Digest;
 use futures_util::FutureExt as _;
@@ -12,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::depot::{Depot, Noted, Remote};
 use crate::dockerfile::{self, Dockerfile, Expanded, Instruction, Lexer, Step};
 use crate::files::Files;
 use crate::history::Style;
@@ -46,8 +46,15 @@ pub(crate) struct Build {
     pub(crate) style: Style,
     pub(crate) plan: Plan,
     stages: Vec<OnceCell<Result<State, Arc<Error>>>>,
-    /// Steps of images that serve as cache for this build alone.
-    imported: OnceCell<HashMap<Digest, (Files, String)>>,
+    /// Caches elsewhere, whose layers come when they are asked for.
+    imported: Mutex<Vec<Arc<Remote>>>,
+}
+
+/// A cache that a build may use, and the image that lies there when it is none.
+pub(crate) struct Import {
+    pub(crate) depot: Arc<dyn Depot>,
+    /// Steps that were noted in it serve then (`--cache-to type=inline`).
+    pub(crate) image: Option<String>,
 }
 
 impl Build {
@@ -73,7 +80,7 @@ impl Build {
             style,
             plan,
             stages,
-            imported: OnceCell::new(),
+            imported: Mutex::default(),
         }))
     }
 
@@ -230,30 +237,34 @@ fn makes_files(instruction: &Instruction) -> bool {
 }
 
 impl Build {
-    /// Takes the noted steps of images as further cache. An image that isn't there is no error.
-    pub(crate) async fn import_cache(self: &Arc<Self>) -> Vec<(String, Result<usize>)> {
-        let (mut steps, mut told) = (HashMap::new(), Vec::new());
-        for name in &self.options.cache_imports {
-            let taken = steps::from::cached_steps(self, name).await;
-            told.push((
-                name.clone(),
-                taken.as_ref().map(Vec::len).map_err(|error| Error::Invalid(error.describe())),
-            ));
-            steps.extend(
-                taken
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|(files, created)| (files.key.clone(), (files, created))),
-            );
+    /// Takes a cache elsewhere as a further one; how many steps it has. One that isn't there is no reason to fail.
+    pub(crate) async fn import(self: &Arc<Self>, from: &Import) -> Result<usize> {
+        let remote = Remote::open(from.depot.clone(), &self.builder.store).await?;
+        match (remote, &from.image) {
+            (Some(remote), _) => {
+                let steps = remote.len();
+                self.imported().push(Arc::new(remote));
+                Ok(steps)
+            }
+            (None, Some(image)) => steps::from::cached_steps(self, image).await,
+            (None, None) => Err(Error::Invalid(format!("{}: what is there is no cache", from.depot.name()))),
         }
-        drop(self.imported.set(steps));
-        told
+    }
+
+    fn imported(&self) -> MutexGuard<'_, Vec<Arc<Remote>>> {
+        self.imported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The steps of every stage that was built.
+    pub(crate) fn noted(&self) -> Vec<Noted> {
+        let built = self.stages.iter().filter_map(|stage| stage.get()?.as_ref().ok());
+        built.flat_map(State::noted).collect()
     }
 
     /// What the cache has for a key, unless the images that may serve as cache don't have it.
-    pub(crate) fn find_cached(&self, key: &Digest) -> Option<(Files, String)> {
+    pub(crate) async fn find_cached(&self, key: &Digest) -> Option<(Files, String)> {
         let Some((files, created)) = self.builder.cache.find(key) else {
-            return self.imported.get().and_then(|imported| imported.get(key).cloned());
+            return self.find_imported(key).await.map(|step| (step.files, step.created));
         };
         let created = created.to_string();
         if self.options.cache_from.is_empty() {
@@ -265,5 +276,24 @@ impl Build {
                 && image.layers.iter().zip(&files.layers).all(|(a, b)| a.chain_id == b.chain_id)
         };
         self.options.cache_from.iter().any(serves).then_some((files, created))
+    }
+
+    async fn find_imported(&self, key: &Digest) -> Option<Noted> {
+        let remotes: Vec<_> = self.imported().iter().filter(|remote| remote.has(key)).cloned().collect();
+        for remote in remotes {
+            let fetched = tokio::select! {
+                fetched = remote.fetch(&self.builder, key) => fetched,
+                () = self.cancel.cancelled() => return None,
+            };
+            match fetched {
+                Ok(Some(step)) => return Some(step),
+                Ok(None) => {}
+                // The step is made here then.
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a cache doesn't serve")
+                }
+            }
+        }
+        None
     }
 }

@@ -1,7 +1,10 @@
 //! What a stage has come to: files, the image's configuration, the arguments in scope.
 
 use berth_images::{CachedStep, HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
+use jiff::Timestamp;
 
+use crate::Lock;
+use crate::depot::Noted;
 use crate::dockerfile::{Command, Healthcheck};
 use crate::files::Files;
 use crate::history::{self, Style};
@@ -23,10 +26,22 @@ pub(crate) struct State {
     pub(crate) style: Style,
     /// The steps that made files, for builds that take this one's result as cache.
     pub(crate) trail: Vec<CachedStep>,
+    /// The time of everything that the build notes, when it isn't the present one.
+    pub(crate) epoch: Option<Timestamp>,
+    /// How much of history and layers the first stage's image brought.
+    pub(crate) inherited: Inherited,
+}
+
+/// What was there before the build: it keeps its own times.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inherited {
+    pub(crate) history: usize,
+    pub(crate) layers: usize,
 }
 
 impl State {
     pub(crate) fn new(files: Files, mut config: ImageConfig, platform: &Platform, style: Style) -> Self {
+        let inherited = Inherited { history: config.history.len(), layers: files.layers.len() };
         config.architecture.clone_from(&platform.architecture);
         config.variant.clone_from(&platform.variant);
         config.os.clone_from(&platform.os);
@@ -39,7 +54,8 @@ impl State {
         if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             config.config.env.insert(0, PATH.to_owned());
         }
-        Self { files, config, arguments: Vec::new(), cmd_set: false, shell, style, trail: Vec::new() }
+        let (arguments, trail) = (Vec::new(), Vec::new());
+        Self { files, config, arguments, cmd_set: false, shell, style, trail, epoch: None, inherited }
     }
 
     pub(crate) fn run(&mut self) -> &mut RunConfig {
@@ -77,13 +93,13 @@ impl State {
         self.config.history.push(self.style.setting(&self.shell, text));
     }
 
-    /// Takes the files that a step made; without a new layer its history says so.
-    pub(crate) fn advance(&mut self, files: Files, created: &str, mut entry: HistoryEntry) {
+    /// Takes the files that the step with this lock made; without a new layer its history says so.
+    pub(crate) fn advance(&mut self, files: Files, lock: &Lock, created: &str, mut entry: HistoryEntry) {
         entry.empty_layer = files.layers.len() == self.files.layers.len();
         entry.created = Some(created.to_owned());
         let (key, layers) = (files.key.clone(), files.layers.len());
         self.trail.push(CachedStep { key, layers, created: created.to_owned() });
-        self.files = files;
+        self.files = files.used(&self.files, lock);
         self.config.history.push(entry);
     }
 
@@ -147,11 +163,24 @@ impl State {
         set.extend(names.into_iter().map(|name| (name, berth_images::EmptyObject {})));
     }
 
+    /// The steps that made its files, each with the files as it left them.
+    pub(crate) fn noted(&self) -> Vec<Noted> {
+        let of = |step: &CachedStep| Noted {
+            files: self.files.lower(step.layers, step.key.clone()),
+            created: step.created.clone(),
+        };
+        self.trail.iter().map(of).collect()
+    }
+
     /// The configuration as an image has it.
     pub(crate) fn finished(&self) -> ImageConfig {
         let mut config = self.config.clone();
         history::date(&mut config.history);
         config.created = config.history.last().and_then(|entry| entry.created.clone());
+        if let Some(epoch) = self.epoch {
+            history::fix(&mut config.history, self.inherited.history, epoch);
+            config.created = Some(epoch.to_string());
+        }
         config.rootfs.diff_ids = self.files.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         "layers".clone_into(&mut config.rootfs.kind);
         config

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 
-use crate::unpack::{self, Archive, Placing};
+use crate::unpack::{self, Archive, Dress, Placing};
 use crate::{Error, Result, pack};
 
 /// How [`copy_in`] places what an archive holds.
@@ -43,7 +43,7 @@ pub fn copy_in(
         beneath: unpack::clean(path)?,
         whiteouts: false,
         no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
-        owner: options.owner,
+        dress: Dress { owner: options.owner, mode: None },
         dress_folder: options.dress_folder,
     };
     unpack::decompressed(archive, |plain| unpack::place_entries(&mut Archive::new(plain), root, placing))

@@ -45,4 +45,4 @@ pub use remove::{ImageUse, RemoveOptions, Removed};
 pub use snapshot::{Change, ChangeKind, Snapshot, export};
 pub use stack::Kept;
 pub use store::Store;
-pub use unpack::{extract, is_archive};
+pub use unpack::{Dress, extract, is_archive};

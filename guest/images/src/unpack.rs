@@ -23,7 +23,7 @@ use tar::EntryType;
 
 pub(crate) use archive::{Archive, Entry};
 pub(crate) use decompress::decompress;
-pub use extract::{extract, is_archive};
+pub use extract::{Dress, extract, is_archive};
 pub(crate) use limits::Limits;
 
 use self::limits::Spent;
@@ -65,15 +65,15 @@ pub(crate) fn decompressed<T>(
 
 /// How entries are placed.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Placing {
+pub(crate) struct Placing<'a> {
     /// The folder beneath the root that names start at, without slashes around it.
     pub(crate) beneath: Vec<u8>,
     /// Whether `.wh.` names are whiteouts, as in a layer, or names like others.
     pub(crate) whiteouts: bool,
     /// Whether a folder and something that isn't one may not replace each other.
     pub(crate) no_overwrite_dir_non_dir: bool,
-    /// Who owns everything; whom the archive says when none is given.
-    pub(crate) owner: Option<(u32, u32)>,
+    /// Owner and permissions of everything; what the archive says where none is given.
+    pub(crate) dress: Dress<'a>,
     /// Whether the folder that names start at takes owner and mode of the archive's own top folder.
     pub(crate) dress_folder: bool,
 }
@@ -88,7 +88,7 @@ fn unpack_entries<R: Read>(archive: &mut Archive<R>, root: &Path, limits: &Limit
 pub(crate) fn place_entries<R: Read>(
     archive: &mut Archive<R>,
     root: OwnedFd,
-    placing: Placing,
+    placing: Placing<'_>,
 ) -> Result<()> {
     place_all(archive, Tree::at(root), placing, &Limits::default()).map(drop)
 }
@@ -96,7 +96,7 @@ pub(crate) fn place_entries<R: Read>(
 fn place_all<R: Read>(
     archive: &mut Archive<R>,
     tree: Tree,
-    placing: Placing,
+    placing: Placing<'_>,
     limits: &Limits,
 ) -> Result<u64> {
     let mut unpacker = Unpacker {
@@ -108,8 +108,10 @@ fn place_all<R: Read>(
         size: 0,
     };
     while let Some(mut entry) = archive.next()? {
-        if let Some((uid, gid)) = unpacker.placing.owner {
-            (entry.uid, entry.gid) = (uid, gid);
+        let Dress { owner, mode } = unpacker.placing.dress;
+        (entry.uid, entry.gid) = owner.unwrap_or((entry.uid, entry.gid));
+        if let Some(mode) = mode {
+            entry.mode = mode(entry.mode, entry.kind.is_dir());
         }
         let path = unpacker.named(&entry.path)?;
         unpacker.spent.entry(&entry, &path)?;
@@ -119,9 +121,9 @@ fn place_all<R: Read>(
     Ok(unpacker.size)
 }
 
-struct Unpacker {
+struct Unpacker<'a> {
     tree: Tree,
-    placing: Placing,
+    placing: Placing<'a>,
     spent: Spent,
     /// Folders and their times, set when nothing is put into them any more.
     folders: Vec<(Vec<u8>, (i64, u32))>,
@@ -148,7 +150,7 @@ fn at<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> Failed {
     move |source| Failed::Step(step, source.into())
 }
 
-impl Unpacker {
+impl Unpacker<'_> {
     /// Where an archive's name is in the tree.
     fn named(&self, name: &[u8]) -> Result<Vec<u8>> {
         let name = clean(name)?;

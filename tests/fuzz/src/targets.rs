@@ -74,7 +74,7 @@ fn layer(bytes: &[u8]) {
     let folder = TempDir::new().expect("make a folder");
     let root = folder.path().join("root");
     std::fs::create_dir(&root).expect("make the root");
-    let _ = berth_images::extract(bytes, &root, Path::new("/"));
+    let _ = berth_images::extract(bytes, &root, Path::new("/"), berth_images::Dress::default());
     let beside = std::fs::read_dir(folder.path()).expect("list the folder").count();
     assert_eq!(beside, 1, "something was written beside the root");
 }

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use berth_builder::buildkit::{About, BuildKit};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -21,8 +21,13 @@ pub(super) async fn session(
     Extension(kit): Extension<Arc<BuildKit>>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let about = about(request.headers())?;
+    let about = About::read(request.headers()).map_err(Failure::bad_request)?;
     change(request, move |connection| async move { kit.attach(about, connection).await })
+}
+
+/// Our services, for clients that speak HTTP/2 from the first byte (`buildx create --driver remote`).
+pub(super) async fn call(Extension(kit): Extension<Arc<BuildKit>>, request: Request) -> Response {
+    kit.answer(request).await.map(Body::new)
 }
 
 /// Our services, which a client asks.
@@ -64,19 +69,4 @@ where
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static(H2C));
     Ok(response)
-}
-
-/// What a session's headers say of it.
-fn about(headers: &HeaderMap) -> Result<About, Failure> {
-    let all = |name: &str| -> Vec<String> {
-        let values = headers.get_all(name).iter();
-        values.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect()
-    };
-    let first = |name: &str| all(name).into_iter().next().unwrap_or_default();
-    let id = first("x-docker-expose-session-uuid");
-    if id.is_empty() {
-        return Err(Failure::bad_request("the session has no id: X-Docker-Expose-Session-Uuid is missing"));
-    }
-    let shared_key = first("x-docker-expose-session-sharedkey");
-    Ok(About { id, shared_key, methods: all("x-docker-expose-session-grpc-method") })
 }

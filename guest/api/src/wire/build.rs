@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use berth_builder::Usage;
 use berth_builder::options::{Limits, Options};
 use berth_engine::images::{Credentials, Reference};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::query::{flag, number};
 use crate::error::Failure;
@@ -130,6 +132,7 @@ impl BuildQuery {
             limits: self.limits()?,
             credentials,
             cache_from: self.json("cachefrom")?,
+            cgroup_parent: self.text("cgroupparent").to_owned(),
             ..Options::default()
         })
     }
@@ -182,6 +185,17 @@ impl BuildQuery {
     }
 }
 
+/// A record of the cache, as `GET /system/df` lists it.
+pub(crate) fn record(usage: &Usage) -> Value {
+    let parents: Vec<&String> = usage.parent.iter().collect();
+    json!({
+        "ID": usage.id, "Parents": parents, "Type": usage.kind, "Description": usage.description,
+        "InUse": usage.in_use, "Shared": usage.shared, "Size": usage.size,
+        "CreatedAt": usage.created.to_string(), "LastUsedAt": usage.last_used.to_string(),
+        "UsageCount": usage.uses,
+    })
+}
+
 /// `POST /build/prune`'s query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -193,4 +207,8 @@ pub(crate) struct PruneQuery {
     pub(crate) keep_storage: Option<i64>,
     #[serde(rename = "reserved-space", deserialize_with = "number")]
     pub(crate) reserved_space: Option<i64>,
+    #[serde(rename = "max-used-space", deserialize_with = "number")]
+    pub(crate) max_used_space: Option<i64>,
+    #[serde(rename = "min-free-space", deserialize_with = "number")]
+    pub(crate) min_free_space: Option<i64>,
 }

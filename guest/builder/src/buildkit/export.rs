@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use berth_images::{Digest, Reference, RemoveOptions};
+use berth_images::{Digest, Reference};
 
-use super::frontend::session_of;
+use super::frontend::{options, session_of};
 use super::jobs::{Built, Job};
 use super::messages::control::{Exporter, SolveRequest};
 use super::{BuildKit, send, sync};
@@ -22,7 +22,7 @@ pub(super) async fn export(
     kit: &Arc<BuildKit>,
     job: &Arc<Job>,
     request: &SolveRequest,
-    built: Option<Built>,
+    built: Option<&Built>,
 ) -> Result<Response> {
     let deprecated = Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() };
     let exporters = match request.exporters.as_slice() {
@@ -31,10 +31,10 @@ pub(super) async fn export(
     };
     let mut response = Response::new();
     for exporter in exporters.iter().filter(|exporter| !exporter.kind.is_empty()) {
-        let Some(built) = &built else { continue };
+        let Some(built) = built else { continue };
         let one = match exporter.kind.as_str() {
-            "moby" | "image" => image(kit, job, exporter, built).await?,
-            "docker" | "oci" => archive(kit, job, exporter, built).await?,
+            "moby" | "image" => image(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
+            "docker" | "oci" => archive(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
             "local" => folder(kit, job, built).await?,
             "tar" => tar(kit, job, built).await?,
             other => return Err(Error::Unsupported(format!("exporter {other:?} could not be found"))),
@@ -53,6 +53,27 @@ fn names(exporter: &Exporter) -> Result<Vec<Reference>> {
 
 fn is_on(exporter: &Exporter, key: &str) -> bool {
     exporter.attrs.get(key).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
+}
+
+/// The result with the times that the exporter asks for; `rewrite-timestamp` is about the files that the build made.
+async fn dated(kit: &Arc<BuildKit>, exporter: &Exporter, built: &Built) -> Result<Built> {
+    let mut built = built.clone();
+    let asked = exporter.attrs.get("source-date-epoch").map(String::as_str).unwrap_or_default();
+    built.state.epoch = options::epoch(asked)?.or(built.state.epoch);
+    if !is_on(exporter, "rewrite-timestamp") {
+        return Ok(built);
+    }
+    let Some(epoch) = built.state.epoch else {
+        let message = "rewrite-timestamp=true needs a time: give --build-arg SOURCE_DATE_EPOCH=…";
+        return Err(Error::Invalid(message.to_owned()));
+    };
+    let (store, unchanged) = (kit.builder.store.clone(), built.state.inherited.layers);
+    blocking(move || {
+        let (layers, kept) = store.redate(&built.state.files.layers, unchanged, epoch.as_second())?;
+        built.state.files = built.state.files.replaced(layers, kept);
+        Ok(built)
+    })
+    .await
 }
 
 async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: &Built) -> Result<Response> {
@@ -135,19 +156,10 @@ async fn archive(
     let session = session_of(kit, job).await?;
     let work = job.progress.start(&format!("exporting to {} image format", exporter.kind));
     let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
-    let composed = blocking(move || {
-        let known: Vec<Digest> = store.list().into_iter().map(|image| image.id).collect();
-        let id = store.compose(&config, None)?;
-        Ok((known.contains(&id), id))
-    });
-    let (was_known, id) = composed.await?;
-    let (store, saved) = (kit.builder.store.clone(), id.clone());
-    let sent = send::file(&session, &[], move |writer| Ok(store.save_as(&saved, &tags, writer)?)).await;
-    if !was_known {
-        let (store, id) = (kit.builder.store.clone(), id.clone());
-        let options = RemoveOptions { force: false, no_prune: true };
-        drop(blocking(move || Ok(store.remove(&id.to_string(), options, &|_| None)?)).await);
-    }
+    let json = serde_json::to_vec(&config).map_err(|error| Error::Description(error.to_string()))?;
+    let id = Digest::of(&json);
+    let sent =
+        send::file(&session, &[], move |writer| Ok(store.save_composed(&config, &tags, writer)?)).await;
     work.transfer("sending tarball", 0, 0, sent.is_ok());
     work.end(sent.as_ref().err().map(Error::describe).as_deref());
     sent.map(|()| told(&id, &names))

@@ -1,51 +1,93 @@
 //! `dockerfile.v0`: what a client's options mean, and a build by them.
 
+pub(super) mod options;
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use berth_images::Platform;
+use berth_images::Dress;
 
-use super::BuildKit;
 use super::jobs::{Built, Job};
 use super::progress::{Watcher, definition, words};
 use super::receive::{self, Wanted};
 use super::session::Session;
 use super::sync::{self, ClientSources, Folder};
+use super::{BuildKit, cache};
 use crate::beneath::Root;
 use crate::dockerfile::{self, Dockerfile};
 use crate::history::Style;
 use crate::observe::Observer;
-use crate::options::{Limits, Options};
+use crate::options::Options;
 use crate::solve::Build;
 use crate::sources::Sources;
-use crate::{Error, Result};
+use crate::{Error, Result, git};
 
 /// Options as the client gives them.
 type Given = HashMap<String, String>;
 
-/// Builds by a client's options.
-pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -> Result<Built> {
-    if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {
-        return Err(Error::Unsupported(format!(
-            "the Dockerfile frontend's {request:?} isn't supported by this engine"
-        )));
-    }
+/// What a frontend gives back.
+pub(super) enum Answer {
+    /// What was built.
+    Image(Box<Built>),
+    /// Words about the Dockerfile, by what they are called.
+    About(HashMap<String, Vec<u8>>),
+}
+
+/// A Dockerfile as it came, and what came with it.
+struct Definition {
+    filename: String,
+    text: String,
+    file: Dockerfile,
+    /// The ignore file of this Dockerfile's own.
+    own_rules: Option<String>,
+    /// The context, when it didn't come by the client's folder.
+    remote: Option<Folder>,
+}
+
+/// Does what a client's options ask for: a build, or words about its Dockerfile.
+pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -> Result<Answer> {
     let session = session_of(kit, job).await?;
-    let mut options = options(given)?;
-    options.cache_imports = job.cache_imports()?;
+    let options = options::read(given)?;
+    let definition = read(kit, job, &session, given).await?;
+    if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {
+        return requests::answer(request, &definition, &options).map(Answer::About);
+    }
+    build(kit, job, session, given, options, definition).await.map(Box::new).map(Answer::Image)
+}
+
+/// Fetches the Dockerfile, and the context with it when that isn't the client's folder.
+async fn read(kit: &Arc<BuildKit>, job: &Arc<Job>, session: &Session, given: &Given) -> Result<Definition> {
     let filename = match given.get("filename").map(String::as_str) {
         None | Some("") => "Dockerfile",
         Some(name) => name,
     };
-    let remote = remote_context(kit, &session, given).await?;
+    let remote = remote_context(kit, session, given).await?;
     let (text, own_rules) = match (&remote, given.contains_key("dockerfilekey")) {
         (Some(folder), false) => from_folder(folder, filename)?,
-        _ => definition_of(kit, job, &session, given, filename).await?,
+        _ => definition_of(kit, job, session, given, filename).await?,
     };
     job.progress.set_source(filename, &text);
-    let file = Dockerfile::parse(&text)?;
+    let check = given.get("build-arg:BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
+    let file = Dockerfile::checked(&text, check)?;
+    Ok(Definition { filename: filename.to_owned(), text, file, own_rules, remote })
+}
+
+async fn build(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    session: Arc<Session>,
+    given: &Given,
+    options: Options,
+    definition: Definition,
+) -> Result<Built> {
+    let Definition { file, own_rules, remote, .. } = definition;
+    let imports = cache::imports(kit, job, job.cache()).await?;
     let watcher = Arc::new(Watcher { progress: job.progress.clone() });
     file.warnings.iter().for_each(|warning| watcher.warns(warning));
+    if let Some(why) = file.forbidden() {
+        return Err(Error::Invalid(why));
+    }
     let ignored = match (&remote, own_rules) {
         (_, Some(rules)) => patterns(&rules),
         (Some(_), None) => Vec::new(),
@@ -61,27 +103,19 @@ pub(super) async fn dockerfile(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Give
     }
     let sources: Arc<dyn Sources> = Arc::new(sources);
     let labels = options.labels.clone();
-    let build = Build::new(
-        kit.builder.clone(),
-        file,
-        options,
-        sources,
-        watcher,
-        job.cancel.clone(),
-        Style::BuildKit,
-    )?;
-    if !build.options.cache_imports.is_empty() {
-        for (name, taken) in build.import_cache().await {
-            let work = job.progress.start(&format!("importing cache from {name}"));
-            work.end(taken.err().map(|error| words(&error)).as_deref());
-        }
+    let (builder, cancel) = (kit.builder.clone(), job.cancel.clone());
+    let build = Build::new(builder, file, options, sources, watcher, cancel, Style::BuildKit)?;
+    for import in &imports {
+        let work = job.progress.start(&format!("importing cache manifest from {}", import.depot.name()));
+        let taken = build.import(import).await;
+        work.end(taken.err().map(|error| words(&error)).as_deref());
     }
     let mut state = build.at_once().await?;
     state.run().labels.extend(labels);
     if given.get("build-arg:BUILDKIT_INLINE_CACHE").is_some_and(|on| on == "1") || job.exports_inline() {
         state.config.cache = state.trail.clone();
     }
-    Ok(Built { state })
+    Ok(Built { own: state.noted(), all: build.noted(), state })
 }
 
 /// The session of whoever asked for the build.
@@ -159,6 +193,17 @@ fn patterns(text: &str) -> Vec<String> {
 /// A context that is an address: an archive, or what the client uploads under one.
 async fn remote_context(kit: &Arc<BuildKit>, session: &Session, given: &Given) -> Result<Option<Folder>> {
     let Some(url) = given.get("context").filter(|url| !url.is_empty()) else { return Ok(None) };
+    if git::Address::is_one(url) {
+        if given
+            .get("build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR")
+            .is_some_and(|keep| keep == "1" || keep == "true")
+        {
+            let message =
+                "BUILDKIT_CONTEXT_KEEP_GIT_DIR isn't supported: contexts come without their history";
+            return Err(Error::Unsupported(message.to_owned()));
+        }
+        return sync::checked_out(&kit.builder, session, url).await.map(Some);
+    }
     let folder = Folder::temporary(&kit.builder)?;
     let archive = folder.path.with_extension("archive");
     let fetched = if url.starts_with("http://buildkit-session/") {
@@ -167,8 +212,8 @@ async fn remote_context(kit: &Arc<BuildKit>, session: &Session, given: &Given) -
         let downloaded = kit.builder.registries.download(url, &archive, &|_| {}).await;
         downloaded.map(drop).map_err(Error::from)
     } else {
-        Err(Error::Unsupported(format!(
-            "remote context {url}: git repositories aren't supported by this engine"
+        Err(Error::Invalid(format!(
+            "remote context {url}: expected an address of a repository or an archive"
         )))
     };
     let path = folder.path.clone();
@@ -187,7 +232,7 @@ fn unpack(archive: &std::path::Path, folder: &std::path::Path) -> Result<()> {
     let open = || std::fs::File::open(archive).map_err(Error::file("open", archive));
     let unpacked = open().and_then(|file| {
         if berth_images::is_archive(file)? {
-            berth_images::extract(open()?, folder, std::path::Path::new(""))?;
+            berth_images::extract(open()?, folder, std::path::Path::new(""), Dress::default())?;
             return Ok(());
         }
         let to = folder.join("Dockerfile");
@@ -195,63 +240,6 @@ fn unpack(archive: &std::path::Path, folder: &std::path::Path) -> Result<()> {
     });
     drop(std::fs::remove_file(archive));
     unpacked
-}
-
-/// What the options say.
-fn options(given: &Given) -> Result<Options> {
-    let text = |key: &str| given.get(key).map(String::as_str).unwrap_or_default();
-    let with_prefix = |prefix: &str| -> BTreeMap<String, String> {
-        let found = given
-            .iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())));
-        found.collect()
-    };
-    let platforms: Vec<&str> = text("platform").split(',').filter(|platform| !platform.is_empty()).collect();
-    let platform: Option<Platform> = match platforms.as_slice() {
-        [] => None,
-        [one] => Some(one.parse()?),
-        _ => {
-            let message = "several platforms at once aren't supported by this engine: build them one by one";
-            return Err(Error::Unsupported(message.to_owned()));
-        }
-    };
-    if let Some(platform) = &platform
-        && Platform::local().distance(platform).is_none()
-    {
-        tracing::debug!(%platform, "a build for another platform: what it runs needs an interpreter");
-    }
-    let no_cache = given.get("no-cache");
-    let hosts = text("add-hosts").split(',').filter(|host| !host.is_empty()).map(str::to_owned).collect();
-    Ok(Options {
-        target: given.get("target").cloned().filter(|target| !target.is_empty()),
-        arguments: with_prefix("build-arg:").into_iter().map(|(name, value)| (name, Some(value))).collect(),
-        labels: with_prefix("label:"),
-        no_cache: no_cache.is_some_and(String::is_empty),
-        no_cache_stages: no_cache
-            .map(|stages| stages.split(',').map(str::to_owned).collect())
-            .unwrap_or_default(),
-        pull: text("image-resolve-mode") == "pull",
-        platform,
-        network: text("force-network-mode").to_owned(),
-        extra_hosts: hosts,
-        shm_size: text("shm-size").parse().unwrap_or(0),
-        limits: Limits { ulimits: ulimits(text("ulimit"))?, ..Limits::default() },
-        ..Options::default()
-    })
-}
-
-/// `nofile=1024:2048,nproc=…`
-fn ulimits(text: &str) -> Result<Vec<(String, u64, u64)>> {
-    let invalid = |limit: &str| Error::Invalid(format!("invalid ulimit: {limit}"));
-    let parse = |limit: &str| {
-        let (name, values) = limit.split_once('=').ok_or_else(|| invalid(limit))?;
-        let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-        let number = |value: &str| value.parse::<i64>().map(|value| u64::try_from(value).unwrap_or(u64::MAX));
-        let (soft, hard) =
-            (number(soft).map_err(|_| invalid(limit))?, number(hard).map_err(|_| invalid(limit))?);
-        Ok((name.to_owned(), soft, hard))
-    };
-    text.split(',').filter(|limit| !limit.is_empty()).map(parse).collect()
 }
 
 /// Frontends that ours stands in for.

@@ -11,10 +11,10 @@ use tonic::Status;
 
 use super::messages::Failed;
 use super::messages::bridge::Outcome;
-use super::messages::control::{Exporter, HistoryRecord, SolveRequest};
+use super::messages::control::{CacheOptions, HistoryRecord, SolveRequest};
 use super::progress::Progress;
+use crate::depot::Noted;
 use crate::state::State;
-use crate::{Error, Result};
 
 /// Ended builds that are remembered.
 const REMEMBERED: usize = 50;
@@ -22,12 +22,16 @@ const REMEMBERED: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a frontend on the client's side gives back, or why it can't.
-type Returned = std::result::Result<Outcome, String>;
+type Returned = Result<Outcome, String>;
 
 /// What a frontend made, until it is exported.
 #[derive(Debug, Clone)]
 pub(super) struct Built {
     pub(super) state: State,
+    /// The result's steps, for a cache elsewhere.
+    pub(super) own: Vec<Noted>,
+    /// Those of every stage.
+    pub(super) all: Vec<Noted>,
 }
 
 /// One build.
@@ -82,7 +86,7 @@ impl Jobs {
     }
 
     /// The build that a call of its frontend belongs to.
-    pub(super) async fn asked(&self, reference: &str) -> std::result::Result<Arc<Job>, Status> {
+    pub(super) async fn asked(&self, reference: &str) -> Result<Arc<Job>, Status> {
         let job = self.find(reference);
         let mut asked = job.asked.subscribe();
         let waited = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked)).await;
@@ -131,22 +135,13 @@ impl Job {
         cache.is_some_and(|cache| cache.exports.iter().any(|export| export.kind == "inline"))
     }
 
-    /// The images that serve as cache.
-    pub(super) fn cache_imports(&self) -> Result<Vec<String>> {
-        let inner = self.inner();
-        let cache = inner.request.as_ref().and_then(|request| request.cache.as_ref());
-        let imports = cache.map(|cache| cache.imports.as_slice()).unwrap_or_default();
-        let name = |import: &Exporter| match (import.kind.as_str(), import.attrs.get("ref")) {
-            ("registry", Some(name)) => Ok(name.clone()),
-            (kind, _) => Err(Error::Unsupported(format!(
-                "--cache-from type={kind} isn't supported by this engine yet"
-            ))),
-        };
-        imports.iter().map(name).collect()
+    /// The caches that the request names.
+    pub(super) fn cache(&self) -> Option<CacheOptions> {
+        self.inner().request.as_ref().and_then(|request| request.cache.clone())
     }
 
     /// Keeps what was built under a new name.
-    pub(super) fn keep(&self, built: Built) -> std::result::Result<String, Status> {
+    pub(super) fn keep(&self, built: Built) -> Result<String, Status> {
         let id = crate::identity::fresh().map_err(|error| Status::internal(error.describe()))?;
         self.inner().built.insert(id.clone(), built);
         Ok(id)
@@ -169,7 +164,7 @@ impl Job {
     }
 
     /// Notes the end; nothing is told after it.
-    pub(super) fn end(&self, ended: &std::result::Result<HashMap<String, String>, String>) {
+    pub(super) fn end(&self, ended: &Result<HashMap<String, String>, String>) {
         {
             let mut inner = self.inner();
             inner.completed = Some(Timestamp::now());

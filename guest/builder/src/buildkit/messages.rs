@@ -2,6 +2,7 @@
 //! decoder skips them.
 
 pub(super) mod bridge;
+pub(super) mod content;
 pub(super) mod control;
 pub(super) mod files;
 pub(super) mod session;
@@ -35,6 +36,17 @@ pub(super) struct Failed {
 pub(super) struct BytesMessage {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) data: Vec<u8>,
+}
+
+/// `grpc.health.v1.HealthCheckResponse`.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(super) struct Health {
+    #[prost(int32, tag = "1")]
+    pub(super) status: i32,
+}
+
+impl Health {
+    pub(super) const SERVING: i32 = 1;
 }
 
 /// `pb.Platform`.

@@ -2,29 +2,26 @@
 
 mod bridge;
 mod control;
+mod session;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic_prost::ProstCodec;
 
-use super::messages::Empty;
+use super::messages::{BytesMessage, Empty, Health};
 use super::{BuildKit, LARGEST_MESSAGE};
 
 /// Names the build that a gateway's call belongs to.
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 /// Answers one call.
-pub(super) async fn answer(
-    kit: Arc<BuildKit>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+pub(super) async fn answer(kit: Arc<BuildKit>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let build = request.headers().get(BUILD).and_then(|value| value.to_str().ok());
     let build = build.unwrap_or_default().to_owned();
@@ -36,6 +33,7 @@ pub(super) async fn answer(
         "/moby.buildkit.v1.Control/Solve" => {
             unary(request, move |asked| control::solve(kit.clone(), asked)).await
         }
+        "/moby.buildkit.v1.Control/Session" => session::open(kit, request).await,
         "/moby.buildkit.v1.Control/Status" => {
             streaming(request, move |asked| control::status(kit.clone(), asked)).await
         }
@@ -63,6 +61,9 @@ pub(super) async fn answer(
         "/moby.buildkit.v1.frontend.LLBBridge/Warn" => {
             unary(request, |_: Empty| async { Ok(Empty {}) }).await
         }
+        "/grpc.health.v1.Health/Check" => {
+            unary(request, |_: Empty| async { Ok(Health { status: Health::SERVING }) }).await
+        }
         _ => {
             unary(request, move |_: Empty| {
                 let message = format!("{path} isn't supported by this engine");
@@ -85,7 +86,7 @@ where
 
 /// One question, one answer.
 async fn unary<Q, A, F>(
-    request: Request<Incoming>,
+    request: Request<Body>,
     mut answer: impl FnMut(Q) -> F + Send + 'static,
 ) -> Response<Body>
 where
@@ -102,7 +103,7 @@ where
 
 /// One question, many answers.
 async fn streaming<Q, A, S, F>(
-    request: Request<Incoming>,
+    request: Request<Body>,
     mut answer: impl FnMut(Q) -> F + Send + 'static,
 ) -> Response<Body>
 where

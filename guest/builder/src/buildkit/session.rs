@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::http::HeaderMap;
 use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioExecutor;
@@ -34,6 +35,26 @@ pub struct About {
     pub shared_key: String,
     /// The methods that it serves.
     pub methods: Vec<String>,
+}
+
+impl About {
+    /// What a session's headers say of it.
+    ///
+    /// # Errors
+    /// Without an id.
+    pub fn read(headers: &HeaderMap) -> Result<Self, &'static str> {
+        let all = |name: &str| -> Vec<String> {
+            let values = headers.get_all(name).iter();
+            values.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect()
+        };
+        let first = |name: &str| all(name).into_iter().next().unwrap_or_default();
+        let id = first("x-docker-expose-session-uuid");
+        if id.is_empty() {
+            return Err("the session has no id: X-Docker-Expose-Session-Uuid is missing");
+        }
+        let shared_key = first("x-docker-expose-session-sharedkey");
+        Ok(Self { id, shared_key, methods: all("x-docker-expose-session-grpc-method") })
+    }
 }
 
 /// Every open session.

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::receive::{self, Wanted};
 use super::session::Session;
 use crate::sources::{Agent, Named, Sources};
-use crate::{Builder, Error, Result, key_of};
+use crate::{Builder, Error, Result, git, key_of};
 
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
@@ -102,6 +102,20 @@ impl ClientSources {
         Ok(folder.path.clone())
     }
 
+    /// The files of a repository, fetched when they are first asked for.
+    async fn repository(&self, name: &str, address: &str) -> Result<PathBuf> {
+        let cell = self.folders.lock().await.entry(format!("git {address}")).or_default().clone();
+        let folder = cell
+            .get_or_try_init(|| async {
+                let work = self.progress.start(&format!("[context {name}] load from git"));
+                let fetched = checked_out(&self.builder, &self.session, address).await;
+                work.end(fetched.as_ref().err().map(Error::describe).as_deref());
+                fetched
+            })
+            .await?;
+        Ok(folder.path.clone())
+    }
+
     async fn received(&self, name: &str, ignored: &[String], work: &super::progress::Work) -> Result<Folder> {
         let folder = Folder::open(&self.builder, &self.session, name)?;
         let wanted = Wanted { name, exclude: ignored.to_vec(), include: Vec::new() };
@@ -138,25 +152,18 @@ impl Sources for ClientSources {
                 let path = self.folder(folder, &title, &[]).await?;
                 return Ok(Some(Named::Folder(path)));
             }
-            let message =
-                format!("the build context {name}={value} isn't supported: give a folder or docker-image://");
+            if git::Address::is_one(value) {
+                return Ok(Some(Named::Folder(self.repository(name, value).await?)));
+            }
+            let message = format!(
+                "the build context {name}={value} isn't supported: give a folder, docker-image:// or a git repository"
+            );
             Err(Error::Unsupported(message))
         })
     }
 
     fn secret<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>>> {
-        Box::pin(async move {
-            if !self.session.serves(SECRET) {
-                return Ok(None);
-            }
-            let asked =
-                self.session.ask::<_, SecretResponse>(SECRET, SecretRequest { id: id.to_owned() }).await;
-            match asked {
-                Ok(found) => Ok(Some(found.data)),
-                Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
-                Err(status) => Err(Error::Invalid(format!("secret {id}: {}", status.message()))),
-            }
-        })
+        Box::pin(secret(&self.session, id))
     }
 
     fn agent<'a>(&'a self, id: &'a str, socket: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
@@ -166,6 +173,28 @@ impl Sources for ClientSources {
     fn credentials<'a>(&'a self, registry: &'a str) -> BoxFuture<'a, Result<Option<Credentials>>> {
         Box::pin(async move { Ok(credentials(&self.session, registry).await) })
     }
+}
+
+/// A secret of the client's; none when it has none of that name.
+pub(super) async fn secret(session: &Session, id: &str) -> Result<Option<Vec<u8>>> {
+    if !session.serves(SECRET) {
+        return Ok(None);
+    }
+    match session.ask::<_, SecretResponse>(SECRET, SecretRequest { id: id.to_owned() }).await {
+        Ok(found) => Ok(Some(found.data)),
+        Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+        Err(status) => Err(Error::Invalid(format!("secret {id}: {}", status.message()))),
+    }
+}
+
+/// A repository's files in a folder of this build's alone.
+pub(super) async fn checked_out(builder: &Arc<Builder>, session: &Session, text: &str) -> Result<Folder> {
+    let address = git::Address::parse(text)?;
+    let asked = |id: String| -> BoxFuture<'_, _> { Box::pin(async move { secret(session, &id).await }) };
+    let authorization = git::authorization(&address, asked).await?;
+    let folder = Folder::temporary(builder)?;
+    git::check_out(builder, &address, authorization.as_deref(), &folder.path).await?;
+    Ok(folder)
 }
 
 /// Who the client is to a registry; nobody when it doesn't say.

@@ -5,12 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use berth_images::Dress;
 use serde_json::json;
 
 use super::{Input, Lines};
 use crate::beneath::{Root, clean};
 use crate::ignore::Ignore;
-use crate::{Builder, Error, Result, dockerfile};
+use crate::{Builder, Error, Result, dockerfile, git};
 
 /// The name of a Dockerfile when nobody says.
 const USUAL: &str = "Dockerfile";
@@ -40,6 +41,17 @@ impl Context {
         let mut context = Self { folder, dockerfile: String::new() };
         let archive: Box<dyn Read + Send> = match input {
             Input::Archive(archive) => archive,
+            Input::Remote(url) if git::Address::is_one(&url) => {
+                let address = git::Address::parse(&url)?;
+                lines(json!({ "stream": format!("Cloning {}\n", address.shown()) }));
+                git::check_out(builder, &address, None, &context.folder).await?;
+                let name = name.to_owned();
+                return tokio::task::spawn_blocking(move || {
+                    context.dockerfile = context.settle(&name)?;
+                    Ok(context)
+                })
+                .await?;
+            }
             Input::Remote(url) => match context.download(builder, &url, lines).await? {
                 Some(archive) => Box::new(archive),
                 None => return Ok(context),
@@ -47,7 +59,7 @@ impl Context {
         };
         let name = name.to_owned();
         tokio::task::spawn_blocking(move || {
-            berth_images::extract(archive, &context.folder, Path::new(""))?;
+            berth_images::extract(archive, &context.folder, Path::new(""), Dress::default())?;
             context.dockerfile = context.settle(&name)?;
             Ok(context)
         })
@@ -56,9 +68,9 @@ impl Context {
 
     /// Downloads what `remote=` names: an archive, or a text that is the Dockerfile.
     async fn download(&mut self, builder: &Arc<Builder>, url: &str, lines: &Lines) -> Result<Option<File>> {
-        if !url.starts_with("http://") && !url.starts_with("https://") || url.ends_with(".git") {
-            let message = format!("remote context {url}: git repositories aren't supported by this engine");
-            return Err(Error::Unsupported(message));
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let message = format!("remote context {url}: expected an address of a repository or an archive");
+            return Err(Error::Invalid(message));
         }
         let path = self.folder.with_extension("remote");
         let report = |progress: berth_images::Progress| {

@@ -1,5 +1,7 @@
 //! The whole Dockerfile: arguments before the first stage, then stages.
 
+use std::collections::BTreeSet;
+
 use super::checks::{self, Warning};
 use super::instruction::{self, Instruction, Step};
 use super::lines::{self, Node};
@@ -41,7 +43,16 @@ impl Dockerfile {
     /// # Errors
     /// In Docker's words, with the line.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let lines = lines::split(text)?;
+        Self::checked(text, None)
+    }
+
+    /// As [`Self::parse`], with settings of the build checks instead of those in the file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn checked(text: &str, check: Option<&str>) -> Result<Self, SyntaxError> {
+        let mut lines = lines::split(text)?;
+        lines.directives.check = check.map(str::to_owned).or(lines.directives.check);
         if lines.nodes.is_empty() {
             return Err(SyntaxError::new(0, "file with no instructions"));
         }
@@ -74,6 +85,15 @@ impl Dockerfile {
         let mut file = Self { directives: lines.directives, arguments, stages, warnings: Vec::new() };
         file.warnings = checks::all(&file, &lines.nodes, &lines.empty_continuations);
         Ok(file)
+    }
+
+    /// Why the build checks forbid a build (`# check=error=true`); none when they don't.
+    pub fn forbidden(&self) -> Option<String> {
+        let setting = self.directives.check.as_deref().unwrap_or_default();
+        let is_strict = setting.split(';').any(|part| part.trim() == "error=true");
+        let rules: BTreeSet<&str> = self.warnings.iter().map(|warning| warning.rule).collect();
+        let rules: Vec<&str> = rules.into_iter().filter(|_| is_strict).collect();
+        (!rules.is_empty()).then(|| format!("lint violation found for rules: {}", rules.join(", ")))
     }
 
     /// The stage of that name or number.

@@ -5,16 +5,17 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_images::Digest;
+use berth_images::{Digest, Dress};
 
 use super::origin::{Opened, Origin};
-use super::remote::{self, Fetched};
+use super::remote::{self, Checkout, Fetched};
 use super::{blocking, folder};
 use crate::beneath::{self, Owner, Root, clean};
 use crate::checksum::Checksum;
 use crate::chmod::Chmod;
 use crate::dockerfile::{Copy, Lexer};
 use crate::files::Files;
+use crate::git::Address;
 use crate::glob::{Glob, is_pattern};
 use crate::ignore::Ignore;
 use crate::observe::StepName;
@@ -47,6 +48,7 @@ struct Plan {
 enum Extra {
     Inline { name: String, content: String },
     Download(Fetched),
+    Checkout(Checkout),
 }
 
 /// A source found in the origin: its path, and how much of it `--parents` keeps.
@@ -95,20 +97,19 @@ pub(super) async fn copy(
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
     if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key)
+        && let Some((files, created)) = build.find_cached(&key).await
     {
-        state.advance(files, &created, entry);
+        state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);
     }
     let (builder, files) = (build.builder.clone(), state.files.clone());
     let (files, created) = blocking(move || {
-        let files = make(&builder, &plan, &opened, &found, &files, key)?;
-        let size = files.1;
-        let created = builder.cache.put(&files.0, size, &text)?;
-        Ok((files.0, created))
+        let (next, size) = make(&builder, &plan, &opened, &found, &files, key)?;
+        let created = builder.cache.put(&next, &files, size, &text)?;
+        Ok((next, created))
     })
     .await?;
-    state.advance(files, &created.to_string(), entry);
+    state.advance(files, &lock, &created.to_string(), entry);
     Ok(Outcome::Made)
 }
 
@@ -119,19 +120,21 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
     let (mut sources, mut extra) = (Vec::new(), Vec::new());
     for text in &copy.sources {
         let text = build.expand(text, state)?;
-        if copy.add && remote::is_git(&text) {
-            return Err(Error::Unsupported(format!(
-                "ADD {text}: git repositories aren't supported by this engine"
-            )));
-        }
-        if copy.add && remote::is_url(&text) {
+        if copy.add && Address::is_one(&text) {
+            if copy.keep_git_dir {
+                let message = "ADD --keep-git-dir isn't supported: repositories come without their history";
+                return Err(Error::Unsupported(message.to_owned()));
+            }
+            let checksum = copy.checksum.as_deref();
+            extra.push(Extra::Checkout(remote::check_out(build, &text, checksum).await?));
+        } else if copy.add && remote::is_url(&text) {
             extra.push(Extra::Download(remote::fetch(build, name, &text, copy.checksum.as_deref()).await?));
         } else {
             sources.push(text);
         }
     }
     if copy.checksum.is_some() && extra.is_empty() {
-        return Err(wrong("checksum can't be specified for non-HTTP(S) sources".to_owned()));
+        return Err(wrong("checksum requires HTTP(S) or Git sources".to_owned()));
     }
     for file in &copy.files {
         let lexer = Lexer { escape: build.file.directives.escape, raw: true };
@@ -277,6 +280,7 @@ fn checksum(plan: &Plan, opened: &Opened, found: &[Found]) -> Result<Digest> {
                 sum.text(fetched.name.as_bytes());
                 sum.text(fetched.digest.to_string().as_bytes());
             }
+            Extra::Checkout(checkout) => sum.text(checkout.content.as_bytes()),
         }
     }
     Ok(sum.finish())
@@ -338,7 +342,10 @@ fn make(
         target.take(&mut transfer, &source, &opened.root, each)?;
     }
     for extra in &plan.extra {
-        target.take_extra(extra, owner, workspace.folder())?;
+        match extra {
+            Extra::Checkout(checkout) => target.take_checkout(&mut transfer, checkout)?,
+            extra => target.take_extra(extra, owner, workspace.folder())?,
+        }
     }
     drop(transfer);
     drop(root);
@@ -422,6 +429,18 @@ impl Target<'_> {
         Ok(())
     }
 
+    /// A repository's files, all of them, as the content of a folder.
+    fn take_checkout(&self, transfer: &mut Transfer<'_>, checkout: &Checkout) -> Result<()> {
+        let opened = Root::open(&checkout.folder).and_then(|root| root.folder("."));
+        let folder = opened.map_err(Error::file("open", &checkout.folder))?;
+        let owner = transfer.owner;
+        // Files of a repository have no owner of their own.
+        transfer.owner = owner.or(Some((0, 0)));
+        let taken = self.take_folder(transfer, folder.as_fd(), &self.plan.destination);
+        transfer.owner = owner;
+        taken.map_err(|error| self.fail(error))
+    }
+
     /// The folder and name that a file called `base` gets.
     fn place(
         &self,
@@ -452,9 +471,19 @@ impl Target<'_> {
             return Ok(false);
         }
         let file = source.file(&found.path).map_err(|error| self.fail(error))?;
-        self.root.make_folders(destination, 0o755, transfer.owner).map_err(|error| self.fail(error))?;
-        berth_images::extract(file, &self.path, Path::new(destination))?;
+        self.extract(file, destination, transfer.owner)?;
         Ok(true)
+    }
+
+    /// Unpacks an archive; owners and permissions are its own unless the instruction says others.
+    fn extract(&self, file: std::fs::File, destination: &str, folders: Option<Owner>) -> Result<()> {
+        self.root.make_folders(destination, 0o755, folders).map_err(|error| self.fail(error))?;
+        let chmod = self.plan.chmod.as_ref();
+        let mode = move |mode: u32, is_folder: bool| chmod.map_or(mode, |chmod| chmod.apply(mode, is_folder));
+        let mode = chmod.is_some().then_some(&mode as &dyn Fn(u32, bool) -> u32);
+        let owner = folders.filter(|_| self.plan.chown.is_some());
+        berth_images::extract(file, &self.path, Path::new(destination), Dress { owner, mode })?;
+        Ok(())
     }
 
     fn take_extra(&self, extra: &Extra, owner: Option<Owner>, scratch: &Path) -> Result<()> {
@@ -462,14 +491,13 @@ impl Target<'_> {
         let (name, mode) = match extra {
             Extra::Inline { name, .. } => (name, 0o644),
             Extra::Download(fetched) => (&fetched.name, 0o600),
+            Extra::Checkout(_) => return Ok(()),
         };
         if let Extra::Download(fetched) = extra
             && self.plan.unpack == Some(true)
         {
             let file = std::fs::File::open(&fetched.path).map_err(fail)?;
-            self.root.make_folders(&self.plan.destination, 0o755, owner).map_err(fail)?;
-            berth_images::extract(file, &self.path, Path::new(&self.plan.destination))?;
-            return Ok(());
+            return self.extract(file, &self.plan.destination, owner);
         }
         let (folder, new_name) = self.place(&self.plan.destination, name, owner).map_err(fail)?;
         make_room(folder.as_fd(), new_name.as_bytes()).map_err(fail)?;
@@ -479,7 +507,8 @@ impl Target<'_> {
                 std::fs::write(&path, content).map_err(Error::file("write", &path))?;
                 path
             }
-            Extra::Download(fetched) => fetched.path.to_path_buf(),
+            Extra::Download(fetched) => fetched.path.clone(),
+            Extra::Checkout(_) => return Ok(()),
         };
         let parent = Root::open(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
         let chmod = self.plan.chmod.clone().unwrap_or(Chmod::Octal(mode));

@@ -26,6 +26,7 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
         Base::Scratch => {
             let platform = platform.unwrap_or_else(Platform::local);
             let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
+            state.epoch = build.options.epoch;
             if build.style == Style::BuildKit {
                 state.run().working_dir = "/".to_owned();
             }
@@ -36,7 +37,9 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
             let files = Files::of_image(&image, &build.builder.store);
             let platform = image.config.platform();
             let config = ImageConfig::clone(&image.config);
-            Ok((State::new(files, config, &platform, build.style), Outcome::Setting))
+            let mut state = State::new(files, config, &platform, build.style);
+            state.epoch = build.options.epoch;
+            Ok((state, Outcome::Setting))
         }
     }
 }
@@ -85,8 +88,9 @@ pub(super) async fn image(
     blocking(move || Ok(store.image(&pulled.image.to_string())?)).await
 }
 
-/// The steps that an image's build noted in it, as files. The image is fetched when it isn't here, and doesn't stay.
-pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<Vec<(Files, String)>> {
+/// Takes the steps that an image's build noted in it into the builder's cache; how many there are. The image is
+/// fetched when it isn't here, and doesn't stay.
+pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<usize> {
     let reference: Reference = name.parse::<Reference>()?.or_latest();
     let builder = build.builder.clone();
     let (store, wanted) = (builder.store.clone(), reference.to_string());
@@ -103,15 +107,21 @@ pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<Vec<(
             blocking(move || Ok(store.image(&pulled.image.to_string())?)).await?
         }
     };
-    let taken = image.config.cache.iter().filter_map(|step| {
-        let files = Files::of_step(&image, &builder.store, step.layers, step.key.clone())?;
-        Some((files, step.created.clone()))
+    let (adopting, is_here) = (builder.clone(), here.is_some());
+    let adopted = blocking(move || {
+        for step in &image.config.cache {
+            if let Some(files) = Files::of_step(&image, &adopting.store, step.layers, step.key.clone()) {
+                adopting.store.hold(step.key.hex(), &files.layers)?;
+                adopting.cache.adopt(&files, &step.created)?;
+            }
+        }
+        Ok(image.config.cache.len())
     });
-    let taken = taken.collect();
-    if here.is_none() {
+    let adopted = adopted.await;
+    if !is_here {
         let (store, name) = (builder.store.clone(), reference.to_string());
         let options = RemoveOptions { force: false, no_prune: true };
         drop(blocking(move || Ok(store.remove(&name, options, &|_| None)?)).await);
     }
-    Ok(taken)
+    adopted
 }

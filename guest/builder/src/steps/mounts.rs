@@ -21,7 +21,7 @@ use crate::solve::Build;
 use crate::sources::Agent;
 use crate::state::State;
 use crate::transfer::Transfer;
-use crate::{Error, Result};
+use crate::{Error, Lock, Result};
 
 /// A mount with its texts expanded and its files found.
 pub(super) struct Wish {
@@ -39,6 +39,8 @@ pub(super) struct Mounted {
     opened: Vec<Opened>,
     agents: Vec<Agent>,
     locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+    /// Locks of the caches, held or not, which show that they are in use.
+    used: Vec<Lock>,
 }
 
 /// Expands a step's mounts, and sums up what they bring.
@@ -54,6 +56,10 @@ pub(super) async fn resolve(
         let mut mount = mount.clone();
         for text in [&mut mount.source, &mut mount.target, &mut mount.id] {
             *text = build.expand(text, state)?;
+        }
+        let namespace = &build.options.cache_namespace;
+        if mount.kind == MountKind::Cache && !namespace.is_empty() {
+            mount.id = format!("{namespace}/{}", mount.id);
         }
         if !mount.target.is_empty() {
             mount.target = absolute(&state.config.config.working_dir, &mount.target);
@@ -146,7 +152,8 @@ impl Mounted {
         let mount = wish.mount;
         let id = Digest::of(mount.id.as_bytes());
         let mut folder = build.builder.cache_folder(&id);
-        let lock = build.builder.lock_for(&format!("cache {}", mount.id));
+        let lock = build.builder.lock_for(id.hex());
+        self.used.push(lock.clone());
         match mount.sharing {
             Sharing::Shared => {}
             Sharing::Locked => self.locks.push(lock.lock_owned().await),

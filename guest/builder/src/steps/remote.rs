@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use berth_images::Digest;
+use futures_util::future::BoxFuture;
 
 use crate::observe::StepName;
 use crate::solve::Build;
-use crate::{Error, Result};
+use crate::{Error, Result, git};
 
 /// A downloaded file; dropped, it is gone.
 #[derive(Debug)]
@@ -29,13 +30,42 @@ pub(super) fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
-/// Whether a source is a repository, by BuildKit's rules.
-pub(super) fn is_git(text: &str) -> bool {
-    let before_fragment = text.split('#').next().unwrap_or(text);
-    text.starts_with("git://")
-        || text.starts_with("git@")
-        || text.starts_with("ssh://")
-        || (is_url(text) && before_fragment.ends_with(".git"))
+/// A repository's files; dropped, they are gone.
+#[derive(Debug)]
+pub(crate) struct Checkout {
+    pub(crate) folder: PathBuf,
+    /// Which commit, and which folder of it: all that the files are.
+    pub(crate) content: String,
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// Fetches a repository and checks which commit it must be.
+pub(super) async fn check_out(build: &Arc<Build>, text: &str, checksum: Option<&str>) -> Result<Checkout> {
+    let address = git::Address::parse(text)?;
+    let secret =
+        |id: String| -> BoxFuture<'_, _> { Box::pin(async move { build.sources.secret(&id).await }) };
+    let authorization = git::authorization(&address, secret).await?;
+    let folder = build.builder.contexts().join(format!("git-{}", crate::identity::fresh()?));
+    std::fs::create_dir_all(&folder).map_err(Error::file("make folder", &folder))?;
+    let mut checkout = Checkout { folder, content: String::new() };
+    let fetching = git::check_out(&build.builder, &address, authorization.as_deref(), &checkout.folder);
+    let commit = tokio::select! {
+        commit = fetching => commit?,
+        () = build.cancel.cancelled() => return Err(Error::Cancelled),
+    };
+    if let Some(expected) = checksum
+        && (expected.len() < 7 || !commit.starts_with(expected))
+    {
+        let reason = format!("expected checksum to match {expected}, got {commit}");
+        return Err(Error::Download { url: address.shown().to_owned(), reason });
+    }
+    checkout.content = format!("git {commit} {}", address.subfolder());
+    Ok(checkout)
 }
 
 /// Downloads a file and checks what it must be.

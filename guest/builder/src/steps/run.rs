@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_runtime::attended::Ending;
+use berth_runtime::attended::{CgroupPlace, Ending};
 
 use super::blocking;
 use super::mounts::{self, Mounted};
@@ -12,12 +12,13 @@ use crate::beneath::Root;
 use crate::container::{Container, bind};
 use crate::dockerfile::Run;
 use crate::files::Files;
+use crate::history::Style;
 use crate::observe::{StepName, Stream};
 use crate::process::{self, Sandbox};
 use crate::solve::{Build, Outcome};
 use crate::state::{PATH, State};
 use crate::workspace::Workspace;
-use crate::{Error, Result, key_of, user};
+use crate::{Error, Result, interpreter, key_of, user};
 
 /// Names that every `/etc/hosts` begins with.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
@@ -55,11 +56,12 @@ pub(super) async fn run(
     let _alone = lock.lock().await;
     let entry = state.style.run(&run.argv(&state.shell), &state.seen_arguments());
     if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key)
+        && let Some((files, created)) = build.find_cached(&key).await
     {
-        state.advance(files, &created, entry);
+        state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);
     }
+    interpreter::check(&state.config.platform())?;
     let (builder, files) = (build.builder.clone(), state.files.clone());
     let workspace = blocking(move || Workspace::open(&builder, &files)).await?;
     let mounted = mounts::mount(build, wishes, workspace.folder()).await?;
@@ -70,12 +72,12 @@ pub(super) async fn run(
         // Binds into other file systems outlive the step's own by a moment.
         drop(mounted);
         let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
-        let files = files.with(key, added);
-        let created = builder.cache.put(&files, size, &description)?;
-        Ok((files, created))
+        let next = files.with(key, added);
+        let created = builder.cache.put(&next, &files, size, &description)?;
+        Ok((next, created))
     })
     .await?;
-    state.advance(files, &created.to_string(), entry);
+    state.advance(files, &lock, &created.to_string(), entry);
     Ok(Outcome::Made)
 }
 
@@ -121,6 +123,7 @@ fn key(
         run.network.as_deref().unwrap_or_default(),
         plan.script.as_ref().map_or("", |(_, content)| content),
         &build.options.extra_hosts.join("\0"),
+        &build.options.hostname,
         &mounts.join("\0"),
     ])
 }
@@ -138,7 +141,7 @@ async fn execute(
     let sandbox = blocking(move || Sandbox::open(&builder, &id, &network)).await?;
     build.observer.runs(name, workspace.name());
     let folder = workspace.folder().to_owned();
-    let hostname = &workspace.name()[crate::workspace::PREFIX.len()..];
+    let hostname = hostname(build, &workspace);
     names(build, &folder, hostname, &sandbox)?;
     let mut mounts = Vec::new();
     for file in ["hosts", "hostname", "resolv.conf"] {
@@ -181,7 +184,8 @@ async fn execute(
     };
     let spec = container.spec()?;
     let says = |stream: Stream, bytes: &[u8]| build.observer.says(name, stream, bytes);
-    let ending = process::run(&build.builder, &folder, workspace.name(), &spec, &says, &build.cancel).await;
+    let place = place(build, workspace.name());
+    let ending = process::run(&build.builder, &folder, place, &spec, &says, &build.cancel).await;
     blocking(move || {
         drop(sandbox);
         Ok(())
@@ -195,6 +199,25 @@ async fn execute(
         Ending::Failed(reason) => Err(Error::NotStarted { command, reason }),
         Ending::Abandoned => Err(Error::Cancelled),
     }
+}
+
+/// What the step's machine is called: as asked, or as each builder has it.
+fn hostname<'a>(build: &'a Build, workspace: &'a Workspace) -> &'a str {
+    match (build.options.hostname.as_str(), build.style) {
+        ("", Style::BuildKit) => "buildkitsandbox",
+        ("", Style::Classic) => &workspace.name()[crate::workspace::PREFIX.len()..],
+        (asked, _) => asked,
+    }
+}
+
+/// Where the step's cgroup is: below the engine's own for builds, or the one that was asked for.
+fn place(build: &Build, name: &str) -> CgroupPlace {
+    let parent = match build.options.cgroup_parent.as_str() {
+        "" => &build.builder.cgroup_parent,
+        asked => asked,
+    };
+    let path = format!("/{}/{name}", parent.trim_matches('/'));
+    CgroupPlace { mount: build.builder.cgroups.mount.clone(), path }
 }
 
 /// The files that name the step and others.

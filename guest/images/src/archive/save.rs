@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tar::{EntryType, Header};
 
 use crate::manifest::{self, Descriptor, Index, Manifest};
 use crate::names::is_id_prefix;
-use crate::{Digest, Error, Image, Reference, Result, Store};
+use crate::{Digest, Error, Image, ImageConfig, Reference, Result, Store};
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize)]
@@ -20,47 +21,55 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
+/// One image on its way into an archive.
+struct Part {
+    id: Digest,
+    config: Arc<[u8]>,
+    layers: Vec<Descriptor>,
+    tags: Vec<Reference>,
+}
+
 impl Store {
     /// Writes images, given by name or id, into one archive. A bare repository name means all of its tags.
     ///
     /// # Errors
     /// When there is no such image, or the writer refuses.
     pub fn save(&self, names: &[String], writer: impl Write) -> Result<()> {
-        self.write_archive(&self.choose(names)?, writer)
-    }
-
-    /// Writes one image into an archive under names of the caller's.
-    ///
-    /// # Errors
-    /// When there is no such image, or the writer refuses.
-    pub fn save_as(&self, id: &Digest, tags: &[Reference], writer: impl Write) -> Result<()> {
-        let image = self.image(&id.to_string())?;
-        self.write_archive(&BTreeMap::from([(id.clone(), (image, tags.to_vec()))]), writer)
-    }
-
-    fn write_archive(
-        &self,
-        chosen: &BTreeMap<Digest, (Image, Vec<Reference>)>,
-        writer: impl Write,
-    ) -> Result<()> {
-        let mut output = Output { writer, written: BTreeSet::new() };
-        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
-        let mut pins = Vec::new();
-        for (image, tags) in chosen.values() {
+        let (mut parts, mut pins) = (Vec::new(), Vec::new());
+        for (image, tags) in self.choose(names)?.into_values() {
             let layers = self.blobs_of(&image.id)?;
             pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
-            let config =
-                Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64);
+            parts.push(Part { id: image.id, config: image.config_json, layers, tags });
+        }
+        self.write_archive(&parts, writer)
+    }
+
+    /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
+    ///
+    /// # Errors
+    /// When a layer isn't here, or the writer refuses.
+    pub fn save_composed(&self, config: &ImageConfig, tags: &[Reference], writer: impl Write) -> Result<()> {
+        let (json, layers) = self.composed(config)?;
+        let _kept = self.pin(layers.iter().map(|layer| layer.digest.clone()));
+        let part = Part { id: Digest::of(&json), config: json.into(), layers, tags: tags.to_vec() };
+        self.write_archive(&[part], writer)
+    }
+
+    fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
+        let mut output = Output { writer, written: BTreeSet::new() };
+        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
+        for Part { id, config, layers, tags } in parts {
+            let described = Descriptor::new(manifest::OCI_CONFIG, id.clone(), config.len() as u64);
             let manifest = Manifest {
                 schema_version: 2,
                 media_type: Some(manifest::OCI_MANIFEST.to_owned()),
-                config,
+                config: described,
                 layers: layers.clone(),
             };
             let manifest_json = json(&manifest)?;
-            output.blob(&image.config_json)?;
+            output.blob(config)?;
             output.blob(&manifest_json)?;
-            for layer in &layers {
+            for layer in layers {
                 let blob = self.blobs().open_blob(&layer.digest)?;
                 output.file(&blob_path(&layer.digest), layer.size, blob)?;
             }
@@ -71,7 +80,7 @@ impl Store {
             );
             manifests.extend(entries(&descriptor, tags));
             docker.push(DockerImage {
-                config: blob_path(&image.id),
+                config: blob_path(id),
                 repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),
                 layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
             });

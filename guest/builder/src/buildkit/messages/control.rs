@@ -170,6 +170,10 @@ pub(in super::super) struct PruneRequest {
     pub(in super::super) keep_duration: i64,
     #[prost(int64, tag = "4")]
     pub(in super::super) reserved_space: i64,
+    #[prost(int64, tag = "5")]
+    pub(in super::super) max_used_space: i64,
+    #[prost(int64, tag = "6")]
+    pub(in super::super) min_free_space: i64,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -206,6 +210,8 @@ pub(in super::super) struct UsageRecord {
     pub(in super::super) record_type: String,
     #[prost(bool, tag = "11")]
     pub(in super::super) shared: bool,
+    #[prost(string, repeated, tag = "12")]
+    pub(in super::super) parents: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tonic::Status;
 
 use super::control::{self, code, foreign};
+use crate::buildkit::BuildKit;
+use crate::buildkit::frontend::{self, Answer};
 use crate::buildkit::messages::Empty;
 use crate::buildkit::messages::bridge::{
     Capability, Outcome, Pong, Reference, References, ReturnRequest, SolveRequest, SolveResponse,
 };
 use crate::buildkit::progress::words;
-use crate::buildkit::{BuildKit, frontend};
 
 /// What the gateway can.
 const FRONTEND: [&str; 7] = [
@@ -74,13 +75,18 @@ pub(super) async fn solve(
     let attended = job.cancel.clone().drop_guard();
     let task = {
         let (kit, job) = (kit.clone(), job.clone());
-        tokio::spawn(async move { frontend::dockerfile(&kit, &job, &request.options).await })
+        tokio::spawn(async move { frontend::answer(&kit, &job, &request.options).await })
     };
-    let built = task.await.map_err(|error| Status::internal(error.to_string()))?;
-    let built = built.map_err(|error| Status::new(code(&error), words(&error)));
+    let answer = task.await.map_err(|error| Status::internal(error.to_string()))?;
+    let answer = answer.map_err(|error| Status::new(code(&error), words(&error)));
     // Kept alive: the export comes next.
     drop(attended.disarm());
-    let built = built?;
+    let built = match answer? {
+        Answer::Image(built) => *built,
+        Answer::About(metadata) => {
+            return Ok(SolveResponse { result: Some(Outcome { references: None, metadata }) });
+        }
+    };
     let config = serde_json::to_vec(&built.state.finished()).unwrap_or_default();
     let metadata = HashMap::from([("containerimage.config".to_owned(), config)]);
     let references = Some(References::One(Reference { id: job.keep(built)? }));

@@ -9,6 +9,7 @@ use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _};
 use tonic::Status;
 
+use crate::buildkit::frontend::{self, Answer};
 use crate::buildkit::messages::bridge::References;
 use crate::buildkit::messages::control::{
     DiskUsageRequest, DiskUsageResponse, HistoryEvent, HistoryRequest, InfoResponse, ListWorkersResponse,
@@ -17,8 +18,8 @@ use crate::buildkit::messages::control::{
 };
 use crate::buildkit::messages::{self, Empty};
 use crate::buildkit::progress::words;
-use crate::buildkit::{BuildKit, export, frontend};
-use crate::{Error, Prune, Usage};
+use crate::buildkit::{BuildKit, cache, export};
+use crate::{Error, Filter, Prune, Usage};
 
 /// How often who follows the history is looked after.
 const HISTORY_TICK: Duration = Duration::from_millis(500);
@@ -66,7 +67,7 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
     let work = {
         let (kit, job) = (kit.clone(), job.clone());
         async move {
-            refuse(&request)?;
+            let caches = cache::exports(request.cache.as_ref())?;
             let built = if request.frontend.is_empty() {
                 let outcome = job.returned().await.map_err(Error::Invalid)?;
                 let id = match outcome.references {
@@ -78,11 +79,18 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
                 };
                 id.and_then(|id| job.built(&id))
             } else if frontend::is_ours(&request.frontend, &request.frontend_attrs) {
-                Some(frontend::dockerfile(&kit, &job, &request.frontend_attrs).await?)
+                match frontend::answer(&kit, &job, &request.frontend_attrs).await? {
+                    Answer::Image(built) => Some(*built),
+                    Answer::About(_) => None,
+                }
             } else {
                 return Err(foreign(&request.frontend));
             };
-            export::export(&kit, &job, &request, built).await
+            let mut response = export::export(&kit, &job, &request, built.as_ref()).await?;
+            if let Some(built) = &built {
+                response.extend(cache::export(&kit, &job, &caches, built).await?);
+            }
+            Ok(response)
         }
     };
     // In a task of its own, so that what it made is taken apart in order when the client leaves.
@@ -94,17 +102,6 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
         Ok(exporter_response) => Ok(SolveResponse { exporter_response }),
         Err((code, message)) => Err(Status::new(code, message)),
     }
-}
-
-/// What can't be honoured is refused.
-fn refuse(request: &SolveRequest) -> Result<(), Error> {
-    let cache = request.cache.as_ref();
-    if let Some(export) = cache.and_then(|cache| cache.exports.iter().find(|export| export.kind != "inline"))
-    {
-        let message = format!("--cache-to type={} isn't supported by this engine yet", export.kind);
-        return Err(Error::Unsupported(message));
-    }
-    Ok(())
 }
 
 pub(super) fn foreign(frontend: &str) -> Error {
@@ -137,9 +134,10 @@ pub(super) async fn status(
 fn record(usage: Usage) -> UsageRecord {
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     UsageRecord {
+        mutable: usage.is_mutable(),
+        in_use: usage.in_use,
+        parents: usage.parent.into_iter().collect(),
         id: usage.id,
-        mutable: usage.kind == "exec.cachemount",
-        in_use: false,
         size: number(usage.size),
         created_at: Some(usage.created.into()),
         last_used_at: Some(usage.last_used.into()),
@@ -154,14 +152,11 @@ pub(super) async fn usage(
     kit: Arc<BuildKit>,
     request: DiskUsageRequest,
 ) -> Result<DiskUsageResponse, Status> {
-    let wish = filtered(&request.filter)?;
+    let filters = filters(&request.filter)?;
     let builder = kit.builder.clone();
     let all = tokio::task::spawn_blocking(move || builder.usage()).await;
     let all = all.map_err(|error| Status::internal(error.to_string()))?;
-    let fits = |usage: &Usage| {
-        (wish.ids.is_empty() || wish.ids.iter().any(|id| usage.id.starts_with(id.as_str())))
-            && (wish.kinds.is_empty() || wish.kinds.iter().any(|kind| kind == usage.kind))
-    };
+    let fits = |usage: &Usage| filters.iter().all(|filter| filter.fits(usage));
     Ok(DiskUsageResponse { record: all.into_iter().filter(fits).map(record).collect() })
 }
 
@@ -169,12 +164,15 @@ pub(super) async fn prune(
     kit: Arc<BuildKit>,
     request: PruneRequest,
 ) -> Result<impl Stream<Item = Result<UsageRecord, Status>>, Status> {
-    let mut wish = filtered(&request.filter)?;
-    wish.all = request.all;
-    wish.keep_bytes = u64::try_from(request.reserved_space).unwrap_or(0);
-    if let Some(age) = u64::try_from(request.keep_duration).ok().filter(|age| *age > 0) {
-        wish.unused_for = Some(Duration::from_nanos(age));
-    }
+    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+    let wish = Prune {
+        all: request.all,
+        reserved: number(request.reserved_space),
+        most: number(request.max_used_space),
+        free: number(request.min_free_space),
+        unused_for: Some(number(request.keep_duration)).filter(|age| *age > 0).map(Duration::from_nanos),
+        filters: filters(&request.filter)?,
+    };
     let builder = kit.builder.clone();
     let pruned = tokio::task::spawn_blocking(move || builder.prune(&wish)).await;
     let pruned = pruned.map_err(|error| Status::internal(error.to_string()))?;
@@ -182,22 +180,10 @@ pub(super) async fn prune(
     Ok(stream::iter(pruned.removed.into_iter().map(|usage| Ok(record(usage)))))
 }
 
-/// `id==x`, `type==regular`, `until`'s age comes as a duration of its own.
-fn filtered(filters: &[String]) -> Result<Prune, Status> {
-    let mut wish = Prune::default();
-    let filters = filters.iter().flat_map(|filter| filter.split(',')).filter(|filter| !filter.is_empty());
-    for filter in filters {
-        match filter
-            .split_once("==")
-            .or_else(|| filter.split_once("~="))
-            .map(|(key, value)| (key.trim(), value))
-        {
-            Some(("id", value)) => wish.ids.push(value.to_owned()),
-            Some(("type", value)) => wish.kinds.push(value.to_owned()),
-            _ => return Err(Status::invalid_argument(format!("filter {filter:?} isn't supported"))),
-        }
-    }
-    Ok(wish)
+/// Conditions as clients write them: all must be fulfilled.
+fn filters(texts: &[String]) -> Result<Vec<Filter>, Status> {
+    let read: Result<Vec<_>, _> = texts.iter().map(|text| Filter::parse(text)).collect();
+    read.map(|read| read.concat()).map_err(|error| Status::invalid_argument(error.describe()))
 }
 
 /// What was built; goes on with what is built next unless told to end early.

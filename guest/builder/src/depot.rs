@@ -1,0 +1,82 @@
+//! Caches elsewhere: steps with their layers, kept in a registry or in a folder of the client's, in BuildKit's form
+//! (`application/vnd.buildkit.cacheconfig.v0`). Keys are our own, so that a cache of BuildKit's is read and serves
+//! nothing here, and the reverse.
+
+mod document;
+mod registry;
+mod remote;
+
+use std::sync::Arc;
+
+use berth_images::{Blob, Kept, Layer, Store};
+use futures_util::future::BoxFuture;
+
+use crate::files::Files;
+use crate::steps::blocking;
+use crate::{Error, Result};
+
+pub(crate) use document::Form;
+pub(crate) use registry::Registry;
+pub(crate) use remote::Remote;
+
+/// Where a cache lies: blobs by their names, and one manifest. What is sent or fetched lies in the store.
+pub(crate) trait Depot: Send + Sync {
+    /// How progress names it.
+    fn name(&self) -> String;
+    /// The manifest that is there.
+    fn manifest(&self) -> BoxFuture<'_, Result<Vec<u8>>>;
+    /// Brings a blob into the store.
+    fn fetch<'a>(&'a self, store: &'a Store, blob: &'a Blob) -> BoxFuture<'a, Result<Kept>>;
+    /// Brings a blob from the store, unless it is there.
+    fn send<'a>(&'a self, store: &'a Store, blob: &'a Blob) -> BoxFuture<'a, Result<()>>;
+    /// Puts the manifest there, whose blobs all are.
+    fn finish<'a>(&'a self, store: &'a Store, manifest: &'a Blob) -> BoxFuture<'a, Result<()>>;
+}
+
+/// A step that a build made or found: its files under its key, and when it was made.
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
+    pub(crate) files: Files,
+    pub(crate) created: String,
+}
+
+/// Saves steps with their layers; gives back what the manifest is. `told` hears of each blob once it is there.
+pub(crate) async fn save(
+    depot: &Arc<dyn Depot>,
+    store: &Store,
+    steps: &[Noted],
+    form: Form,
+    told: &(dyn Fn(&Blob) + Send + Sync),
+) -> Result<Blob> {
+    let (shared, noted) = (store.clone(), steps.to_vec());
+    let (blobs, config, manifest, _kept) = blocking(move || {
+        let mut layers = Vec::new();
+        for layer in noted.iter().flat_map(|step| &step.files.layers) {
+            add(&mut layers, &shared, layer)?;
+        }
+        let config = document::config(&noted, &layers)?;
+        let config_blob = Blob::of(document::CONFIG, &config);
+        let mut blobs: Vec<Blob> = layers.into_iter().map(|(_, blob)| blob).collect();
+        let (media_type, manifest) = document::manifest(form, &config_blob, &blobs)?;
+        let kept = [shared.put_content(&config)?, shared.put_content(&manifest)?];
+        blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+        blobs.dedup_by(|a, b| a.digest == b.digest);
+        Ok((blobs, config_blob, Blob::of(media_type, &manifest), kept))
+    })
+    .await?;
+    for blob in blobs.iter().chain([&config]) {
+        depot.send(store, blob).await?;
+        told(blob);
+    }
+    depot.finish(store, &manifest).await?;
+    told(&manifest);
+    Ok(manifest)
+}
+
+/// Adds a layer once, after those below it.
+fn add(layers: &mut Vec<(Layer, Blob)>, store: &Store, layer: &Layer) -> Result<()> {
+    if !layers.iter().any(|(known, _)| known.chain_id == layer.chain_id) {
+        layers.push((layer.clone(), store.layer_blob(layer).map_err(Error::from)?));
+    }
+    Ok(())
+}

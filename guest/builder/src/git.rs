@@ -1,0 +1,99 @@
+//! Git repositories as build contexts and sources of ADD, fetched by git's own protocol over HTTP (protocol version 2,
+//! one commit deep) and checked out without a git program. Every object is known by the hash of its content, so that
+//! what is checked out is what the commit says, whoever sent it.
+//!
+//! What it doesn't do: SSH and the `git://` protocol, repositories whose objects are named by SHA-256, filters of
+//! `.gitattributes`.
+
+mod address;
+mod checkout;
+mod fetch;
+mod lines;
+mod modules;
+mod object;
+mod pack;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use futures_util::future::BoxFuture;
+
+use crate::steps::blocking;
+use crate::{Builder, Error, Result};
+
+pub(crate) use address::Address;
+use object::Id;
+
+/// Repositories within repositories.
+const DEEPEST: usize = 8;
+
+/// Checks a repository out into an empty folder, its submodules too; says which commit. `authorization` is sent to
+/// the repository's own host alone.
+pub(crate) async fn check_out(
+    builder: &Arc<Builder>,
+    address: &Address,
+    authorization: Option<&str>,
+    folder: &Path,
+) -> Result<String> {
+    check_out_at(builder, address, authorization, folder, DEEPEST).await
+}
+
+async fn check_out_at(
+    builder: &Arc<Builder>,
+    address: &Address,
+    authorization: Option<&str>,
+    folder: &Path,
+    depth: usize,
+) -> Result<String> {
+    let fetched = fetch::fetch(builder, address, authorization).await?;
+    let (to, subfolder) = (folder.to_owned(), address.subfolder.clone());
+    let (commit, modules) = blocking(move || {
+        let pack = pack::Pack::open(fetched.pack.path())?;
+        let modules = checkout::check_out(&pack, &fetched.commit, &subfolder, &to)?;
+        Ok((fetched.commit, modules))
+    })
+    .await?;
+    for module in modules {
+        let depth = depth.checked_sub(1).ok_or_else(|| {
+            Error::Invalid(format!("{}: submodules are nested deeper than {DEEPEST}", address.shown()))
+        })?;
+        let within = address.module(&module.url, &module.commit)?;
+        let authorization = authorization.filter(|_| within.has_host_of(address));
+        let folder = folder.join(&module.path);
+        Box::pin(check_out_at(builder, &within, authorization, &folder, depth)).await?;
+    }
+    Ok(commit.to_string())
+}
+
+/// What a repository's host is told of who we are, by the client's secrets (BuildKit's `GIT_AUTH_HEADER` and
+/// `GIT_AUTH_TOKEN`, with the host behind a dot or for every host).
+pub(crate) async fn authorization<'a>(
+    address: &'a Address,
+    secret: impl Fn(String) -> BoxFuture<'a, Result<Option<Vec<u8>>>>,
+) -> Result<Option<String>> {
+    for (name, is_token) in [("GIT_AUTH_HEADER", false), ("GIT_AUTH_TOKEN", true)] {
+        for id in [format!("{name}.{}", address.host()), name.to_owned()] {
+            let Some(value) = secret(id).await? else { continue };
+            let value =
+                String::from_utf8(value).map_err(|_| wrong(format!("the secret {name} is no text")))?;
+            let token = format!("x-access-token:{}", value.trim());
+            return Ok(Some(match is_token {
+                true => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(token)),
+                false => value.trim().to_owned(),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// A submodule: where in the checkout, and what.
+struct Module {
+    path: String,
+    url: String,
+    commit: Id,
+}
+
+fn wrong(what: impl Into<String>) -> Error {
+    Error::Invalid(format!("git: {}", what.into()))
+}

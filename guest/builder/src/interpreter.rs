@@ -1,0 +1,66 @@
+//! Programs of other processors: they run where the machine's binfmt_misc names an interpreter for them (qemu-user).
+
+use std::path::Path;
+
+use berth_images::Platform;
+
+use crate::{Error, Result};
+
+/// Where the kernel lists its interpreters.
+const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Whether steps of an image for this platform run here; refused when they can't.
+pub(crate) fn check(platform: &Platform) -> Result<()> {
+    let local = Platform::local();
+    // A newer variant of the same processor is tried: what it needs of it, nobody can tell beforehand.
+    let is_own = platform.os == local.os
+        && (platform.architecture == local.architecture
+            || (local.architecture == "amd64" && platform.architecture == "386"));
+    if is_own || has_handler(Path::new(HANDLERS), &platform.architecture) {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "RUN for {platform} needs an interpreter that this machine hasn't: register qemu-user with binfmt_misc (flag F), \
+         or build for {local}"
+    )))
+}
+
+/// Whether an interpreter is enabled that the kernel holds open, so that containers needn't have it.
+fn has_handler(folder: &Path, architecture: &str) -> bool {
+    let name = match architecture {
+        "arm64" => "aarch64",
+        "386" => "i386",
+        "amd64" => "x86_64",
+        "mips64le" => "mips64el",
+        "mipsle" => "mipsel",
+        other => other,
+    };
+    let Ok(text) = std::fs::read_to_string(folder.join(format!("qemu-{name}"))) else { return false };
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
+    text.lines().next() == Some("enabled") && flags.contains('F')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_must_be_enabled_and_held_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |text: &str| std::fs::write(folder.path().join("qemu-aarch64"), text).unwrap();
+        assert!(!has_handler(folder.path(), "arm64"));
+        write("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: POCF\n");
+        assert!(has_handler(folder.path(), "arm64") && !has_handler(folder.path(), "riscv64"));
+        write("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: \n");
+        assert!(!has_handler(folder.path(), "arm64"));
+        write("disabled\ninterpreter /usr/bin/qemu-aarch64\nflags: F\n");
+        assert!(!has_handler(folder.path(), "arm64"));
+    }
+
+    #[test]
+    fn own_programs_need_none() {
+        assert!(check(&Platform::local()).is_ok());
+        let error = check(&"windows/amd64".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("windows/amd64"), "{error}");
+    }
+}
