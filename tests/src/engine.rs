@@ -198,6 +198,11 @@ impl Engine {
         &self.socket
     }
 
+    /// A native engine's folder of things that outlive it.
+    pub fn data_root(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// A native engine's folder of things that end with the machine.
     pub fn exec_root(&self) -> PathBuf {
         self.folder.path().join("exec")

@@ -55,7 +55,8 @@ impl Drop for Registry {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of this machine's loopback that nobody has at this moment.
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

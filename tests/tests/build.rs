@@ -7,48 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use e2e::condition::eventually;
-use e2e::engine::{Engine, Said, said};
-
-/// A folder with a Dockerfile and files, to build from.
-struct Context(tempfile::TempDir);
-
-impl Context {
-    fn new(dockerfile: &str) -> Self {
-        let context = Self(tempfile::tempdir().unwrap());
-        context.write("Dockerfile", dockerfile)
-    }
-
-    fn write(self, name: &str, content: &str) -> Self {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-        self
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, engine: &Engine, args: &[&str]) -> Command {
-        let mut command = engine.client(&[&["build"], args, &[self.path().to_str().unwrap()]].concat());
-        command.env("DOCKER_BUILDKIT", "0");
-        command
-    }
-
-    fn build(&self, engine: &Engine, args: &[&str]) -> Said {
-        said(&self.command(engine, args).output().unwrap())
-    }
-
-    fn built(&self, engine: &Engine, args: &[&str]) -> String {
-        let said = self.build(engine, args);
-        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
-        said.out
-    }
-}
-
-fn output(engine: &Engine, image: &str, command: &[&str]) -> String {
-    engine.ok(&[&["run", "--rm", image], command].concat())
-}
+use e2e::context::{Context, output};
+use e2e::engine::Engine;
 
 #[test]
 fn a_first_app_is_built_tagged_and_runs() {
@@ -331,7 +291,7 @@ fn a_broken_dockerfile_is_refused_with_its_line() {
         ("FROM busybox\nCOPY a\n", "COPY requires at least two arguments"),
         ("FROM busybox\nRUN <<E\nx\n", "unterminated heredoc"),
         ("FROM busybox\nENV A=${B:?missing}\n", "B: missing"),
-        ("FROM busybox\nADD https://example.com/x.git /\n", "git repositories aren't supported"),
+        ("FROM busybox\nADD git@example.com:x.git /\n", "reached by https:// alone"),
     ] {
         let said = Context::new(text).build(&engine, &[]);
         assert_eq!(said.code, 1, "{text}");
@@ -430,4 +390,50 @@ fn a_cache_that_isnt_there_serves_nothing() {
     context.built(&engine, &["-t", "x"]);
     assert!(context.built(&engine, &["--cache-from", "x"]).contains("Using cache"));
     assert!(!context.built(&engine, &["--cache-from", "missing"]).contains("Using cache"));
+}
+
+#[test]
+fn an_unpacked_archive_gets_the_owner_and_permissions_that_were_asked_for() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let context = Context::new(
+        "FROM busybox\nADD a.tar /own/\nADD --chown=33:44 --chmod=750 a.tar /asked/\nADD --chmod=u=rw,go= a.tar /less/\n",
+    );
+    let mut tar = tar::Builder::new(fs::File::create(context.path().join("a.tar")).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o644);
+    header.set_uid(5);
+    header.set_gid(6);
+    tar.append_data(&mut header, "file", b"x".as_slice()).unwrap();
+    tar.finish().unwrap();
+    context.built(&engine, &["-t", "x"]);
+    let stat = ["stat", "-c", "%u:%g %a", "/own/file", "/asked/file", "/asked", "/less/file"];
+    assert_eq!(output(&engine, "x", &stat), "5:6 644\n33:44 750\n33:44 755\n5:6 600");
+}
+
+#[test]
+fn the_cache_is_pruned_by_what_its_records_are() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let context = Context::new("FROM busybox\nRUN echo one > /one\nRUN echo two > /two\n");
+    context.built(&engine, &["-t", "x"]);
+    let records =
+        || engine.get("/v1.43/system/df?type=build-cache")["BuildCache"].as_array().unwrap().clone();
+    let all = records();
+    assert_eq!(all.len(), 2, "{all:?}");
+    let (first, second) =
+        if all[0]["Description"].as_str().unwrap().contains("one") { (0, 1) } else { (1, 0) };
+    assert_eq!(all[second]["Parents"][0], all[first]["ID"]);
+    assert!(all[first]["Shared"].as_bool().unwrap());
+    let prune = |filter: &str| engine.docker(&["builder", "prune", "--all", "--force", "--filter", filter]);
+    for keeps in ["private=true", "type=exec.cachemount", "description=nothing", "inuse=true", "label=x"] {
+        assert_eq!(prune(keeps).code, 0);
+        assert_eq!(records().len(), 2, "{keeps}");
+    }
+    let refused = prune("colour=red");
+    assert!(refused.err.contains("invalid filter"), "{}", refused.err);
+    let parent = format!("parent={}", all[first]["ID"].as_str().unwrap());
+    assert_eq!(prune(&parent).code, 0);
+    assert_eq!(records().len(), 1);
+    assert_eq!(prune("shared=true").code, 0);
+    assert_eq!(records().len(), 0);
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use e2e::condition::eventually;
+use e2e::context::output;
 use e2e::engine::{Engine, Said, said};
+use e2e::git::GitServer;
 use e2e::registry::Registry;
 
 /// Where packages put the plugin.
@@ -35,24 +37,20 @@ fn with_buildx() -> Option<(Engine, tempfile::TempDir)> {
 struct Context<'a> {
     engine: &'a Engine,
     config: &'a Path,
-    folder: tempfile::TempDir,
+    files: e2e::context::Context,
 }
 
 impl<'a> Context<'a> {
     fn new((engine, config): &'a (Engine, tempfile::TempDir), dockerfile: &str) -> Self {
-        let context = Self { engine, config: config.path(), folder: tempfile::tempdir().unwrap() };
-        context.write("Dockerfile", dockerfile)
+        Self { engine, config: config.path(), files: e2e::context::Context::new(dockerfile) }
     }
 
     fn write(self, name: &str, content: &str) -> Self {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-        self
+        Self { files: self.files.write(name, content), ..self }
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        self.files.path()
     }
 
     fn client(&self, args: &[&str]) -> Command {
@@ -71,10 +69,6 @@ impl<'a> Context<'a> {
         assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
         said.err
     }
-}
-
-fn output(engine: &Engine, image: &str, command: &[&str]) -> String {
-    engine.ok(&[&["run", "--rm", image], command].concat())
 }
 
 #[test]
@@ -215,9 +209,12 @@ fn failures_say_which_step_and_why() {
         assert_eq!(said.code, 1, "{text}");
         assert!(said.err.contains(words), "{text}: {}", said.err);
     }
+    let foreign = Context::new(&buildx, "FROM scratch\nCOPY Dockerfile /x\nRUN true\n");
+    let said = foreign.build(&["--platform", "linux/s390x"]);
+    assert!(said.err.contains("RUN for linux/s390x needs an interpreter"), "{}", said.err);
     let several = Context::new(&buildx, "FROM busybox\n").build(&["--platform", "linux/amd64,linux/arm64"]);
     assert_ne!(several.code, 0);
-    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=local,dest=c"]);
+    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=gha,url=x,token=y"]);
     assert!(exported.err.contains("isn't supported by this engine"), "{}", exported.err);
 }
 
@@ -323,5 +320,163 @@ fn an_images_noted_steps_are_a_cache_elsewhere() {
     // The image that served isn't kept under its name.
     assert!(!buildx.0.ok(&["images", "--format", "{{.Repository}}"]).contains("cached"));
     let missing = context.built(&["--cache-from", &format!("{}/team/missing:v1", registry.address)]);
-    assert!(missing.contains("importing cache from"), "{missing}");
+    assert!(missing.contains("importing cache manifest from"), "{missing}");
+}
+
+#[test]
+fn caches_are_kept_in_registries_and_folders() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(registry) = Registry::start(&buildx.0) else { return };
+    let text = "FROM busybox AS early\nRUN head -c 16 /dev/urandom | md5sum > /x\n\
+                FROM busybox\nCOPY --from=early /x /x\nRUN cat /x > /y\n";
+    let context = Context::new(&buildx, text);
+    let forget = || {
+        buildx.0.docker(&["rmi", "--force", "x"]);
+        buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+    };
+    let reference = format!("{}/team/cache:v1", registry.address);
+    let to_registry = format!("type=registry,ref={reference},mode=max");
+    let from_registry = format!("type=registry,ref={reference}");
+    let to_index = format!("{to_registry},image-manifest=false");
+    for (to, from) in [
+        (to_registry.as_str(), from_registry.as_str()),
+        (to_index.as_str(), from_registry.as_str()),
+        ("type=local,dest=kept,mode=max", "type=local,src=kept"),
+    ] {
+        let said = context.built(&["-t", "x", "--cache-to", to]);
+        assert!(said.contains("exporting cache to"), "{said}");
+        let made = output(&buildx.0, "x", &["cat", "/y"]);
+        forget();
+        let again = context.built(&["-t", "x", "--cache-from", from]);
+        assert_eq!(again.matches("CACHED").count(), 3, "{from}: {again}");
+        assert_eq!(output(&buildx.0, "x", &["cat", "/y"]), made, "{from}");
+        forget();
+    }
+    // With the result's steps alone, the stage before is made again.
+    let least = format!("type=registry,ref={reference}-min");
+    context.built(&["-t", "x", "--cache-to", &least]);
+    forget();
+    let again = context.built(&["-t", "x", "--cache-from", &least]);
+    assert!(again.matches("CACHED").count() < 3, "{again}");
+    let missing = context.build(&["--cache-from", "type=local,src=nowhere"]);
+    assert_eq!(missing.code, 0, "{}", missing.err);
+}
+
+#[test]
+fn the_same_sources_at_the_same_time_are_the_same_image() {
+    let Some(buildx) = with_buildx() else { return };
+    let text =
+        "FROM busybox\nARG SOURCE_DATE_EPOCH\nWORKDIR /made/here\nCOPY a /a\nRUN echo b > /b\nENV x=y\n";
+    let context = Context::new(&buildx, text).write("a", "a");
+    let build = |name: &str| {
+        let output = format!("type=image,name={name},rewrite-timestamp=true");
+        let args = ["--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1000000000", "--output", &output];
+        context.built(&args);
+        buildx.0.inspect(name, ".Id")
+    };
+    let first = build("docker.io/library/one:v1");
+    assert_eq!(build("docker.io/library/two:v1"), first);
+    let engine = &buildx.0;
+    assert_eq!(engine.inspect("one:v1", ".Created"), "2001-09-09T01:46:40Z");
+    let times = output(engine, "one:v1", &["stat", "-c", "%Y", "/a", "/b", "/made/here"]);
+    assert_eq!(times, "1000000000\n1000000000\n1000000000");
+    let history = engine.ok(&["history", "--format", "{{.CreatedAt}}", "--human=false", "one:v1"]);
+    assert_eq!(
+        history.lines().filter(|line| line.starts_with("2001-09-09T01:46:40")).count(),
+        6,
+        "{history}"
+    );
+    let without = context.build(&["--output", "type=image,name=x,rewrite-timestamp=true"]);
+    assert!(without.err.contains("SOURCE_DATE_EPOCH"), "{}", without.err);
+}
+
+#[test]
+fn steps_know_their_machine_by_the_name_that_was_asked_for() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM busybox\nRUN hostname > /name; cat /etc/hostname >> /name\n");
+    context.built(&["-t", "x"]);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/name"]), "buildkitsandbox\nbuildkitsandbox");
+    context.built(&["-t", "x", "--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=named"]);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/name"]), "named\nnamed");
+}
+
+#[test]
+fn a_dockerfile_is_asked_about_instead_of_built() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox as one\nRUN false\nFROM one AS two\nARG WHO=me\n";
+    let context = Context::new(&buildx, text);
+    let ask = |what: &str| {
+        let mut client = context.client(&["buildx", "build", "--print", what, "."]);
+        said(&client.env("BUILDX_EXPERIMENTAL", "1").output().unwrap())
+    };
+    let checked = ask("lint");
+    assert!(checked.out.contains("FromAsCasing"), "{}{}", checked.out, checked.err);
+    let targets = ask("targets");
+    assert!(targets.out.contains("two (default)"), "{}{}", targets.out, targets.err);
+    let outline = ask("outline");
+    assert!(outline.out.contains("WHO"), "{}{}", outline.out, outline.err);
+    let strict = Context::new(&buildx, "# check=error=true\nFROM busybox as one\n").build(&[]);
+    assert!(strict.err.contains("lint violation found for rules: FromAsCasing"), "{}", strict.err);
+}
+
+#[test]
+fn a_remote_builder_is_the_engines_own_socket() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\nRUN cat /a > /b\n").write("a", "remote");
+    let run = |args: &[&str]| {
+        let said = said(&context.client(args).output().unwrap());
+        assert_eq!(said.code, 0, "{args:?}: {}", said.err);
+        said.out
+    };
+    let socket = format!("unix://{}", buildx.0.socket().display());
+    run(&["buildx", "create", "--name", "raw", "--driver", "remote", &socket]);
+    assert!(run(&["buildx", "inspect", "raw"]).contains("running"));
+    run(&["buildx", "build", "--builder", "raw", "--load", "-t", "x", "."]);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/b"]), "remote");
+    run(&["buildx", "build", "--builder", "raw", "--output", "folder", "."]);
+    assert_eq!(fs::read_to_string(context.path().join("folder/b")).unwrap(), "remote");
+    assert!(run(&["buildx", "du", "--builder", "raw"]).contains("Total:"));
+    run(&["buildx", "prune", "--builder", "raw", "--all", "--force"]);
+}
+
+#[test]
+fn repositories_are_contexts_and_sources() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(server) = GitServer::start(&buildx.0) else { return };
+    let small =
+        server.repository("small", "echo inner > inner; git add .; git commit -qm one; git rev-parse HEAD");
+    let commands = format!(
+        "mkdir -p app/deep; echo old > app/a; git add .; git commit -qm old; git tag -a v1 -m v1\n\
+         for n in $(seq 200); do echo line $n; done > app/long; echo new > app/a; ln -s a app/link; chmod +x app/a\n\
+         printf 'FROM busybox\\nCOPY . /all\\n' > app/Dockerfile\n\
+         printf '[submodule \"m\"]\\n\\tpath = app/m\\n\\turl = ../../small/.git\\n' > .gitmodules\n\
+         git add .; git update-index --add --cacheinfo 160000,{small},app/m; git commit -qm new\n\
+         git gc -q --aggressive; git rev-parse HEAD"
+    );
+    let head = server.repository("main", &commands);
+    let url = server.url("main");
+    let git = format!("{url}/.git");
+    let engine = &buildx.0;
+    let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
+    let client = |args: &[&str]| said(&context.client(&[&["build"], args].concat()).output().unwrap());
+    let built = client(&["-t", "x", &format!("{git}#main:app")]);
+    assert_eq!(built.code, 0, "{}", built.err);
+    assert_eq!(output(engine, "x", &["cat", "/all/a", "/all/m/inner"]), "new\ninner");
+    let list =
+        output(engine, "x", &["sh", "-c", "cd /all; readlink link; stat -c '%a %Y' a; wc -l < long; ls -A"]);
+    assert_eq!(list, "a\n755 1000000000\n200\nDockerfile\na\nlink\nlong\nm");
+    for (reference, expected) in [("#v1:app", "old"), (&*format!("#{head}:app"), "new"), (":app", "new")] {
+        let address = format!("{git}{}{reference}", if reference.starts_with(':') { "#" } else { "" });
+        context.built(&["-t", "y", "--build-arg", &format!("FROM_GIT={address}")]);
+        assert_eq!(output(engine, "y", &["cat", "/got/a"]), expected, "{address}");
+    }
+    for (address, words) in [
+        (format!("{git}#nowhere"), "has no branch or tag"),
+        (format!("{git}#main:nothing"), "isn't a folder of the repository"),
+        (format!("{}/.git", server.url("missing")), "got error response"),
+        ("git@127.0.0.1:main.git".to_owned(), "https://"),
+    ] {
+        let failed = context.build(&["--build-arg", &format!("FROM_GIT={address}")]);
+        assert!(failed.err.contains(words), "{address}: {}", failed.err);
+    }
 }
