@@ -1,0 +1,166 @@
+//! The engine killed at any moment of its work on images: what it said was done is there afterwards, and what it left
+//! half done is collected. `BERTH_E2E_CRASHES` says how many moments are tried; each is as its number decides.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::engine::Engine;
+use e2e::registry::Registry;
+
+/// Moments that CI tries.
+const USUAL: u64 = 50;
+/// What is interrupted.
+const WORKS: [&str; 6] = ["pull", "push", "load", "build", "commit", "prune"];
+
+/// Folders of the image store in which nothing stays that nobody needs.
+const FOLDERS: [&str; 6] = ["images", "names", "snapshots", "holds", "layers", "blobs/sha256"];
+
+/// A stream of numbers that one number decides (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// An engine with something to work on.
+struct Bench {
+    engine: Engine,
+    registry: Registry,
+    folder: tempfile::TempDir,
+    /// Names of which the engine said that they are there.
+    promised: BTreeSet<String>,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        let engine = Engine::native_with_busybox()?;
+        let registry = Registry::start(&engine)?;
+        let folder = tempfile::tempdir().unwrap();
+        let file =
+            "FROM busybox\nRUN head -c 3000000 /dev/urandom > /a\nRUN head -c 3000000 /dev/urandom > /b\n";
+        fs::write(folder.path().join("Dockerfile"), file).unwrap();
+        let bench = Self { engine, registry, folder, promised: BTreeSet::new() };
+        bench.engine.ok(&["tag", "busybox", "kept:v1"]);
+        assert!(bench.work("build", 0).status().unwrap().success());
+        bench.engine.ok(&["tag", "built:0", &bench.remote(0)]);
+        bench.engine.ok(&["push", "--quiet", &bench.remote(0)]);
+        bench.engine.ok(&["save", "--output", bench.archive().to_str().unwrap(), "built:0"]);
+        bench.engine.ok(&["run", "--name", "source", "--network", "none", "busybox", "touch", "/srv/x"]);
+        let promised = ["busybox:latest", "kept:v1"].map(str::to_owned).into();
+        Some(Self { promised, ..bench })
+    }
+
+    fn remote(&self, number: u64) -> String {
+        format!("{}/team/app{number}:v1", self.registry.address)
+    }
+
+    fn archive(&self) -> std::path::PathBuf {
+        self.folder.path().join("image.tar")
+    }
+
+    /// The client at one kind of work, which is the same for every number.
+    fn work(&self, kind: &str, number: u64) -> Command {
+        let (remote, archive) = (self.remote(0), self.archive());
+        let (pushed, built, made) =
+            (self.remote(number), format!("built:{number}"), format!("made:{number}"));
+        let args: &[&str] = match kind {
+            "pull" => &["pull", "--quiet", &remote],
+            "push" => &["push", "--quiet", &pushed],
+            "load" => &["load", "--quiet", "--input", archive.to_str().unwrap()],
+            "build" => &["build", "--no-cache", "--tag", &built, self.folder.path().to_str().unwrap()],
+            "commit" => &["commit", "source", &made],
+            _ => &["builder", "prune", "--all", "--force"],
+        };
+        let mut client = self.engine.client(args);
+        client.env("DOCKER_BUILDKIT", "0").stdout(Stdio::null()).stderr(Stdio::null());
+        client
+    }
+
+    /// Makes sure that the work is there to be done.
+    fn prepare(&self, kind: &str, number: u64) {
+        match kind {
+            "pull" | "load" => drop(self.engine.docker(&["rmi", "--force", &self.remote(0), "built:0"])),
+            "push" => drop(self.engine.ok(&["tag", "kept:v1", &self.remote(number)])),
+            _ => {}
+        }
+    }
+
+    /// Kills the engine at some moment of some work; says which.
+    fn interrupt(&mut self, number: u64, times: &[Duration]) -> String {
+        let mut numbers = Numbers(number);
+        let index = usize::try_from(numbers.next() % WORKS.len() as u64).unwrap();
+        let kind = WORKS[index];
+        let moment = times[index].mul_f64((numbers.next() % 1000) as f64 / 900.0);
+        self.prepare(kind, number);
+        let mut client = self.work(kind, number).spawn().unwrap();
+        std::thread::sleep(moment);
+        self.engine.stop_answering();
+        let is_done = client.wait().unwrap().success();
+        self.engine.answer_again();
+        match kind {
+            "push" => drop(self.promised.insert(self.remote(number))),
+            "commit" if is_done => drop(self.promised.insert(format!("made:{number}"))),
+            "build" if is_done => drop(self.promised.insert(format!("built:{number}"))),
+            _ => {}
+        }
+        format!("{kind} {number}, killed after {moment:?}")
+    }
+
+    fn check(&self, what: &str, number: u64) {
+        let there = self.engine.ok(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let there: BTreeSet<&str> = there.lines().collect();
+        for name in &self.promised {
+            assert!(there.contains(name.as_str()), "{what}: {name} is gone");
+        }
+        if number % 10 == 0 {
+            let run = self.engine.docker(&["run", "--rm", "--network", "none", "kept:v1", "true"]);
+            assert_eq!(run.code, 0, "{what}: {}", run.err);
+        }
+    }
+}
+
+/// What lies in a folder of the image store, unfinished things too.
+fn left(store: &Path, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(store.join(folder)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn no_image_is_lost_and_nothing_stays_half_done_when_the_engine_is_killed() {
+    let Some(mut bench) = Bench::new() else { return };
+    let count = std::env::var("BERTH_E2E_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL);
+    let times = WORKS.map(|kind| {
+        bench.prepare(kind, 0);
+        let start = Instant::now();
+        assert!(bench.work(kind, 0).status().unwrap().success(), "{kind}");
+        start.elapsed()
+    });
+    for number in 1..=count {
+        let what = bench.interrupt(number, &times);
+        bench.check(&what, number);
+        let store = bench.engine.data_root().join("images");
+        for folder in FOLDERS {
+            let unfinished = left(&store, folder).into_iter().find(|name| name.starts_with(".tmp-"));
+            assert_eq!(unfinished, None, "{what}: in {folder}");
+        }
+    }
+    // Without images, containers and the cache, nothing is left of all that was begun.
+    bench.engine.ok(&["rm", "source"]);
+    bench.engine.ok(&["builder", "prune", "--all", "--force"]);
+    bench.engine.ok(&["image", "prune", "--all", "--force"]);
+    let store = bench.engine.data_root().join("images");
+    let remains = FOLDERS.map(|folder| (folder, left(&store, folder)));
+    assert!(remains.iter().all(|(_, names)| names.is_empty()), "{remains:?}");
+    let builder = bench.engine.exec_root().join("builder");
+    assert_eq!(fs::read_dir(builder).unwrap().count(), 0);
+}
