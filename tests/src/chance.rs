@@ -10,6 +10,11 @@ impl Chance {
     pub fn seeded(default: u64) -> Self {
         let seed = std::env::var("BERTH_E2E_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default);
         eprintln!("BERTH_E2E_SEED={seed}");
+        Self::of(seed)
+    }
+
+    /// From this seed.
+    pub fn of(seed: u64) -> Self {
         Self(seed)
     }
 

@@ -208,11 +208,6 @@ impl Engine {
         self.folder.path().join("exec")
     }
 
-    /// A native engine's folder of things that outlive the machine.
-    pub fn data_root(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
     /// The real `docker` client, aimed at this engine.
     pub fn client(&self, args: &[&str]) -> Command {
         let mut client = Command::new("docker");

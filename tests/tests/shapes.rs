@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use e2e::condition::eventually;
 use e2e::engine::Engine;
 use serde_json::{Map, Value, json};
 
@@ -93,9 +94,13 @@ fn answers(engine: &Engine) -> BTreeMap<&'static str, Value> {
     let exec = post("/containers/shaped/exec", &json!({ "Cmd": ["true"], "AttachStdout": true }));
     let exec_id = exec["Id"].as_str().unwrap_or_default().to_owned();
     engine.call("POST", &format!("/exec/{exec_id}/start"), &json!({ "Detach": true }));
+    let exec_inspect = eventually("the exec has ended", || {
+        let inspect = engine.get(&format!("/exec/{exec_id}/json"));
+        (inspect["Running"] == false).then_some(inspect)
+    });
     answers.extend([
         ("exec-create", exec),
-        ("exec-inspect", engine.get(&format!("/exec/{exec_id}/json"))),
+        ("exec-inspect", exec_inspect),
         ("version", engine.get("/version")),
         ("info", engine.get("/info")),
         ("containers", engine.get("/containers/json?all=1&size=1")),

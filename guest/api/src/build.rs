@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use berth_builder::buildkit::BuildKit;
@@ -16,6 +16,7 @@ use berth_engine::Engine;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::build::PruneQuery;
 use crate::wire::query;

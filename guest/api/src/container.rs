@@ -9,7 +9,7 @@ mod stats;
 mod update;
 mod wait;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -19,6 +19,7 @@ use berth_engine::anatomy::Anatomy;
 
 use crate::error::{self, Failure};
 use crate::prune;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::{Inspect, InspectQuery, VerbQuery};
 

@@ -1,7 +1,7 @@
 //! `GET /events`.
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use berth_engine::Filters;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire;
 use crate::wire::query::{filters, moment};

@@ -1,7 +1,7 @@
 //! The routes of execs.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,6 +15,7 @@ use crate::container::{Wanted, converse, size};
 use crate::detach_keys::DetachKeys;
 use crate::error::Failure;
 use crate::hijack::{Connection, Hijack};
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::VerbQuery;
 use crate::wire::exec::{CreateRequest, Inspect, StartRequest};

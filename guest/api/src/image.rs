@@ -8,7 +8,7 @@ mod pull;
 
 use std::collections::BTreeSet;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::error::{self, Failure};
 use crate::prune;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery};
 use crate::wire::query;

@@ -18,6 +18,7 @@ mod network;
 mod ping;
 mod progress;
 mod prune;
+mod query;
 pub mod routes;
 mod swarm;
 mod system;

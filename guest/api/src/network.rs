@@ -1,7 +1,7 @@
 //! The routes of networks.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::body;
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::network::{ConnectRequest, CreateRequest, DisconnectRequest, ListQuery, Network};
 use crate::wire::query;

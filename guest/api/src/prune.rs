@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::{Extension, Json};
 use berth_builder::Builder;
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::build;
 use crate::wire::container::Summary;

@@ -1,6 +1,7 @@
 //! Swarm mode and plugins, as an engine answers that is in no swarm and has none. Clients ask on the way to other
 //! things: `docker info`, `docker service ls`, a test that leaves whatever swarm there may be.
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
@@ -16,20 +17,24 @@ const NO_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm i
 /// Every route of swarm mode and plugins.
 pub(crate) fn routes() -> Router<Shared> {
     let mut routes = Router::new()
-        .route("/swarm/leave", post(async || Failure::unavailable("This node is not part of a swarm")))
+        .route(
+            "/swarm/leave",
+            post(async |_: Bytes| Failure::unavailable("This node is not part of a swarm")),
+        )
         .route("/swarm/init", post(not_yet))
         .route("/swarm/join", post(not_yet))
         .route("/plugins", get(async || Json(json!([]))))
         .route("/plugins/{*name}", get(plugin));
     for resource in ["swarm", "services", "tasks", "nodes", "secrets", "configs"] {
         for path in [format!("/{resource}"), format!("/{resource}/{{*rest}}")] {
-            routes = routes.route(&path, any(async || Failure::unavailable(NO_MANAGER)));
+            routes = routes.route(&path, any(async |_: Bytes| Failure::unavailable(NO_MANAGER)));
         }
     }
     routes
 }
 
-async fn not_yet() -> Failure {
+/// The body is heard to its end: a client that is still speaking when the connection closes doesn't read the answer.
+async fn not_yet(_: Bytes) -> Failure {
     Failure::not_implemented("swarm mode is not supported by this engine yet")
 }
 

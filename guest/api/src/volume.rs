@@ -1,7 +1,7 @@
 //! The routes of volumes.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -9,6 +9,7 @@ use berth_engine::VolumeWish;
 
 use crate::body;
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::query;
 use crate::wire::volume::{CreateRequest, List, ListQuery, Pruned, Volume};

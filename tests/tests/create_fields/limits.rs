@@ -53,7 +53,7 @@ fn processors() -> Vec<Field> {
         refused("HostConfig.CpuRealtimePeriod", host(&json!({ "CpuRealtimePeriod": 1000 })), "real-time"),
         refused("HostConfig.CpuRealtimeRuntime", host(&json!({ "CpuRealtimeRuntime": 1000 })), "real-time"),
         refused("HostConfig.CpuCount", host(&json!({ "CpuCount": 1 })), "CpuCount"),
-        refused("HostConfig.CpuPercent", host(&json!({ "CpuPercent": 10 })), "CpuPercent"),
+        warned("HostConfig.CpuPercent", host(&json!({ "CpuPercent": 10 })), "CPU percent"),
         inside(
             "HostConfig.CgroupParent",
             host(&json!({ "CgroupParent": "/berth-fields", "CgroupnsMode": "host" })),
@@ -117,12 +117,8 @@ fn blocks() -> Vec<Field> {
         throttle("HostConfig.BlkioDeviceWriteBps", "BlkioDeviceWriteBps", "wbps=1048576"),
         throttle("HostConfig.BlkioDeviceReadIOps", "BlkioDeviceReadIOps", "riops=1048576"),
         throttle("HostConfig.BlkioDeviceWriteIOps", "BlkioDeviceWriteIOps", "wiops=1048576"),
-        refused("HostConfig.IOMaximumIOps", host(&json!({ "IOMaximumIOps": 10 })), "IOMaximumIOps"),
-        refused(
-            "HostConfig.IOMaximumBandwidth",
-            host(&json!({ "IOMaximumBandwidth": 10 })),
-            "IOMaximumBandwidth",
-        ),
+        refused("HostConfig.IOMaximumIOps", host(&json!({ "IOMaximumIOps": 10 })), "Maximum IO"),
+        refused("HostConfig.IOMaximumBandwidth", host(&json!({ "IOMaximumBandwidth": 10 })), "Maximum IO"),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! `/containers/{id}/archive`: `docker cp`; `/containers/{id}/export` and `/changes`.
 
 use axum::Json;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use berth_engine::ExtractOptions;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::transfer;
 use crate::wire::archive::{ArchiveQuery, Change, PathStat};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use berth_engine::attach::{Attached, Input};
 use berth_engine::output::{Chunk, Stream};
@@ -16,6 +16,7 @@ use crate::detach_keys::DetachKeys;
 use crate::error::Failure;
 use crate::hijack::{Connection, Hijack};
 use crate::multiplex;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::StreamQuery;
 

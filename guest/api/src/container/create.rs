@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use berth_engine::Create;
 use berth_engine::endpoint::EndpointSettings;
 
 use crate::body;
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::{CreateQuery, CreateRequest, CreateResponse};
 

@@ -1,11 +1,12 @@
 //! `GET /containers/json`.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use berth_engine::List;
 use jiff::Timestamp;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::{ListQuery, Summary};
 use crate::wire::query;

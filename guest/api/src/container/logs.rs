@@ -1,7 +1,7 @@
 //! `GET /containers/{id}/logs`.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use berth_engine::{LogLine, LogOptions};
@@ -9,6 +9,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::StreamQuery;
 use crate::wire::query::moment;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use berth_engine::stats::{Measured, Sample};
@@ -12,6 +12,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::stats::{StatsQuery, line};
 

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use crate::body;
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::{TopQuery, UpdateRequest};
 

@@ -2,13 +2,14 @@
 //! before it starts the container; the body comes with the exit.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use berth_engine::Condition;
 use futures_util::stream;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::container::{VerbQuery, WaitResponse};
 

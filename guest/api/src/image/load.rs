@@ -1,11 +1,12 @@
 //! `POST /images/load` and `GET /images/get`: images as archives.
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use berth_engine::images::Loaded;
 use serde_json::json;
 
 use crate::error::Failure;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::image::{LoadQuery, SaveQuery};
 use crate::{progress, transfer};

@@ -1,7 +1,7 @@
 //! `POST /images/create` (pull) and `POST /images/{name}/push`.
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::json;
@@ -9,6 +9,7 @@ use serde_json::json;
 use super::auth;
 use crate::error::Failure;
 use crate::progress;
+use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::archive::CommitQuery;
 use crate::wire::image::CreateQuery;

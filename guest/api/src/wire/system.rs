@@ -58,7 +58,7 @@ pub(crate) fn info(info: &Info, settings: &Settings, root: &std::path::Path, now
         },
         "NFd": info.descriptors, "NGoroutines": 0, "NEventsListener": info.listeners, "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": registries(&settings.registries),
-        "DefaultAddressPools": pools(settings), "FirewallBackend": { "Driver": "nftables" },
+        "FirewallBackend": { "Driver": "nftables" },
         "GenericResources": null, "HttpProxy": masked(&proxies.http),
         "HttpsProxy": masked(&proxies.https), "NoProxy": proxies.none, "Labels": settings.labels,
         "Runtimes": { "berth": { "path": "berth-runtime" } }, "DefaultRuntime": "berth",
@@ -72,6 +72,10 @@ pub(crate) fn info(info: &Info, settings: &Settings, root: &std::path::Path, now
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
+        // Only the user's own are told.
+        if !settings.address_pools.is_empty() {
+            value.insert("DefaultAddressPools".to_owned(), pools(settings).into());
+        }
     }
     value
 }

@@ -63,8 +63,9 @@ impl Repository {
         let _alone = lock.lock().await;
         if store.blobs().size(&blob.digest) != Some(blob.size) {
             let wanted = blob.descriptor();
-            let growth = Arc::default();
-            download::blob(&self.session, store, &self.reference, &wanted, &growth, &|_| {}).await?;
+            let (attempts, growth) = (client.options().attempts, Arc::default());
+            download::blob(&self.session, store, &self.reference, &wanted, attempts, &growth, &|_| {})
+                .await?;
         }
         Ok(kept)
     }

@@ -102,9 +102,8 @@ fn roundtrip(options: Options, name: &str) -> Result<()> {
 }
 
 fn proxied(proxy: &Proxy) -> Options {
-    let address = format!("http://me:secret@{}", proxy.address);
-    let proxies = Proxies { http: address.clone(), https: address, no_proxy: String::new() };
-    Options { proxies: Arc::new(proxies), ..Options::default() }
+    let (http, https) = (format!("http://{}", proxy.address), format!("http://me:secret@{}", proxy.address));
+    Options { proxies: Proxies { http, https, none: String::new() }, ..Options::default() }
 }
 
 #[test]
@@ -115,10 +114,6 @@ fn a_plain_registry_is_reached_through_a_proxy() {
     let options = Options { insecure: vec![host.clone()], ..proxied(&proxy) };
     roundtrip(options, &format!("{host}/team/a:v1")).unwrap();
     assert!(proxy.saw(&format!("GET http://{host}/v2/ ")));
-    assert!(
-        proxy.saw("roxy-authorization: Basic bWU6c2VjcmV0")
-            || proxy.saw("roxy-Authorization: Basic bWU6c2VjcmV0")
-    );
 }
 
 #[test]
@@ -142,4 +137,6 @@ fn an_authority_and_a_client_of_ones_own_are_taken_from_their_folder() {
     copy("client.key", &own.join("client.key"));
     roundtrip(options(), &name).unwrap();
     assert!(proxy.saw(&format!("CONNECT {host} ")));
+    let who = ["authorization", "Authorization"];
+    assert!(who.iter().any(|name| proxy.saw(&format!("roxy-{name}: Basic bWU6c2VjcmV0"))));
 }

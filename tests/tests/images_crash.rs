@@ -1,5 +1,5 @@
 //! The engine killed at any moment of its work on images: what it said was done is there afterwards, and what it left
-//! half done is collected. `BERTH_E2E_CRASHES` says how many moments are tried; each is as its number decides.
+//! half done is collected. `BERTH_E2E_KILLS` says how many moments are tried; each is as its number decides.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeSet;
@@ -8,29 +8,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use e2e::chance::{Chance, repeats};
 use e2e::engine::Engine;
 use e2e::registry::Registry;
 
 /// Moments that CI tries.
-const USUAL: u64 = 50;
+const USUAL: u32 = 50;
+const KILLS: &str = "BERTH_E2E_KILLS";
 /// What is interrupted.
 const WORKS: [&str; 6] = ["pull", "push", "load", "build", "commit", "prune"];
 
 /// Folders of the image store in which nothing stays that nobody needs.
 const FOLDERS: [&str; 6] = ["images", "names", "snapshots", "holds", "layers", "blobs/sha256"];
-
-/// A stream of numbers that one number decides (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
 
 /// An engine with something to work on.
 struct Bench {
@@ -97,10 +86,10 @@ impl Bench {
 
     /// Kills the engine at some moment of some work; says which.
     fn interrupt(&mut self, number: u64, times: &[Duration]) -> String {
-        let mut numbers = Numbers(number);
-        let index = usize::try_from(numbers.next() % WORKS.len() as u64).unwrap();
+        let mut chance = Chance::of(number);
+        let index = usize::try_from(chance.number(WORKS.len() as u64)).unwrap();
         let kind = WORKS[index];
-        let moment = times[index].mul_f64((numbers.next() % 1000) as f64 / 900.0);
+        let moment = times[index].mul_f64(chance.number(1000) as f64 / 900.0);
         self.prepare(kind, number);
         let mut client = self.work(kind, number).spawn().unwrap();
         std::thread::sleep(moment);
@@ -122,7 +111,7 @@ impl Bench {
         for name in &self.promised {
             assert!(there.contains(name.as_str()), "{what}: {name} is gone");
         }
-        if number % 10 == 0 {
+        if number.is_multiple_of(10) {
             let run = self.engine.docker(&["run", "--rm", "--network", "none", "kept:v1", "true"]);
             assert_eq!(run.code, 0, "{what}: {}", run.err);
         }
@@ -138,14 +127,13 @@ fn left(store: &Path, folder: &str) -> Vec<String> {
 #[test]
 fn no_image_is_lost_and_nothing_stays_half_done_when_the_engine_is_killed() {
     let Some(mut bench) = Bench::new() else { return };
-    let count = std::env::var("BERTH_E2E_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL);
     let times = WORKS.map(|kind| {
         bench.prepare(kind, 0);
         let start = Instant::now();
         assert!(bench.work(kind, 0).status().unwrap().success(), "{kind}");
         start.elapsed()
     });
-    for number in 1..=count {
+    for number in 1..=u64::from(repeats(KILLS, USUAL)) {
         let what = bench.interrupt(number, &times);
         bench.check(&what, number);
         let store = bench.engine.data_root().join("images");
