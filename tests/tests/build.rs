@@ -1,5 +1,4 @@
 //! The classic build, by the real client without BuildKit.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
