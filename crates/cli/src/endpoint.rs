@@ -127,7 +127,11 @@ fn parse(text: &str, with_tls: bool) -> Result<Address, Failure> {
 /// A file's text.
 fn text(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(format!("unable to resolve docker endpoint: open {}: {error}", path.display()))
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::new(format!("unable to resolve docker endpoint: open {}: {why}", path.display()))
     })
 }
 

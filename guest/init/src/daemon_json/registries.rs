@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::bail;
 use berth_engine::images::{Proxies, RegistryOptions, masked};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::DaemonJson;
 
@@ -120,6 +121,11 @@ fn mirror(entry: &str) -> anyhow::Result<String> {
 }
 
 fn proxies(json: &DaemonJson) -> anyhow::Result<Proxies> {
+    // A general complaint would show the value, which may hold a password.
+    let texts = |value: &Value| value.as_object().is_some_and(|fields| fields.values().all(Value::is_string));
+    if json.0.get("proxies").is_some_and(|value| !texts(value)) {
+        bail!("proxies: expected an object with the texts http-proxy, https-proxy and no-proxy");
+    }
     let ProxiesJson { http_proxy, https_proxy, no_proxy } = json.get_or("proxies", ProxiesJson::default())?;
     for (key, address) in [("http-proxy", &http_proxy), ("https-proxy", &https_proxy)] {
         if !is_proxy(address) {
@@ -186,6 +192,8 @@ mod tests {
         assert_eq!((proxies.http.as_str(), proxies.none.as_str()), ("http://p:1", "a,b"));
         let refused = of(r#"{"proxies": {"https-proxy": "https://ann:secret@p:2"}}"#).unwrap_err();
         assert!(refused.contains("https-proxy") && !refused.contains("secret"), "{refused}");
+        let refused = of(r#"{"proxies": "http://ann:secret@p:2"}"#).unwrap_err();
+        assert!(refused.starts_with("proxies: expected") && !refused.contains("secret"), "{refused}");
         assert!(of(r#"{"proxies": {"ftp-proxy": "x"}}"#).unwrap_err().contains("ftp-proxy"));
     }
 
