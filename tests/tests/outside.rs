@@ -94,7 +94,8 @@ fn a_machine_beyond_the_host_is_reached_and_bytes_are_whole_both_ways() {
     assert_eq!(fetched.split(' ').next(), Some(sum_of(&sent).as_str()));
 
     let output = fs::File::create(&arrived).expect("make what arrives");
-    far.start(&["nc", "-l", "-p", "9000"], Stdio::null(), output.into());
+    // It would end with its input, before all has arrived.
+    far.start(&["nc", "-l", "-p", "9000"], Stdio::piped(), output.into());
     let script = format!(
         "head -c 8388608 /dev/urandom > /f && sha256sum /f && \
          until nc {FAR} 9000 < /f; do sleep 0.1; done"

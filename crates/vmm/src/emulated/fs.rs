@@ -31,8 +31,8 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
         .shares
         .iter()
         .map(|share| sharefs::Share { name: share.name.clone(), folder: share.folder.clone() });
-    // The others are for the guest's connections.
-    let descriptors = sys::raise_descriptors() / 4 * 3;
+    // The other half is for the guest's connections.
+    let descriptors = sys::raise_descriptors() / 2;
     let server = Arc::new(Server::new(shares.collect(), descriptors)?);
     carry_changes(config, Arc::clone(&server))?;
     let memory = GuestMemory::new(GuestMemoryMmap::new());

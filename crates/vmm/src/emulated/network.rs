@@ -31,8 +31,8 @@ const MOST_WAITING: usize = 1 << 20;
 /// What is read at once.
 const BLOCK: usize = 256 << 10;
 /// Of the descriptors that this process may have, connections get one of so many, and datagrams another. (Shared
-/// folders have the others.)
-const SHARE: usize = 8;
+/// folders have the other half.)
+const SHARE: usize = 4;
 const MOST_FLOWS: usize = 8192;
 
 /// The network's thread; it ends with the emulator's connection.
