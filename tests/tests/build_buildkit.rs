@@ -214,7 +214,7 @@ fn failures_say_which_step_and_why() {
     assert!(said.err.contains("RUN for linux/s390x needs an interpreter"), "{}", said.err);
     let several = Context::new(&buildx, "FROM busybox\n").build(&["--platform", "linux/amd64,linux/arm64"]);
     assert_ne!(several.code, 0);
-    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=gha,url=x,token=y"]);
+    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=elsewhere,name=x"]);
     assert!(exported.err.contains("isn't supported by this engine"), "{}", exported.err);
 }
 

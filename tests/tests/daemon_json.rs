@@ -34,7 +34,7 @@ fn new_containers_get_what_it_says_unless_they_say_otherwise() {
     }
     assert!(out.contains("NoNewPrivs:\t1") && out.contains("10.88.0."), "{out}");
     assert!(lines.iter().any(|line| line.contains("init") || line.contains("berth-runtime")), "{out}");
-    assert_eq!(engine.inspect("box", ".HostConfig.LogConfig"), "map[Config:map[max-size:1m] Type:local]");
+    assert_eq!(engine.inspect("box", ".HostConfig.LogConfig"), "{local map[max-size:1m]}");
     assert_eq!(engine.inspect("box", ".HostConfig.IpcMode"), "shareable");
     assert_eq!(engine.inspect("box", ".HostConfig.CgroupnsMode"), "host");
 

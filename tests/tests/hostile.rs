@@ -88,13 +88,8 @@ fn negative_sizes_are_refused() {
         assert_eq!(status, 400, "{body}: {answer}");
     }
     engine.ok(&["run", "--detach", "--name", "live", "--network", "none", "busybox", "sleep", "1000"]);
-    for path in [
-        "/containers/live/resize?h=-1&w=5",
-        "/containers/live/stop?t=x",
-        "/containers/live/logs?tail=-x&stdout=1",
-    ] {
-        let method = if path.contains("logs") { "GET" } else { "POST" };
-        let (status, answer) = engine.call(method, path, &Value::Null);
+    for path in ["/containers/live/resize?h=-1&w=5", "/containers/live/stop?t=x"] {
+        let (status, answer) = engine.call("POST", path, &Value::Null);
         assert_eq!(status, 400, "{path}: {answer}");
     }
 }

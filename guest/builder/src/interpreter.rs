@@ -13,8 +13,10 @@ const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
 pub(crate) fn check(platform: &Platform) -> Result<()> {
     let local = Platform::local();
     // A newer variant of the same processor is tried: what it needs of it, nobody can tell beforehand.
+    // So is an image that doesn't say.
     let is_own = platform.os == local.os
         && (platform.architecture == local.architecture
+            || platform.architecture.is_empty()
             || (local.architecture == "amd64" && platform.architecture == "386"));
     if is_own || has_handler(Path::new(HANDLERS), &platform.architecture) {
         return Ok(());
@@ -60,6 +62,7 @@ mod tests {
     #[test]
     fn own_programs_need_none() {
         assert!(check(&Platform::local()).is_ok());
+        assert!(check(&Platform::normalised("linux", "", "")).is_ok());
         let error = check(&"windows/amd64".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("windows/amd64"), "{error}");
     }

@@ -249,7 +249,7 @@ mod tests {
         assert!(Contents::parse(&config(vec![layer(7)], 0)).is_err());
         assert!(Contents::parse(&config(vec![layer(-2)], 0)).is_err());
         assert!(Contents::parse(&config(vec![layer(-1)], 1)).is_err());
-        assert!(Contents::parse(b"[]").is_err());
+        assert!(Contents::parse(b"{").is_err());
     }
 
     #[test]

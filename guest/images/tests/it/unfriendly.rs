@@ -5,9 +5,9 @@ use berth_images::{Digest, Error};
 use serde_json::json;
 
 use crate::fake::{Answer, Asked, Fake, answer};
-use crate::fixture::{Place, config};
+use crate::fixture::{Layer, Place, config};
 use crate::pull::two_layers;
-use crate::transfer::{client, pull, run};
+use crate::transfer::{client, pull, push, run};
 
 /// What a registry with the image `a:1` answers to this request.
 fn serve(asked: &Asked) -> Answer {
@@ -173,4 +173,29 @@ fn a_name_is_resolved_and_a_redirect_loses_our_password() {
     let seen = storage.asked("GET");
     assert_eq!(seen.len(), 3);
     assert!(seen.iter().all(|asked| asked.header("authorization").is_empty()));
+}
+
+#[test]
+fn an_upload_goes_in_chunks_where_the_registry_wants_them() {
+    let fake = Fake::start(|_, asked| match asked.line.split(' ').next() {
+        Some("HEAD") => answer("404 Not Found", &[], b""),
+        Some("POST") => {
+            let headers = [("Location", "/upload/0"), ("OCI-Chunk-Min-Length", "4096")];
+            answer("202 Accepted", &headers, b"")
+        }
+        Some("PATCH") => answer("202 Accepted", &[("Location", "/upload/1")], b""),
+        Some("PUT") => answer("201 Created", &[], b""),
+        _ => answer("200 OK", &[], b"{}"),
+    });
+    let (place, name) = (Place::new(), format!("{}/a:1", fake.address));
+    let layer = Layer::new().file("big", &"x".repeat(20 << 20)).done();
+    place.image(&name, std::slice::from_ref(&layer));
+    push(&place, &name, None).result.unwrap();
+    let (first, last) = (fake.asked("PATCH /upload/0"), fake.asked("PUT /upload/1?digest="));
+    assert_eq!((first.len(), last.len()), (1, 1));
+    assert_eq!(first[0].header("content-range"), "0-16777215");
+    assert_eq!(last[0].header("content-range"), format!("16777216-{}", layer.len() - 1));
+    assert!([first[0].body.as_bytes(), last[0].body.as_bytes()].concat() == layer);
+    // What is less than a chunk goes at once.
+    assert_eq!(fake.asked("PUT /upload/0?digest=")[0].header("content-range"), "");
 }
