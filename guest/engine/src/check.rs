@@ -202,27 +202,27 @@ fn block_limits(resources: &Resources) -> Vec<Limit> {
     let some = |devices: &Option<Vec<ThrottleDevice>>| devices.as_ref().is_some_and(|list| !list.is_empty());
     vec![
         (
-            "io",
+            "io.weight",
             resources.blkio_weight > 0,
             "Block I/O weight or the cgroup is not mounted. Weight discarded.",
         ),
         (
-            "io",
+            "io.max",
             some(&resources.blkio_device_read_bps),
             "BPS Block I/O read limit or the cgroup is not mounted. Block I/O BPS read limit discarded.",
         ),
         (
-            "io",
+            "io.max",
             some(&resources.blkio_device_write_bps),
             "BPS Block I/O write limit or the cgroup is not mounted. Block I/O BPS write limit discarded.",
         ),
         (
-            "io",
+            "io.max",
             some(&resources.blkio_device_read_iops),
             "IOPS Block read limit or the cgroup is not mounted. Block I/O IOPS read limit discarded.",
         ),
         (
-            "io",
+            "io.max",
             some(&resources.blkio_device_write_iops),
             "IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.",
         ),

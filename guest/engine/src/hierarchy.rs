@@ -16,12 +16,18 @@ const USUAL: &str = "/sys/fs/cgroup";
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2: i64 = 0x6367_7270;
 
-/// The hierarchy, and the controllers that hold in the engine's part of it.
+/// What of block I/O a kernel can limit is chosen when it is built: each part has files of its own.
+const PARTS: &[(&str, &[&str])] = &[("io.max", &["io.max"]), ("io.weight", &["io.weight", "io.bfq.weight"])];
+
+/// The hierarchy, and the controllers and parts of them that hold in the engine's part of it.
 pub(crate) fn open(config: &Config) -> Result<(CgroupRoot, Vec<String>), Error> {
     let root = CgroupRoot { mount: find(config)? };
     let parent = root.make(&config.cgroup_parent, None)?;
     let controllers = std::fs::read_to_string(parent.path().join("cgroup.controllers"));
-    let controllers = controllers.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    let controllers = controllers.unwrap_or_default();
+    let has = |file: &&&str| parent.path().join(file).exists();
+    let parts = PARTS.iter().filter(|(_, files)| files.iter().any(|file| has(&file))).map(|(name, _)| *name);
+    let controllers = controllers.split_whitespace().chain(parts).map(str::to_owned).collect();
     Ok((root, controllers))
 }
 

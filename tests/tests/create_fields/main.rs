@@ -48,19 +48,16 @@ fn observe(engine: &Engine, field: &Field, limits: bool) -> Result<(), String> {
             created(&create(script))?;
             is(&run(engine), expected)
         }
-        Seen::Limit { script, expected } if limits => {
-            created(&create(script))?;
-            is(&run(engine), expected)
-        }
-        Seen::Limit { .. } => {
-            let answer = create("true");
+        Seen::Limit { script, expected } => {
+            let answer = create(script);
             created(&answer)?;
-            let warnings = answer.1["Warnings"].as_array().map_or(0, Vec::len);
-            if warnings == 0 {
-                Err("no warning says that this machine can't hold it".to_owned())
-            } else {
-                Ok(())
+            // What of block I/O can be limited is up to the kernel, also where the controller is there.
+            let may_lack = !limits || field.name.contains("Blkio");
+            if may_lack && answer.1["Warnings"].to_string().contains("does not support") {
+                engine.ok(&["start", "field"]);
+                return Ok(());
             }
+            is(&run(engine), expected)
         }
         Seen::Inspect { template, expected } => {
             created(&create("sleep 1000"))?;

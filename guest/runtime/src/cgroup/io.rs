@@ -63,7 +63,11 @@ pub(super) fn apply(folder: &Path, block: &LinuxBlockIo) -> Result<(), Error> {
     throttle(folder, "wiops", block.throttle_write_iops_device().as_deref())
 }
 
+/// A kernel without throttling has no such file: then nothing is limited, as without the controller.
 fn throttle(folder: &Path, key: &str, devices: Option<&[LinuxThrottleDevice]>) -> Result<(), Error> {
+    if files::read(folder, MAX)?.is_none() {
+        return Ok(());
+    }
     for device in devices.unwrap_or_default() {
         let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
         files::write(folder, MAX, &format!("{}:{} {key}={rate}", device.major(), device.minor()))?;
