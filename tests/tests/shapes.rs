@@ -51,6 +51,7 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     // Without the controller, nothing counts; the VM has it.
     ("stats", ".memory_stats.limit", "natively on cgroup v1"),
     ("stats", ".memory_stats.stats", "natively on cgroup v1"),
+    ("stats", ".pids_stats.limit", "told with cgroup v2, where no limit is a number too"),
     ("stats", ".memory_stats.stats.*", "the kernel's own names, which are others in cgroup v2"),
     ("stats", ".memory_stats.usage", "natively on cgroup v1"),
     ("stats", ".pids_stats.current", "natively on cgroup v1"),

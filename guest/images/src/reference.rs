@@ -122,6 +122,8 @@ impl Reference {
         }
         match self.path.strip_prefix("library/") {
             Some(rest) if !rest.contains('/') => rest.to_owned(),
+            // What begins like a registry would be read as one.
+            _ if split_domain(&self.path) != (DEFAULT_DOMAIN, &self.path) => self.name(),
             _ => self.path.clone(),
         }
     }
