@@ -94,7 +94,7 @@ impl Peer {
     }
 
     fn start_native(&mut self, registry: u16) -> anyhow::Result<()> {
-        let network = format!("berth-peer-{}", std::process::id());
+        let network = format!("berth-{:?}-{}", self.engine, std::process::id()).to_lowercase();
         run(Command::new("ip").args(["netns", "add", &network]))?;
         self.network = Some(network.clone());
         run(self.beside("ip").args(["link", "set", "lo", "up"]))?;

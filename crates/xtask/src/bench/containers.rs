@@ -71,9 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut ours = Measured::start(Engine::Native, folder.path(), &archive)?;
     let cost = cost(&mut ours, args)?;
     let mut theirs = Measured::start(Engine::Dockerd, folder.path(), &archive)?;
+    let [berth, runc, crun] = runtimes::measure(folder.path(), args.runs)?;
     let mut rows = lives(&mut ours, &mut theirs, args.runs)?;
     rows.insert("100 starts at once", at_once(&mut ours, &mut theirs)?);
-    let [berth, runc, crun] = runtimes::measure(folder.path(), args.runs)?;
     rows.insert("runtime alone, to runc", (berth, runc));
     rows.insert("runtime alone, to crun", (berth, crun));
     println!("\n  {:<34} {:>10} {:>10} {:>7}", "median", "ours", "peer", "ratio");
@@ -234,10 +234,7 @@ fn cost(engine: &mut Measured, args: &Args) -> anyhow::Result<BTreeMap<String, f
     let mut cost = BTreeMap::new();
     let alone = memory::of_folder(&engine.folder)?;
     cost.insert("engine alone, PSS, MiB".to_owned(), mebibytes(alone));
-    let before = switches(&engine.folder)?;
-    std::thread::sleep(IDLE);
-    let woken = switches(&engine.folder)? - before;
-    cost.insert("wake-ups per idle second".to_owned(), woken as f64 / IDLE.as_secs_f64());
+    cost.insert("wake-ups per idle second".to_owned(), wake_ups(&engine.folder)?);
     let names: Vec<_> = (0..args.idle).map(|number| format!("idle{number}")).collect();
     for name in &names {
         engine.create(name, &["sleep", "86400"])?;
@@ -260,15 +257,27 @@ fn cost(engine: &mut Measured, args: &Args) -> anyhow::Result<BTreeMap<String, f
     Ok(cost)
 }
 
-/// How often the threads of an engine have slept and woken.
-fn switches(folder: &Path) -> anyhow::Result<u64> {
-    let mut sum = 0;
+/// How often an idle engine's threads wake in a second; one that has ended meanwhile isn't counted.
+fn wake_ups(folder: &Path) -> anyhow::Result<f64> {
+    let before = switches(folder)?;
+    std::thread::sleep(IDLE);
+    let since = |(thread, count): (String, u64)| {
+        count.saturating_sub(before.get(&thread).copied().unwrap_or_default())
+    };
+    Ok(switches(folder)?.into_iter().map(since).sum::<u64>() as f64 / IDLE.as_secs_f64())
+}
+
+/// How often each thread of an engine has slept and woken.
+fn switches(folder: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut threads = BTreeMap::new();
     for thread in fs::read_dir(format!("/proc/{}/task", engine_of(folder)?))? {
-        let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+        let thread = thread?;
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
         let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
-        sum += counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum::<u64>();
+        let sum = counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum();
+        threads.insert(thread.file_name().to_string_lossy().into_owned(), sum);
     }
-    Ok(sum)
+    Ok(threads)
 }
 
 /// The process that serves `folder`.
