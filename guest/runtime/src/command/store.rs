@@ -9,7 +9,6 @@
 //! ```
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -152,13 +151,11 @@ impl Held {
     }
 }
 
-/// Written beside, synced, renamed.
+/// Written beside, then renamed: whole at any moment. Not synced: a power cut ends what the record is of.
 fn write(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), Error> {
     let (path, beside) = (folder.join(name), folder.join(format!("{name}.new")));
     let json = serde_json::to_vec(value).map_err(Error::Handshake)?;
-    let written =
-        File::create(&beside).and_then(|mut file| file.write_all(&json).and_then(|()| file.sync_all()));
-    written.on("write", &beside)?;
+    std::fs::write(&beside, json).on("write", &beside)?;
     std::fs::rename(&beside, &path).on("rename to", &path)
 }
 
