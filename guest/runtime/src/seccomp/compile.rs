@@ -55,6 +55,7 @@ pub(super) fn program(profile: &LinuxSeccomp) -> Result<Vec<sock_filter>, Error>
 
 /// The fate of every call that a rule names and `arch` knows.
 fn fates(profile: &LinuxSeccomp, arch: Arch, default: u32) -> Result<BTreeMap<u32, Fate<'_>>, Error> {
+    let numbers = arch.numbers();
     let mut fates = BTreeMap::new();
     for rule in profile.syscalls().iter().flatten() {
         let does = action(rule.action(), rule.errno_ret())?;
@@ -62,7 +63,7 @@ fn fates(profile: &LinuxSeccomp, arch: Arch, default: u32) -> Result<BTreeMap<u3
             continue;
         }
         let is_certain = rule.args().as_ref().is_none_or(Vec::is_empty);
-        for number in rule.names().iter().filter_map(|name| arch.number(name)) {
+        for number in rule.names().iter().filter_map(|name| numbers.get(name.as_str()).copied()) {
             let fate = fates.entry(number).or_insert_with(|| Fate::Depends(Vec::new()));
             match fate {
                 // A rule without conditions outweighs those with some.

@@ -45,7 +45,7 @@ fn default() -> Vec<sock_filter> {
 }
 
 fn call(program: &[sock_filter], name: &str, args: [u64; 6]) -> u32 {
-    run(program, Arch::X86_64, Arch::X86_64.number(name).unwrap(), args)
+    run(program, Arch::X86_64, Arch::X86_64.numbers()[name], args)
 }
 
 #[test]
