@@ -15,10 +15,11 @@ use berth_guard::{
 use bytes::Bytes;
 use oci_spec::runtime::Process;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::Command;
+use tokio::process::{ChildStdout, Command};
 use tokio::sync::Semaphore;
 
 use crate::anatomy::StartSpan;
@@ -76,15 +77,35 @@ pub(crate) async fn launch(program: &Path, folder: &Path, launch: &Launch) -> Re
         .process_group(0)
         .spawn()
         .map_err(failed("can't be started"))?;
-    let ready = guard.stdout.take();
+    let said = guard.stdout.take();
     // Reaped whenever it ends; nobody waits for that.
     tokio::spawn(async move { guard.wait().await });
-    if let Some(mut ready) = ready {
+    if let Some(mut said) = said {
         // It says so, or it ended and closed the pipe.
-        let said = tokio::time::timeout(START_DEADLINE, ready.read_u8()).await;
-        said.map_err(|_| Error::GuardSilent(START_DEADLINE))?.map_err(|_| Error::GuardEnded)?;
+        let ready = tokio::time::timeout(START_DEADLINE, ready(&mut said)).await;
+        ready.map_err(|_| Error::GuardSilent(START_DEADLINE))?.map_err(|_| Error::GuardEnded)?;
     }
     connect(folder).await
+}
+
+/// Waits until the guard listens.
+async fn ready(said: &mut ChildStdout) -> std::io::Result<()> {
+    let process = said.read_i32().await?;
+    if let Some(process) = Pid::from_raw(process) {
+        reap(process);
+    }
+    said.read_u8().await.map(drop)
+}
+
+/// Sees to it that a guard that is a copy of the process that was started leaves no zombie.
+fn reap(guard: Pid) {
+    // Without one it isn't a child of ours, or has been reaped.
+    let Ok(guard) = pidfd_open(guard, PidfdFlags::empty()) else { return };
+    tokio::spawn(async move {
+        let Ok(guard) = crate::sys::awaitable(guard) else { return };
+        let _ended = guard.readable().await;
+        let _reaped = waitid(WaitId::PidFd(guard.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    });
 }
 
 /// Connects to the guard in `folder`.

@@ -1,11 +1,21 @@
-//! Changing a thread's view of the file system. Each call is for a thread that ends with its work: the engine's others
-//! keep theirs.
-#![expect(unsafe_code, reason = "rustix marks unshare as unsafe")]
+//! Changing a thread's view of the file system, and waiting on a descriptor. Each call of the first kind is for a
+//! thread that ends with its work: the engine's others keep theirs.
+#![expect(unsafe_code, reason = "rustix marks unshare as unsafe, tokio the registration of descriptors")]
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A descriptor that the async runtime waits on.
+pub(crate) fn awaitable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the `AsyncFd` from here on and nothing takes it out of there, so it stays
+    // open and the same for as long as it is registered.
+    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+    registered.map_err(io::Error::from)
+}
 
 /// Gives the calling thread a copy of the engine's mounts, and a root and a working folder of its own.
 pub(crate) fn own_mounts() -> io::Result<()> {

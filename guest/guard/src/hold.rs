@@ -32,6 +32,15 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
     if let Some(files) = launch.open_files {
         open_at_most(files);
     }
+    let root = launch.cgroup_mount.clone().map(|mount| CgroupRoot { mount });
+    if let (Some(root), Some(path)) = (&root, &launch.guard_cgroup) {
+        let copy = root.make(path, None)?.copy_self()?;
+        if let Some(copy) = copy {
+            return say_number(copy);
+        }
+    } else {
+        say_number(rustix::process::getpid().as_raw_pid())?;
+    }
     let _ = std::fs::remove_file(berth_guard::EXIT_FILE);
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Pid::from_raw(1)).doing("become a subreaper")?;
@@ -40,10 +49,6 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
     say_ready()?;
 
     let spec: Spec = read_json(&launch.bundle.join("config.json"))?;
-    let root = launch.cgroup_mount.clone().map(|mount| CgroupRoot { mount });
-    if let (Some(root), Some(path)) = (&root, &launch.guard_cgroup) {
-        root.make(path, None)?.enter()?;
-    }
     let mut session = Session::new(launch, spec, listener, children)?;
     let ended = session.make_container(root.as_ref()).and_then(|()| session.run());
     session.clean_up();
@@ -80,6 +85,12 @@ fn listen() -> Result<std::os::fd::OwnedFd, Error> {
     rustix::net::bind(&socket, &address).doing("bind the socket")?;
     rustix::net::listen(&socket, 4).doing("listen on the socket")?;
     Ok(socket)
+}
+
+/// Tells whoever started the guard which process it is from here on.
+fn say_number(process: i32) -> Result<(), Error> {
+    let written = rustix::io::write(rustix::stdio::stdout(), &process.to_be_bytes());
+    written.map(drop).doing("say the guard's number")
 }
 
 /// Tells whoever started the guard that it may connect, and leaves its streams alone from then on.

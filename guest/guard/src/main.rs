@@ -1,6 +1,8 @@
 //! `berth-guard <dir>`: makes the container that `<dir>/launch.json` describes, and holds it until its end.
 //!
-//! It writes `ready` to standard output once its socket listens; after that, standard output is closed.
+//! It writes to standard output the number of the process that holds the container, in four bytes, the first first;
+//! and `ready` once its socket listens. After that, standard output is closed. The number is another one than the
+//! started process's when the guard goes on as a copy in the guards' cgroup.
 
 mod hold;
 mod sys;

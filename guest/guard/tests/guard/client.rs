@@ -41,8 +41,12 @@ impl Guard {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut said = BufReader::new(program.stdout.take().unwrap());
+        let mut number = [0; 4];
+        said.read_exact(&mut number).unwrap();
+        assert_eq!(u32::from_be_bytes(number), program.id());
         let mut ready = String::new();
-        BufReader::new(program.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        said.read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n");
         let socket = connect(&folder);
         let kept = bundle.folder.clone();
