@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,9 @@ use crate::{Error, durable, identity, local_driver};
 
 /// The label of a volume that nobody named.
 pub(crate) const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+/// How a folder is called whose volume isn't whole yet, or not any more. No volume's name begins with a dot.
+const HALF: &str = ".half-";
 
 /// A volume as it lies on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,12 +60,11 @@ impl Volumes {
         let entries = fs::read_dir(&root).map_err(|source| Error::Read { path: root.clone(), source })?;
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if fs::exists(entry.path().join("volume.json")).is_ok_and(|exists| !exists) {
-                // Its creation didn't end, unless somebody's data lies there: only then the folders stay.
-                drop(fs::remove_dir(entry.path().join("_data")));
-                if fs::remove_dir(entry.path()).is_ok() {
-                    continue;
+            if name.starts_with(HALF) {
+                if let Err(error) = delete(&entry.path()) {
+                    tracing::warn!(name, error = &error as &dyn std::error::Error, "can't remove it");
                 }
+                continue;
             }
             let volume = durable::read_json(&entry.path().join("volume.json")).unwrap_or_else(|error| {
                 tracing::warn!(volume = name, error = &error as &dyn std::error::Error, "its record is lost");
@@ -83,7 +86,8 @@ impl Volumes {
         let anonymous = name.is_empty();
         let name = if anonymous { identity::fresh()? } else { name.to_owned() };
         check_name(&name)?;
-        if let Some(volume) = self.lock().volumes.get(&name) {
+        let mut inner = self.lock();
+        if let Some(volume) = inner.volumes.get(&name) {
             return Ok(volume.clone());
         }
         local_driver::check(&options)?;
@@ -92,11 +96,15 @@ impl Volumes {
             volume.labels.insert(ANONYMOUS.to_owned(), String::new());
             volume.made_for = container.map(str::to_owned);
         }
-        let folder = self.folder(&name);
-        let data = folder.join("_data");
+        let (half, folder) = (self.half(&name), self.folder(&name));
+        let data = half.join("_data");
+        delete(&half)?;
         fs::create_dir_all(&data).map_err(|source| Error::Folder { folder: data, source })?;
-        durable::write_json(&folder.join("volume.json"), &volume)?;
-        self.lock().volumes.insert(name, volume.clone());
+        durable::write_json(&half.join("volume.json"), &volume)?;
+        fs::rename(&half, &folder)
+            .and_then(|()| durable::sync_folder(&self.root))
+            .map_err(|source| Error::Folder { folder, source })?;
+        inner.volumes.insert(name, volume.clone());
         Ok(volume)
     }
 
@@ -178,12 +186,12 @@ impl Volumes {
         if let Some(user) = inner.users.get(name).and_then(|users| users.first()) {
             return Err(Error::VolumeInUse(user.clone()));
         }
-        let folder = self.folder(name);
+        let (half, folder) = (self.half(name), self.folder(name));
         // What it shows may be mounted there, after a crash.
         local_driver::unmount(&folder.join("_data"))?;
-        fs::remove_dir_all(&folder).map_err(|source| Error::Remove { path: folder, source })?;
+        fs::rename(&folder, &half).map_err(|source| Error::Remove { path: folder, source })?;
         inner.volumes.remove(name);
-        Ok(())
+        delete(&half)
     }
 
     /// One volume.
@@ -223,8 +231,22 @@ impl Volumes {
         self.root.join(name)
     }
 
+    fn half(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{HALF}{name}"))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a folder with all that lies in it, if it is there.
+fn delete(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Remove { path: folder.into(), source: error })
+        }
+        _ => Ok(()),
     }
 }
 
