@@ -228,3 +228,14 @@ fn parent_of(pid: &str) -> String {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("it has a parent");
     parent.trim().to_owned()
 }
+
+#[test]
+fn an_engine_that_ends_without_containers_leaves_no_cgroup_and_no_mount() {
+    let Some(mut engine) = Engine::native_with_busybox() else { return };
+    engine.ok(&["run", "--detach", "--name", "last", "busybox", "sleep", "1000"]);
+    assert!(!engine.belongings()["cgroups"].is_empty());
+    engine.ok(&["rm", "--force", "last"]);
+    engine.end();
+    let left = engine.belongings();
+    assert!(left["cgroups"].is_empty() && left["mounts"].is_empty(), "{left:?}");
+}

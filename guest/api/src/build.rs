@@ -47,7 +47,7 @@ pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error
         registries: engine.registries().clone(),
         networks: engine.shared_networks(),
         cgroups: engine.cgroups().clone(),
-        cgroup_parent: format!("{}-builds", config.cgroup_parent.trim_end_matches('/')),
+        cgroup_parent: config.builds_cgroup(),
         runtime_program: config.guard_program.with_file_name("berth-runtime"),
     })
 }

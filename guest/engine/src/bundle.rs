@@ -30,7 +30,7 @@ impl Engine {
         let (folder, bundle) = (container.folder.clone(), container.exec_folder.clone());
         let init_program = self.config.guard_program.with_file_name("berth-runtime");
         let (cgroup_mount, cgroup_path) = (self.cgroups.mount.clone(), self.cgroup_path(container));
-        let guard_cgroup = format!("{}-guards", self.config.cgroup_parent.trim_end_matches('/'));
+        let guard_cgroup = self.config.guards_cgroup();
         let log = self.log_driver(container)?;
         let open_files = self.config.open_files;
         tokio::task::spawn_blocking(move || {

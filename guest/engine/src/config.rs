@@ -35,6 +35,18 @@ pub struct Config {
     pub host_paths: HostPaths,
 }
 
+impl Config {
+    /// The cgroup of the guards, beside the containers': what a container may use isn't spent on its guard.
+    pub fn guards_cgroup(&self) -> String {
+        format!("{}-guards", self.cgroup_parent.trim_end_matches('/'))
+    }
+
+    /// The cgroup of builds, beside the containers'.
+    pub fn builds_cgroup(&self) -> String {
+        format!("{}-builds", self.cgroup_parent.trim_end_matches('/'))
+    }
+}
+
 impl std::fmt::Debug for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Config").field("data_root", &self.data_root).finish_non_exhaustive()

@@ -5,14 +5,17 @@
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use berth_runtime::cgroup::CgroupRoot;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::{Config, Error};
 
 /// Where systems mount it.
 const USUAL: &str = "/sys/fs/cgroup";
+/// How long guards may take to end after their containers.
+const GUARDS_END: Duration = Duration::from_secs(2);
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2: i64 = 0x6367_7270;
 
@@ -31,11 +34,30 @@ pub(crate) fn open(config: &Config) -> Result<(CgroupRoot, Vec<String>), Error> 
     Ok((root, controllers))
 }
 
+/// Leaves the hierarchy as it was found, where no process lives in it any more.
+pub(crate) fn leave(config: &Config, root: &CgroupRoot) {
+    for path in [config.cgroup_parent.clone(), config.guards_cgroup(), config.builds_cgroup()] {
+        let cgroup = root.at(&path);
+        let left = cgroup.await_empty(GUARDS_END).and_then(|()| cgroup.remove());
+        if let Err(error) = left {
+            tracing::warn!(path, error = &error as &dyn std::error::Error, "the cgroup stays");
+        }
+    }
+    if root.mount == own(config) {
+        // Something that still stands in it keeps it.
+        let _ = unmount(&root.mount, UnmountFlags::empty());
+    }
+}
+
+fn own(config: &Config) -> PathBuf {
+    config.exec_root.join("cgroup")
+}
+
 fn find(config: &Config) -> Result<PathBuf, Error> {
     if is_cgroup2(Path::new(USUAL)) {
         return Ok(USUAL.into());
     }
-    let own = config.exec_root.join("cgroup");
+    let own = own(config);
     if !is_cgroup2(&own) {
         std::fs::create_dir_all(&own).map_err(|source| Error::Folder { folder: own.clone(), source })?;
         mount(

@@ -10,7 +10,7 @@ use crate::container::Container;
 use crate::container::record::{FILE, Record};
 use crate::container::state::Status;
 use crate::exit::Exit;
-use crate::{Engine, Error, guard_link};
+use crate::{Engine, Error, guard_link, hierarchy};
 
 impl Engine {
     /// Reads every record. A container without a readable one is left on disk and reported: it costs that
@@ -162,5 +162,14 @@ impl Engine {
         }
         while stops.join_next().await.is_some() {}
         tracing::info!(at = %Timestamp::now(), "every container is stopped");
+    }
+    /// Leaves the machine without the engine's cgroups, unless containers live on.
+    pub async fn leave(self: &Arc<Self>) {
+        if self.containers.all().iter().any(|container| container.state().status.has_process()) {
+            return;
+        }
+        let engine = self.clone();
+        let _left =
+            tokio::task::spawn_blocking(move || hierarchy::leave(&engine.config, &engine.cgroups)).await;
     }
 }

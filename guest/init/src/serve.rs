@@ -186,6 +186,7 @@ async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::
     if in_machine || !settings.live_restore {
         engine.stop_all(settings.shutdown_timeout).await;
     }
+    engine.leave().await;
     servers.end().await;
     Ok(())
 }
