@@ -31,6 +31,48 @@ fn a_linked_container_has_a_name_and_variables() {
 }
 
 #[test]
+fn a_link_in_a_network_of_ones_own_is_a_name_that_follows_the_other() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "--subnet", "10.99.8.0/24", "own"]);
+    let own = ["run", "-d", "--network", "own"];
+    let db = |address: &str| {
+        engine.ok(&[&own[..], &["--name", "db", "--ip", address, "busybox", "sleep", "1000"]].concat())
+    };
+    db("10.99.8.8");
+    engine.ok(&[&own[..], &["--name", "web", "--link", "db:store", "busybox", "sleep", "1000"]].concat());
+    let finds =
+        |from: &str, address: &str| engine.docker(&["exec", from, "nslookup", "store"]).out.contains(address);
+    assert!(finds("web", "10.99.8.8"));
+    assert!(!finds("db", "10.99.8.8"), "the name is the linking container's own");
+    engine.ok(&["rm", "--force", "db"]);
+    db("10.99.8.9");
+    assert!(finds("web", "10.99.8.9"));
+}
+
+#[test]
+fn an_endpoint_has_link_local_addresses_and_settings_of_its_own() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "own"]);
+    let connect = |name: &str, more: &[&str]| {
+        engine.ok(&["create", "--name", name, "busybox", "sleep", "1000"]);
+        let connected = engine.docker(&[&["network", "connect"], more, &["own", name]].concat());
+        let started = engine.docker(&["start", name]);
+        format!("{}{}", connected.err, started.err)
+    };
+    let sysctl = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+    let asked = ["--link-local-ip", "169.254.8.8", "--driver-opt", sysctl, "--driver-opt", "own=x"];
+    assert_eq!(connect("asks", &asked), "");
+    assert!(engine.ok(&["exec", "asks", "ip", "-o", "addr", "show", "eth1"]).contains("169.254.8.8/16"));
+    assert_eq!(engine.ok(&["exec", "asks", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians"]), "1");
+    assert_eq!(engine.inspect("asks", "index .NetworkSettings.Networks.own.DriverOpts \"own\""), "x");
+    let said = connect("elsewhere", &["--link-local-ip", "10.0.0.1"]);
+    assert!(said.contains("invalid link-local IP address: 10.0.0.1"), "{said}");
+    let all = "com.docker.network.endpoint.sysctls=net.ipv4.conf.all.forwarding=1";
+    let said = connect("everywhere", &["--driver-opt", all]);
+    assert!(said.contains("invalid sysctl of an endpoint"), "{said}");
+}
+
+#[test]
 fn addresses_are_as_asked() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&["network", "create", "--subnet", "10.99.7.0/24", "own"]);

@@ -1,4 +1,5 @@
-//! `--link`: another container under a name of one's own, in /etc/hosts and in the environment.
+//! `--link`: another container under a name of one's own, in /etc/hosts and in the environment. Links within a network
+//! of one's own are names that the network's resolver knows for one container ([`wish`](crate::sandbox::wish)).
 
 use std::sync::Arc;
 
@@ -13,8 +14,6 @@ const OWN: &[&str] = &["HOME", "PATH"];
 pub(crate) struct Link {
     pub(crate) other: Arc<Container>,
     pub(crate) alias: String,
-    /// Whether it is the container's, not one of its place in a network.
-    pub(crate) is_legacy: bool,
 }
 
 /// What linked containers bring.
@@ -29,25 +28,21 @@ pub(crate) struct Linked {
 impl Engine {
     /// The containers that a container is linked to.
     pub(crate) fn links(&self, record: &Record) -> Result<Vec<Link>, Error> {
-        let of_networks = record.networks.values().flat_map(|settings| settings.links.iter().flatten());
-        let legacy = record.host_config.links.iter().flatten().map(|wish| (wish, true));
-        legacy
-            .chain(of_networks.map(|wish| (wish, false)))
-            .map(|(wish, is_legacy)| {
-                let (name, alias) = parse(wish)?;
-                let other = self.containers.find(name).map_err(|error| {
-                    Error::InvalidRequest(format!("could not get container for {name}: {error}"))
-                })?;
-                Ok(Link { other, alias: alias.to_owned(), is_legacy })
-            })
-            .collect()
+        let links = record.host_config.links.iter().flatten().map(|wish| {
+            let (name, alias) = parse(wish)?;
+            let other = self.containers.find(name).map_err(|error| {
+                Error::InvalidRequest(format!("could not get container for {name}: {error}"))
+            })?;
+            Ok(Link { other, alias: alias.to_owned() })
+        });
+        links.collect()
     }
 
     /// What `/etc/hosts` says of linked containers, and the variables that tell of them. Both are as of now: the
     /// others must run.
     pub(crate) fn linked(&self, record: &Record) -> Result<Linked, Error> {
         let mut linked = Linked::default();
-        for Link { other, alias, is_legacy } in self.links(record)? {
+        for Link { other, alias } in self.links(record)? {
             let other = other.record();
             let shared = other
                 .endpoints
@@ -55,10 +50,6 @@ impl Engine {
                 .find(|endpoint| record.endpoints.iter().any(|own| own.network_id == endpoint.network_id));
             let address = shared.and_then(|endpoint| endpoint.ipv4).map(|(address, _)| address.to_string());
             let Some(address) = address.filter(|_| other.state.status.has_process()) else {
-                // A link within a network is a further name there; only one of old must have somebody to lead to.
-                if !is_legacy {
-                    continue;
-                }
                 let (own, name) = (&record.name, &other.name);
                 return Err(Error::CannotUpdate(format!(
                     "Cannot link to a non running container: /{name} AS /{own}/{alias}"

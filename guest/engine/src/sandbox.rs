@@ -14,7 +14,7 @@ use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
 use crate::links::Linked;
 use crate::spec::{Joined, Place};
-use crate::{Engine, Error, ports};
+use crate::{Engine, Error, links, ports};
 
 /// Names that every `/etc/hosts` begins with, as Docker writes them.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n\
@@ -144,19 +144,22 @@ impl Engine {
 
     /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
     fn write_names(&self, container: &Container) -> Result<(), Error> {
-        let Linked { hosts: linked, env } = self.linked(&container.record())?;
+        let mut record = container.record();
+        let by_name = |endpoint: &Endpoint| {
+            self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())
+        };
+        let resolves = record.endpoints.iter().any(by_name);
+        // A network that resolves names resolves these too.
+        let Linked { hosts: linked, env } = if resolves { Linked::default() } else { self.linked(&record)? };
+        record.link_env.clone_from(&env);
         container.apply(|record| record.link_env = env);
-        let record = container.record();
         let write = |name: &str, text: &str| {
             let path = container.folder.join(name);
             std::fs::write(&path, text).map_err(|source| Error::Write { path, source })
         };
         write("hostname", &format!("{}\n", record.config.hostname))?;
         write("hosts", &hosts(&record, &linked, &self.host_gateway()))?;
-        let by_name = |endpoint: &Endpoint| {
-            self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())
-        };
-        if record.endpoints.iter().any(by_name) {
+        if resolves {
             // The network's own resolver, which knows its containers and asks others for the rest.
             return write("resolv.conf", &own_resolver(&record));
         }
@@ -198,27 +201,51 @@ pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<Endpo
     let ipv4 = given(&ipam.ipv4_address);
     let ipv6 = given(&ipam.ipv6_address);
     let mac = given(&settings.mac_address).filter(|_| settings.endpoint_id.is_empty());
-    if ipam.link_local_ips.as_ref().is_some_and(|addresses| !addresses.is_empty()) {
-        return Err(Error::Unsupported { field: "LinkLocalIPs" });
-    }
+    let link_local = ipam.link_local_ips.iter().flatten().map(|text| {
+        let address = text.parse().ok().filter(is_link_local);
+        address.ok_or_else(|| invalid("link-local IP address", text))
+    });
+    let links = settings
+        .links
+        .iter()
+        .chain(&record.host_config.links)
+        .flatten()
+        .map(|wish| links::parse(wish).map(|(name, own)| (name.to_owned(), own.to_owned())));
     Ok(EndpointWish {
         ipv4: ipv4.map(|text| text.parse().map_err(|_| invalid("IPv4 address", &text))).transpose()?,
         ipv6: ipv6.map(|text| text.parse().map_err(|_| invalid("IPv6 address", &text))).transpose()?,
         mac: mac.map(|text| text.parse().map_err(|_| invalid("MAC address", &text))).transpose()?,
-        interface: interface(settings)?,
+        interface: option(settings, "com.docker.network.endpoint.ifname").map(str::to_owned),
+        link_local: link_local.collect::<Result<_, _>>()?,
+        sysctls: sysctls(settings)?,
+        links: links.collect::<Result<_, _>>()?,
         aliases: settings.aliases.clone().unwrap_or_default(),
         names: vec![record.name.clone(), record.short_id().to_owned(), record.config.hostname.clone()],
         name_servers: record.host_config.dns.iter().filter_map(|text| text.parse().ok()).collect(),
     })
 }
 
-/// The name of the interface, which is the one option of an endpoint's driver that there is.
-fn interface(settings: &EndpointSettings) -> Result<Option<String>, Error> {
-    const NAME: &str = "com.docker.network.endpoint.ifname";
-    let options = settings.driver_opts.as_ref();
-    match options.and_then(|options| options.keys().find(|key| *key != NAME)) {
-        Some(key) => Err(Error::InvalidRequest(format!("unknown driver option {key}: only {NAME} is known"))),
-        None => Ok(options.and_then(|options| options.get(NAME)).cloned()),
+/// An option of an endpoint's driver. Those that no driver knows are only kept, as Docker does.
+fn option<'s>(settings: &'s EndpointSettings, name: &str) -> Option<&'s str> {
+    settings.driver_opts.as_ref()?.get(name).map(String::as_str)
+}
+
+/// `net.ipv4.conf.IFNAME.log_martians=1`, several with commas between.
+fn sysctls(settings: &EndpointSettings) -> Result<Vec<(String, String)>, Error> {
+    let text = option(settings, "com.docker.network.endpoint.sysctls").unwrap_or_default();
+    let each = text.split(',').map(str::trim).filter(|each| !each.is_empty()).map(|each| {
+        let parts = each.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        parts.ok_or_else(|| {
+            Error::InvalidRequest(format!("invalid sysctl of an endpoint: {each} has no value"))
+        })
+    });
+    each.collect()
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

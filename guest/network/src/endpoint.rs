@@ -17,6 +17,12 @@ pub struct EndpointWish {
     pub mac: Option<Mac>,
     /// What its interface is called inside; eth0, eth1, … when not given.
     pub interface: Option<String>,
+    /// Further addresses, which no pool gives out: 169.254/16 and fe80::/64.
+    pub link_local: Vec<IpAddr>,
+    /// Settings of the kernel for the interface inside: `net.ipv4.conf.IFNAME.log_martians`, and the value.
+    pub sysctls: Vec<(String, String)>,
+    /// Names of its own for others: what each of them is called in this network, and what it calls them.
+    pub links: Vec<(String, String)>,
     /// Further names that resolve to the container in this network.
     pub aliases: Vec<String>,
     /// The names it always has: the container's own, its short id, its host name.
@@ -43,6 +49,9 @@ pub struct Endpoint {
     pub ipv4: Option<(Ipv4Addr, u8)>,
     /// Its IPv6 address and prefix length.
     pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// Further addresses, which no pool gave out.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     /// The network's IPv4 gateway, unless the network is internal.
     pub gateway: Option<Ipv4Addr>,
     /// The network's IPv6 gateway, unless the network is internal.
@@ -50,6 +59,9 @@ pub struct Endpoint {
     /// All names that resolve to it in this network.
     #[serde(default)]
     pub names: Vec<String>,
+    /// Names of its own for others: what each of them is called in this network, and what it calls them.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
     /// Name servers for what the network doesn't know; this machine's when empty.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,
@@ -61,6 +73,11 @@ impl Endpoint {
         let ipv4 = self.ipv4.map(|(address, length)| (IpAddr::V4(address), length));
         let ipv6 = self.ipv6.map(|(address, length)| (IpAddr::V6(address), length));
         ipv4.into_iter().chain(ipv6)
+    }
+
+    /// Its further addresses with the prefix lengths of their kind (RFC 3927, RFC 4291).
+    pub(crate) fn link_local(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.link_local.iter().map(|address| (*address, if address.is_ipv4() { 16 } else { 64 }))
     }
 }
 

@@ -95,6 +95,9 @@ pub enum Error {
         "invalid interface name {0:?}: up to 15 letters and digits that no other interface of the container has"
     )]
     InvalidInterface(String),
+    /// A setting that isn't one of an interface.
+    #[error("invalid sysctl of an endpoint {0:?}: it must be like net.ipv4.conf.IFNAME.log_martians")]
+    InvalidSysctl(String),
     /// The address that was asked for is in use.
     #[error("Address already in use")]
     AddressInUse,
@@ -215,6 +218,7 @@ impl Error {
             | Self::InvalidOption { .. }
             | Self::NoMatchingSubnet { .. }
             | Self::InvalidInterface(_)
+            | Self::InvalidSysctl(_)
             | Self::NotInSubnet(_)
             | Self::FixedAddressOnDefault
             | Self::FixedAddressOnChosen

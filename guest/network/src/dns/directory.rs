@@ -14,9 +14,16 @@ pub(crate) struct Directory {
 
 /// What one container may ask.
 struct View {
-    networks: Vec<String>,
+    networks: Vec<Seen>,
     /// Whether its questions may leave this machine: an internal network has no way out for names either.
     forwards: bool,
+}
+
+/// A network as one container sees it.
+struct Seen {
+    id: String,
+    /// What others are called here, by what the container calls them.
+    links: HashMap<String, String>,
 }
 
 struct Entry {
@@ -36,7 +43,12 @@ impl Directory {
                 addresses: place.addresses().map(|(address, _)| address).collect(),
             });
         }
-        let networks = known.map(|place| place.network_id.clone()).collect();
+        let lower = |(name, own): &(String, String)| (own.to_ascii_lowercase(), name.to_ascii_lowercase());
+        let seen = |place: &Endpoint| Seen {
+            id: place.network_id.clone(),
+            links: place.links.iter().map(lower).collect(),
+        };
+        let networks = known.map(seen).collect();
         let forwards = places.iter().any(|place| place.gateway.is_some() || place.gateway6.is_some());
         self.views.insert(container.to_owned(), View { networks, forwards });
     }
@@ -45,13 +57,9 @@ impl Directory {
     /// knows it. `None` when none does.
     pub(super) fn addresses(&self, container: &str, name: &str) -> Option<Vec<IpAddr>> {
         let name = name.to_ascii_lowercase();
-        let has = |entry: &&Entry| {
-            let unqualified = name.strip_suffix(&entry.network.to_ascii_lowercase());
-            let unqualified = unqualified.and_then(|name| name.strip_suffix('.'));
-            entry.names.iter().any(|known| *known == name || Some(known.as_str()) == unqualified)
-        };
-        self.seen_by(container).find_map(|entries| {
-            let mut matching = entries.iter().filter(has).peekable();
+        self.seen_by(container).find_map(|(seen, entries)| {
+            let name = seen.links.get(&name).unwrap_or(&name);
+            let mut matching = entries.iter().filter(|entry| entry.is_called(name)).peekable();
             matching.peek()?;
             Some(matching.flat_map(|entry| entry.addresses.iter().copied()).collect())
         })
@@ -59,7 +67,10 @@ impl Directory {
 
     /// The name behind an address, with its network's.
     pub(super) fn name(&self, container: &str, address: IpAddr) -> Option<String> {
-        let entry = self.seen_by(container).flatten().find(|entry| entry.addresses.contains(&address))?;
+        let entry = self
+            .seen_by(container)
+            .flat_map(|(_, entries)| entries)
+            .find(|entry| entry.addresses.contains(&address))?;
         Some(format!("{}.{}", entry.names.first()?, entry.network))
     }
 
@@ -68,8 +79,17 @@ impl Directory {
         self.views.get(container).is_some_and(|view| view.forwards)
     }
 
-    fn seen_by(&self, container: &str) -> impl Iterator<Item = &Vec<Entry>> {
+    fn seen_by(&self, container: &str) -> impl Iterator<Item = (&Seen, &Vec<Entry>)> {
         let networks = self.views.get(container).map(|view| view.networks.as_slice()).unwrap_or_default();
-        networks.iter().filter_map(|network| self.networks.get(network))
+        networks.iter().filter_map(|seen| Some((seen, self.networks.get(&seen.id)?)))
+    }
+}
+
+impl Entry {
+    /// Whether this is its name, alone or with its network's.
+    fn is_called(&self, name: &str) -> bool {
+        let unqualified = name.strip_suffix(&self.network.to_ascii_lowercase());
+        let unqualified = unqualified.and_then(|name| name.strip_suffix('.'));
+        self.names.iter().any(|known| known == name || Some(known.as_str()) == unqualified)
     }
 }

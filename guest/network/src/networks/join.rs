@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Networks, State, file, kernel, random, random_id};
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
@@ -31,7 +31,7 @@ impl Networks {
             };
             let endpoint = if network.driver == Driver::Bridge {
                 let endpoint = plan(&state, &network, interface, wish)?;
-                let linked = self.link(&mut state, &network, &endpoint, &sandbox);
+                let linked = self.link(&mut state, &network, &endpoint, &wish.sysctls, &sandbox);
                 if let Err(error) = linked {
                     let _ = self.unlink(&mut state, &endpoint);
                     return Err(error);
@@ -78,7 +78,14 @@ impl Networks {
     }
 
     /// Makes the pair of interfaces and sets up the one inside.
-    fn link(&self, state: &mut State, network: &Network, endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
+    fn link(
+        &self,
+        state: &mut State,
+        network: &Network,
+        endpoint: &Endpoint,
+        sysctls: &[(String, String)],
+        sandbox: &Path,
+    ) -> Result<()> {
         let bridge = network.bridge.as_deref().unwrap_or_default();
         let index = state.kernel.index(bridge).map_err(kernel("look for the bridge", bridge))?;
         let index = index
@@ -98,7 +105,8 @@ impl Networks {
         {
             state.kernel.set_port(port, isolated, hairpin).map_err(kernel("set up the port", &outside))?;
         }
-        set_up_inside(endpoint, sandbox)
+        set_up_inside(endpoint, sandbox)?;
+        set_kernel_settings(endpoint, sysctls, sandbox)
     }
 
     /// Removes the pair of interfaces; twice is fine.
@@ -161,8 +169,10 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
         mac: None,
         ipv4: None,
         ipv6: None,
+        link_local: wish.link_local.clone(),
         gateway: None,
         gateway6: None,
+        links: wish.links.clone(),
         names: wish.names.iter().chain(&wish.aliases).cloned().collect(),
         name_servers: wish.name_servers.clone(),
     })
@@ -224,7 +234,8 @@ fn set_up_inside(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
     let mut inside = namespace::within(sandbox, || {
         // Without an address of ours there is to be no link-local one either.
         let setting = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-        match fs::write(setting, if endpoint.ipv6.is_some() { "0" } else { "1" }) {
+        let ipv6 = endpoint.ipv6.is_some() || endpoint.link_local.iter().any(IpAddr::is_ipv6);
+        match fs::write(setting, if ipv6 { "0" } else { "1" }) {
             // A kernel without IPv6.
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Kernel::open(),
@@ -233,10 +244,34 @@ fn set_up_inside(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
     let index = inside.index(name).map_err(kernel("look for", name))?;
     let index = index.ok_or_else(|| kernel("look for", name)(std::io::ErrorKind::NotFound.into()))?;
     inside.bring_up(index).map_err(kernel("bring up", name))?;
-    for (address, length) in endpoint.addresses() {
+    for (address, length) in endpoint.addresses().chain(endpoint.link_local()) {
         inside.add_address(index, address, length).map_err(kernel("give an address to", name))?;
     }
     Ok(())
+}
+
+/// Sets what the kernel lets an interface have of its own.
+fn set_kernel_settings(endpoint: &Endpoint, sysctls: &[(String, String)], sandbox: &Path) -> Result<()> {
+    for (key, value) in sysctls {
+        let refused =
+            |source| Error::Kernel { operation: "set the endpoint's sysctl", subject: key.clone(), source };
+        let path = setting(key, &endpoint.interface).ok_or_else(|| Error::InvalidSysctl(key.clone()))?;
+        namespace::within(sandbox, || Ok(fs::write(path, value)))?.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Where the kernel has a setting of an interface: `net.ipv4.conf.IFNAME.log_martians`.
+fn setting(key: &str, interface: &str) -> Option<PathBuf> {
+    let parts: Vec<&str> = key.split('.').collect();
+    let [first @ "net", _, _, "IFNAME", _] = parts[..] else { return None };
+    let is_name = |part: &&str| {
+        !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    if !parts.iter().all(is_name) {
+        return None;
+    }
+    Some(["/proc/sys", first, parts[1], parts[2], interface, parts[4]].iter().collect())
 }
 
 /// The first network with a gateway is the way out.
