@@ -14,6 +14,7 @@ use crate::error::{Doing, Error, FailureKind};
 use crate::exec::Exec;
 use crate::handshake::{Line, Word};
 use crate::hooks::{Hooked, Stage};
+use crate::labels::Labels;
 use crate::namespaces::Plan;
 use crate::program::Program;
 use crate::rootfs::Rootfs;
@@ -62,6 +63,7 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
         Credentials::become_root()?;
     }
     let filter = compiled(spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    let labels = Labels::open(process)?;
     watch.lap("process");
 
     let terminal = match plan.has(libc::CLONE_NEWNS) {
@@ -72,6 +74,7 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
     let last = Last {
         process,
         filter,
+        labels,
         warnings,
         terminal,
         stdio: &create.stdio,
@@ -129,6 +132,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
         scheduling::run_on(cpus)?;
     }
     let filter = compiled(exec.seccomp)?;
+    let labels = Labels::open(exec.process)?;
     if kinds != 0 {
         sys::setns(exec.pidfd, kinds).doing("join the container's namespaces")?;
     }
@@ -148,6 +152,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
     let last = Last {
         process: exec.process,
         filter,
+        labels,
         warnings,
         terminal,
         stdio: &exec.stdio,
@@ -169,6 +174,7 @@ struct Pty {
 struct Last<'a> {
     process: &'a Process,
     filter: Option<Filter>,
+    labels: Labels,
     warnings: Vec<String>,
     terminal: Option<Pty>,
     stdio: &'a Stdio,
@@ -181,7 +187,7 @@ struct Last<'a> {
 
 /// From inside the root filesystem to the program.
 fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
-    let Last { process, filter, warnings, terminal, stdio, line, life, preserved, hooked } = last;
+    let Last { process, filter, mut labels, warnings, terminal, stdio, line, life, preserved, hooked } = last;
     let master = match (terminal, stdio) {
         (Some(Pty { master, peer }), _) => {
             settings::own_terminal(peer.as_fd(), process)?;
@@ -213,6 +219,8 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     if let Some(hooked) = hooked {
         hooked.run(Stage::StartContainer, ContainerState::Created, None)?;
     }
+    // Not before: the hooks are no programs of the container's.
+    labels.apply()?;
 
     let confined = process.no_new_privileges().unwrap_or(false);
     if confined {

@@ -21,6 +21,7 @@ mod exec;
 mod handshake;
 mod hooks;
 pub mod init;
+mod labels;
 mod limits;
 mod namespaces;
 mod program;

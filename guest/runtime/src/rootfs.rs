@@ -24,6 +24,7 @@ use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 use crate::error::{Doing, Error};
+use crate::labels;
 use crate::namespaces::Plan;
 use crate::sys;
 use attributes::Attributes;
@@ -53,7 +54,8 @@ impl<'a> Rootfs<'a> {
         let path = bundle.join(root.path());
         let tree = copy_tree(&path, true)?;
         let mounts = spec.mounts().iter().flatten().enumerate();
-        let mounts = mounts.map(|(place, mount)| Prepared::new(mount, bundle, mapped.take(place)));
+        let label = spec.linux().as_ref().and_then(|linux| labels::wanted(linux.mount_label()));
+        let mounts = mounts.map(|(place, mount)| Prepared::new(mount, bundle, label, mapped.take(place)));
         let mounts = mounts.collect::<Result<_, _>>()?;
         Ok(Self {
             linux: spec.linux().as_ref(),

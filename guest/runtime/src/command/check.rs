@@ -8,6 +8,7 @@ use oci_spec::runtime::{
 };
 
 use crate::error::Error;
+use crate::labels;
 
 /// Refuses what can't be done, before anything is made.
 pub(super) fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
@@ -58,9 +59,15 @@ pub(super) fn refuse_unsupported_process(process: &Process) -> Result<(), Error>
             return Err(Error::Refused(reason.into()));
         }
     }
+    if labels::wanted(process.selinux_label()).is_some() && !labels::is_selinux_on() {
+        let reason = "selinux label is specified in config, but selinux is disabled or not supported";
+        return Err(Error::Refused(reason.into()));
+    }
+    if labels::wanted(process.apparmor_profile()).is_some() && !labels::is_apparmor_on() {
+        let reason = "unable to apply apparmor profile: apparmor: config provided but apparmor not supported";
+        return Err(Error::Refused(reason.into()));
+    }
     refuse_all(&[
-        ("process.apparmorProfile", is_set(process.apparmor_profile())),
-        ("process.selinuxLabel", is_set(process.selinux_label())),
         ("process.user.username", is_set(process.user().username())),
         ("process.commandLine", is_set(process.command_line())),
     ])
@@ -106,9 +113,7 @@ pub(super) fn refuse_unsupported_resources(resources: &LinuxResources) -> Result
 fn refuse_linux(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::Refused("linux is missing".into()))?;
     let seccomp = linux.seccomp().as_ref();
-    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     refuse_all(&[
-        ("linux.mountLabel", is_set(linux.mount_label())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),

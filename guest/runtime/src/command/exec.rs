@@ -61,10 +61,10 @@ pub(super) struct Args {
     /// A cgroup below the container's to start it in.
     #[arg(long)]
     cgroup: Option<PathBuf>,
-    /// Label it for SELinux (not supported).
+    /// Its label for SELinux.
     #[arg(long)]
     process_label: Option<String>,
-    /// Confine it with AppArmor (not supported).
+    /// Its profile for AppArmor.
     #[arg(long)]
     apparmor: Option<String>,
     /// The container.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Ended, SPEC_VERSION, print_json};
 use crate::capabilities;
+use crate::labels;
 use crate::rootfs::attributes;
 
 const ACTIONS: [&str; 8] = [
@@ -52,8 +53,8 @@ pub(super) fn run() -> Ended {
                 "knownFlags": FLAGS,
                 "supportedFlags": FLAGS,
             },
-            "apparmor": off,
-            "selinux": off,
+            "apparmor": { "enabled": labels::is_apparmor_on() },
+            "selinux": { "enabled": labels::is_selinux_on() },
             "intelRdt": off,
             "mountExtensions": { "idmap": { "enabled": true } },
         },

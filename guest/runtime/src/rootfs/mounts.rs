@@ -14,12 +14,17 @@ use super::attributes::Attributes;
 use super::{attach, beneath, copy_tree};
 use crate::error::{Doing, Error};
 
+/// Filesystems whose files SELinux labels by itself, as runc has it.
+const UNLABELLED: [&str; 4] = ["proc", "sysfs", "cgroup2", "mqueue"];
+
 /// A mount whose source, if it is a bind, has been copied.
 pub(super) struct Prepared<'a> {
     destination: &'a Path,
     kind: &'a str,
     source: Option<&'a Path>,
     attributes: Attributes,
+    /// `linux.mountLabel`, for a filesystem that takes one.
+    label: Option<&'a str>,
     tree: Option<OwnedFd>,
 }
 
@@ -29,7 +34,12 @@ const SHARED: [&str; 5] = ["proc", "sysfs", "cgroup2", "mqueue", "devpts"];
 
 impl<'a> Prepared<'a> {
     /// Reads the mount; copies the tree of a bind's source, unless it was `mapped`.
-    pub(super) fn new(mount: &'a Mount, bundle: &Path, mapped: Option<OwnedFd>) -> Result<Self, Error> {
+    pub(super) fn new(
+        mount: &'a Mount,
+        bundle: &Path,
+        label: Option<&'a str>,
+        mapped: Option<OwnedFd>,
+    ) -> Result<Self, Error> {
         let attributes = Attributes::parse(mount.options().as_deref().unwrap_or_default());
         let source = mount.source().as_deref();
         let kind = mount.typ().as_deref().unwrap_or_default();
@@ -42,7 +52,8 @@ impl<'a> Prepared<'a> {
         };
         // cgroup v1 doesn't exist here: the word means the one hierarchy there is.
         let kind = if kind == "cgroup" { "cgroup2" } else { kind };
-        Ok(Self { destination: mount.destination(), kind, source, attributes, tree })
+        let label = label.filter(|_| !UNLABELLED.contains(&kind));
+        Ok(Self { destination: mount.destination(), kind, source, attributes, label, tree })
     }
 
     /// Attaches it beneath `root`.
@@ -104,6 +115,9 @@ impl<'a> Prepared<'a> {
                 Some((key, value)) => rustix::mount::fsconfig_set_string(&context, key, value)?,
                 None => rustix::mount::fsconfig_set_flag(&context, word)?,
             }
+        }
+        if let Some(label) = self.label {
+            rustix::mount::fsconfig_set_string(&context, "context", label)?;
         }
         if self.attributes.is_readonly() && !SHARED.contains(&self.kind) && self.kind != "tmpfs" {
             rustix::mount::fsconfig_set_flag(&context, "ro")?;

@@ -179,3 +179,22 @@ fn half_a_mapping_is_refused() {
     bundle.write();
     assert!(bundle.refused(&["create", "ID"]).contains("needs both"));
 }
+
+#[test]
+fn labels_need_their_security_module() {
+    let Some(mut bundle) = bundle("true") else { return };
+    // No machine has a profile of this name, and few have AppArmor at all.
+    bundle.spec["process"]["apparmorProfile"] = "berth-test-no-such-profile".into();
+    let (code, text) = bundle.run_through();
+    assert!(code == Some(1) && text.contains("unable to apply apparmor profile"), "{code:?} {text}");
+    bundle.assert_gone();
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        return eprintln!("skipped: this machine has SELinux");
+    }
+    bundle.spec["process"]["apparmorProfile"] = "".into();
+    bundle.spec["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0:c1,c2".into();
+    let (code, text) = bundle.run_through();
+    let told = "selinux label is specified in config, but selinux is disabled or not supported";
+    assert!(code == Some(1) && text.contains(told), "{code:?} {text}");
+    bundle.assert_gone();
+}
