@@ -66,10 +66,7 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
     let labels = Labels::open(process)?;
     watch.lap("process");
 
-    let terminal = match plan.has(libc::CLONE_NEWNS) {
-        true => enter_root(create, plan, mapped, line)?,
-        false => return Err(Error::Spec("no mount namespace")),
-    };
+    let terminal = enter_root(create, plan, mapped, line)?;
     watch.lap("rootfs");
     let last = Last {
         process,
@@ -132,9 +129,15 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
         scheduling::run_on(cpus)?;
     }
     let filter = compiled(exec.seccomp)?;
+    // Without a mount namespace to join, the container is what its first process has as root.
+    let root = (kinds & libc::CLONE_NEWNS == 0).then(|| open_root(exec.pid)).transpose()?;
     let labels = Labels::open(exec.process)?;
     if kinds != 0 {
         sys::setns(exec.pidfd, kinds).doing("join the container's namespaces")?;
+    }
+    if let Some(root) = root {
+        rustix::process::fchdir(&root).doing("enter the container's root")?;
+        rustix::process::chroot(".").doing("enter the container's root")?;
     }
     rustix::process::setsid().doing("start a session")?;
     if kinds & libc::CLONE_NEWUSER != 0 {
@@ -162,6 +165,13 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
         hooked: None,
     };
     last_steps(last, watch)
+}
+
+/// The root of a process of the machine's own mount namespace.
+fn open_root(pid: i32) -> Result<OwnedFd, Error> {
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty()).on("open", &path)
 }
 
 /// Both ends of a terminal.

@@ -13,6 +13,7 @@ mod features;
 mod foreground;
 mod kill;
 mod list;
+mod mount;
 mod pause;
 mod place;
 mod process;

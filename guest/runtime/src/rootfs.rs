@@ -1,9 +1,10 @@
 //! The root filesystem of a container, built with the kernel's mount descriptors (open_tree, fsopen, move_mount).
 //!
 //! ```text
-//! prepare    copy the trees of every bind source and of the root, as the engine sees them
+//! prepare    copy the trees of every bind source and of the root, as the engine sees them; make new filesystems
 //! mount_all  cut propagation to the engine, attach the root, then each mount, devices, masks
-//! enter      pivot_root, and the old root is gone
+//! enter      pivot_root, and the old root is gone; chroot without a mount namespace of the container's own, whose
+//!            mounts then stay on the machine until it is deleted
 //! ```
 //!
 //! Every path inside is resolved beneath the root (`RESOLVE_IN_ROOT`) and used through its descriptor, never by
@@ -40,6 +41,8 @@ pub(crate) struct Rootfs<'a> {
     mounts: Vec<Prepared<'a>>,
     null: OwnedFd,
     may_make_nodes: bool,
+    /// Whether the mounts are seen by the container alone.
+    has_namespace: bool,
 }
 
 impl<'a> Rootfs<'a> {
@@ -65,6 +68,7 @@ impl<'a> Rootfs<'a> {
             mounts,
             null: masks::open_null()?,
             may_make_nodes: !plan.has_user(),
+            has_namespace: plan.has(libc::CLONE_NEWNS),
         })
     }
 
@@ -77,8 +81,10 @@ impl<'a> Rootfs<'a> {
     pub(crate) fn mount_all(&self) -> Result<(), Error> {
         // Nothing done from here on may reach the engine's mounts; theirs may still reach the container's
         // through a bind that asks for it, since its tree was copied before.
-        let cut = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", cut).on("cut mount propagation of", "/")?;
+        if self.has_namespace {
+            let cut = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+            rustix::mount::mount_change("/", cut).on("cut mount propagation of", "/")?;
+        }
         sys::mount_setattr(self.root(), true, 0, 0, libc::MS_PRIVATE).on("make private", &self.path)?;
         rustix::mount::move_mount(&self.tree, "", CWD, &self.path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .on("attach the root at", &self.path)?;
@@ -107,7 +113,10 @@ impl<'a> Rootfs<'a> {
     /// Makes it the root of the calling process and lets go of the engine's.
     pub(crate) fn enter(self, no_pivot: bool) -> Result<(), Error> {
         rustix::process::fchdir(&self.tree).on("enter", &self.path)?;
-        if no_pivot {
+        if !self.has_namespace {
+            // The machine's own root stays where everybody else has it.
+            rustix::process::chroot(".").on("change the root to", &self.path)?
+        } else if no_pivot {
             self.cover_old_root()?
         } else {
             self.leave_old_root()?
@@ -141,9 +150,13 @@ impl<'a> Rootfs<'a> {
 
 /// A copy of the mount tree at `path`, attached nowhere.
 fn copy_tree(path: &Path, recursive: bool) -> Result<OwnedFd, Error> {
+    clone_tree(path, recursive).on("open the mount source", path)
+}
+
+fn clone_tree(path: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
     let recursive = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | recursive;
-    rustix::mount::open_tree(CWD, path, flags).on("open the mount source", path)
+    rustix::mount::open_tree(CWD, path, flags)
 }
 
 /// A copy of the mount behind `fd`, which may be a file.

@@ -135,6 +135,11 @@ fn refuse_linux(spec: &Spec) -> Result<(), Error> {
     let has = |kind| kinds.contains(&kind);
     refuse_unless("hostname", spec.hostname().is_none() || has(LinuxNamespaceType::Uts), "uts")?;
     refuse_unless("domainname", spec.domainname().is_none() || has(LinuxNamespaceType::Uts), "uts")?;
+    let is_full = |paths: &Option<Vec<String>>| paths.as_ref().is_some_and(|paths| !paths.is_empty());
+    if !has(LinuxNamespaceType::Mount) && (is_full(linux.masked_paths()) || is_full(linux.readonly_paths())) {
+        let reason = "unable to restrict sys entries without a private MNT namespace";
+        return Err(Error::Refused(reason.into()));
+    }
     let offsets = linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty());
     refuse_unless("linux.timeOffsets", !offsets || has(LinuxNamespaceType::Time), "time")?;
     linux.resources().as_ref().map_or(Ok(()), refuse_unsupported_resources)

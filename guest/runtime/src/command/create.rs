@@ -4,12 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use super::report::Report;
 use super::state::Record;
 use super::store::{Held, Store};
-use super::{Ended, check, console, delete, place, process};
+use super::{Ended, check, console, delete, mount, place, process};
 use crate::cgroup::Cgroup;
 use crate::create::{Container, Create, Life};
 use crate::error::{Doing, Error};
@@ -114,7 +114,7 @@ fn make(
     if place::cgroup(&cgroup)?.is_populated()? {
         return Err(Error::Refused(format!("linux.cgroupsPath {cgroup}: the cgroup has processes already")));
     }
-    let mut record = first_record(id, spec, bundle, cgroup);
+    let mut record = first_record(id, spec, bundle, cgroup)?;
     held.put_spec(spec)?;
     // Before anything is made, so that a creation cut off here can be taken apart.
     held.put_record(&record)?;
@@ -144,18 +144,26 @@ fn make(
     Ok(container)
 }
 
-fn first_record(id: &str, spec: &Spec, bundle: &Path, cgroup: String) -> Record {
+fn first_record(id: &str, spec: &Spec, bundle: &Path, cgroup: String) -> Result<Record, Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Record {
+    let rootfs = spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default();
+    let covered = (!has_mount_namespace(spec)).then(|| mount::id(&rootfs)).transpose()?;
+    Ok(Record {
         oci_version: spec.version().clone(),
         id: id.to_owned(),
         process: None,
         bundle: bundle.to_path_buf(),
-        rootfs: spec.root().as_ref().map(|root| bundle.join(root.path())).unwrap_or_default(),
+        rootfs,
+        covered,
         created: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         cgroup,
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
-    }
+    })
+}
+
+fn has_mount_namespace(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    namespaces.into_iter().flatten().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount)
 }
 
 fn make_cgroup(record: &Record, spec: &Spec, report: &Report) -> Result<Cgroup, Error> {

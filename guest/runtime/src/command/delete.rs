@@ -8,7 +8,7 @@ use super::Ended;
 use super::report::Report;
 use super::state::{Record, Status};
 use super::store::{Held, Store};
-use super::{place, process};
+use super::{mount, place, process};
 use crate::error::Error;
 use crate::hooks::{Hooked, Stage};
 use crate::sys;
@@ -50,6 +50,9 @@ pub(super) fn take_apart(held: Held, report: &Report) -> Result<(), Error> {
     if let Some(record) = held.record()? {
         stop(&record)?;
         place::cgroup(&record.cgroup)?.remove()?;
+        if let Some(covered) = record.covered {
+            mount::uncover(&record.rootfs, covered)?;
+        }
         // A container that was never complete has no end to tell of.
         if let (Some(spec), Some(_)) = (held.spec()?, &record.process) {
             let hooked = Hooked { id: &record.id, spec: &spec, bundle: &record.bundle };

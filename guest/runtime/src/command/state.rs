@@ -29,6 +29,10 @@ pub(super) struct Record {
     pub(super) process: Option<process::Identity>,
     pub(super) bundle: PathBuf,
     pub(super) rootfs: PathBuf,
+    /// The mount that the root lay on before the container's own mounts, where these are the machine's as well: no
+    /// mount namespace.
+    #[serde(default)]
+    pub(super) covered: Option<u64>,
     /// In nanoseconds since 1970.
     pub(super) created: u64,
     /// The cgroup below the hierarchy's mount.

@@ -11,21 +11,18 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::attributes::Attributes;
-use super::{attach, beneath, copy_tree};
+use super::{attach, beneath, clone_tree, copy_tree};
 use crate::error::{Doing, Error};
 
 /// Filesystems whose files SELinux labels by itself, as runc has it.
 const UNLABELLED: [&str; 4] = ["proc", "sysfs", "cgroup2", "mqueue"];
 
-/// A mount whose source, if it is a bind, has been copied.
+/// A mount whose tree is ready and attached nowhere.
 pub(super) struct Prepared<'a> {
     destination: &'a Path,
     kind: &'a str,
-    source: Option<&'a Path>,
     attributes: Attributes,
-    /// `linux.mountLabel`, for a filesystem that takes one.
-    label: Option<&'a str>,
-    tree: Option<OwnedFd>,
+    tree: OwnedFd,
 }
 
 /// Filesystems of which the kernel has one for all mounts (of a namespace): being read-only is the mount's
@@ -33,39 +30,37 @@ pub(super) struct Prepared<'a> {
 const SHARED: [&str; 5] = ["proc", "sysfs", "cgroup2", "mqueue", "devpts"];
 
 impl<'a> Prepared<'a> {
-    /// Reads the mount; copies the tree of a bind's source, unless it was `mapped`.
+    /// Reads the mount and makes its tree: a copy of a bind's source, unless that was `mapped`, or a new filesystem with
+    /// the label that `linux.mountLabel` gives it. Mounts are listed (`/proc/<pid>/mountinfo`) in the order that their
+    /// trees are made in: make them in the specification's.
     pub(super) fn new(
         mount: &'a Mount,
         bundle: &Path,
-        label: Option<&'a str>,
+        label: Option<&str>,
         mapped: Option<OwnedFd>,
     ) -> Result<Self, Error> {
         let attributes = Attributes::parse(mount.options().as_deref().unwrap_or_default());
         let source = mount.source().as_deref();
         let kind = mount.typ().as_deref().unwrap_or_default();
-        let recursive = attributes.bind.or((kind == "bind").then_some(false));
-        let tree = match (mapped, recursive, source) {
-            (Some(tree), _, _) => Some(tree),
-            (None, None, _) => None,
-            (None, Some(recursive), Some(source)) => Some(copy_tree(&bundle.join(source), recursive)?),
-            (None, Some(_), None) => return Err(Error::Spec("a bind mount without a source")),
-        };
         // cgroup v1 doesn't exist here: the word means the one hierarchy there is.
         let kind = if kind == "cgroup" { "cgroup2" } else { kind };
-        let label = label.filter(|_| !UNLABELLED.contains(&kind));
-        Ok(Self { destination: mount.destination(), kind, source, attributes, label, tree })
+        let recursive = attributes.bind.or((kind == "bind").then_some(false));
+        let tree = match (mapped, recursive, source) {
+            (Some(tree), _, _) => tree,
+            (None, None, _) => {
+                let label = label.filter(|_| !UNLABELLED.contains(&kind));
+                make_filesystem(kind, source, &attributes, label)
+                    .on("make the filesystem for", mount.destination())?
+            }
+            (None, Some(recursive), Some(source)) => copy_tree(&bundle.join(source), recursive)?,
+            (None, Some(_), None) => return Err(Error::Spec("a bind mount without a source")),
+        };
+        Ok(Self { destination: mount.destination(), kind, attributes, tree })
     }
 
     /// Attaches it beneath `root`.
     pub(super) fn attach(&self, root: BorrowedFd<'_>) -> Result<(), Error> {
-        let made;
-        let tree = match &self.tree {
-            Some(tree) => tree,
-            None => {
-                made = self.make_filesystem()?;
-                &made
-            }
-        };
+        let tree = &self.tree;
         let target = self.target(root, tree)?;
         if self.attributes.copy_up {
             copy_up(&target, tree).on("copy the image's files to", self.destination)?;
@@ -92,39 +87,49 @@ impl<'a> Prepared<'a> {
         }
         Ok(target)
     }
+}
 
-    /// A new filesystem instance, attached nowhere.
-    fn make_filesystem(&self) -> Result<OwnedFd, Error> {
-        let made = self.open_filesystem();
-        match (made, self.kind) {
-            // A user namespace that doesn't own the network namespace may not mount sysfs, but may bind it.
-            (Err(Errno::PERM), "sysfs") => copy_tree(Path::new("/sys"), true),
-            // Nor a hierarchy whose cgroup namespace it doesn't own.
-            (Err(Errno::PERM), "cgroup2") => copy_tree(Path::new("/sys/fs/cgroup"), true),
-            (made, _) => made.on("make the filesystem for", self.destination),
+/// A new filesystem instance, attached nowhere.
+fn make_filesystem(
+    kind: &str,
+    source: Option<&Path>,
+    attributes: &Attributes,
+    label: Option<&str>,
+) -> rustix::io::Result<OwnedFd> {
+    let made = open_filesystem(kind, source, attributes, label);
+    match (made, kind) {
+        // A user namespace that doesn't own the network namespace may not mount sysfs, but may bind it.
+        (Err(Errno::PERM), "sysfs") => clone_tree(Path::new("/sys"), true),
+        // Nor a hierarchy whose cgroup namespace it doesn't own.
+        (Err(Errno::PERM), "cgroup2") => clone_tree(Path::new("/sys/fs/cgroup"), true),
+        (made, _) => made,
+    }
+}
+
+fn open_filesystem(
+    kind: &str,
+    source: Option<&Path>,
+    attributes: &Attributes,
+    label: Option<&str>,
+) -> rustix::io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    if let Some(source) = source {
+        rustix::mount::fsconfig_set_string(&context, "source", source)?;
+    }
+    for word in &attributes.data {
+        match word.split_once('=') {
+            Some((key, value)) => rustix::mount::fsconfig_set_string(&context, key, value)?,
+            None => rustix::mount::fsconfig_set_flag(&context, word)?,
         }
     }
-
-    fn open_filesystem(&self) -> rustix::io::Result<OwnedFd> {
-        let context = rustix::mount::fsopen(self.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        if let Some(source) = self.source {
-            rustix::mount::fsconfig_set_string(&context, "source", source)?;
-        }
-        for word in &self.attributes.data {
-            match word.split_once('=') {
-                Some((key, value)) => rustix::mount::fsconfig_set_string(&context, key, value)?,
-                None => rustix::mount::fsconfig_set_flag(&context, word)?,
-            }
-        }
-        if let Some(label) = self.label {
-            rustix::mount::fsconfig_set_string(&context, "context", label)?;
-        }
-        if self.attributes.is_readonly() && !SHARED.contains(&self.kind) && self.kind != "tmpfs" {
-            rustix::mount::fsconfig_set_flag(&context, "ro")?;
-        }
-        rustix::mount::fsconfig_create(&context)?;
-        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    if let Some(label) = label {
+        rustix::mount::fsconfig_set_string(&context, "context", label)?;
     }
+    if attributes.is_readonly() && !SHARED.contains(&kind) && kind != "tmpfs" {
+        rustix::mount::fsconfig_set_flag(&context, "ro")?;
+    }
+    rustix::mount::fsconfig_create(&context)?;
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 /// Copies what lies at `target` into the new filesystem `tree`: folders, files and symlinks with mode and owner.

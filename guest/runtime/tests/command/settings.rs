@@ -198,3 +198,28 @@ fn labels_need_their_security_module() {
     assert!(code == Some(1) && text.contains(told), "{code:?} {text}");
     bundle.assert_gone();
 }
+
+#[test]
+fn mounts_are_listed_in_the_order_they_are_asked_for() {
+    let Some(mut bundle) = bundle("cat /proc/self/mountinfo") else { return };
+    let mounts = bundle.spec["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({ "destination": "/one", "type": "tmpfs", "source": "tmpfs" }));
+    mounts.push(json!({ "destination": "/two", "type": "bind", "source": "/etc", "options": ["bind"] }));
+    mounts.push(json!({ "destination": "/three", "type": "tmpfs", "source": "tmpfs" }));
+    let (code, text) = bundle.run_through();
+    let listed: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    let ours: Vec<_> = listed.iter().filter(|path| ["/one", "/two", "/three"].contains(path)).collect();
+    assert_eq!((code, ours), (Some(0), vec![&"/one", &"/two", &"/three"]), "{text}");
+}
+
+#[test]
+fn without_namespaces_a_container_has_its_root_all_the_same() {
+    let Some(mut bundle) = bundle("test -e /bin/busybox && test ! -e /etc && exec sleep 100") else { return };
+    bundle.spec["linux"]["namespaces"] = json!([]);
+    bundle.create();
+    bundle.ok(&["start", "ID"]);
+    bundle.await_status("running");
+    assert_eq!(bundle.ok(&["exec", "ID", "sh", "-c", "test ! -e /etc && echo inside"]), "inside\n");
+    bundle.ok(&["delete", "--force", "ID"]);
+    bundle.assert_gone();
+}
