@@ -22,7 +22,7 @@ use crate::rootfs::idmap::Mapped;
 use crate::seccomp::Filter;
 use crate::span::Stopwatch;
 use crate::stdio::{self, Stdio};
-use crate::{console, limits, scheduling, settings, sys};
+use crate::{console, limits, memory_policy, scheduling, settings, sys};
 
 /// Becomes the container's first process.
 pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, mapped: Mapped, mut line: Line) -> ! {
@@ -59,6 +59,9 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
     settings::apply(spec, plan)?;
     scheduling::apply(process)?;
     settings::set_personality(spec)?;
+    if let Some(policy) = spec.linux().as_ref().and_then(|linux| linux.memory_policy().as_ref()) {
+        memory_policy::apply(policy)?;
+    }
     if plan.has_user() {
         Credentials::become_root()?;
     }

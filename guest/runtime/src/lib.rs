@@ -23,6 +23,7 @@ mod hooks;
 pub mod init;
 mod labels;
 mod limits;
+mod memory_policy;
 mod namespaces;
 mod program;
 pub mod protect;

@@ -27,18 +27,25 @@ pub(crate) fn apply(process: &Process) -> Result<(), Error> {
 
 /// Lets the process run on these CPUs only; `cpus` is a list as `0-3,7`.
 pub(crate) fn run_on(cpus: &str) -> Result<(), Error> {
-    let refused = || Error::Value { what: "not a list of CPUs:", value: cpus.to_owned() };
     let mut set = CpuSet::new();
-    for part in cpus.split(',').map(str::trim) {
+    numbers("CPUs", cpus, CpuSet::MAX_CPU)?.into_iter().for_each(|cpu| set.set(cpu));
+    rustix::thread::sched_setaffinity(None, &set).doing("set the CPU affinity")
+}
+
+/// The numbers of a list as `0-3,7`, each below `end`.
+pub(crate) fn numbers(what: &'static str, list: &str, end: usize) -> Result<Vec<usize>, Error> {
+    let refused = || Error::Refused(format!("not a list of {what}: {list:?}"));
+    let mut all = Vec::new();
+    for part in list.split(',').map(str::trim) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let first: usize = first.trim().parse().map_err(|_| refused())?;
         let last: usize = last.trim().parse().map_err(|_| refused())?;
-        if first > last || last >= CpuSet::MAX_CPU {
+        if first > last || last >= end {
             return Err(refused());
         }
-        (first..=last).for_each(|cpu| set.set(cpu));
+        all.extend(first..=last);
     }
-    rustix::thread::sched_setaffinity(None, &set).doing("set the CPU affinity")
+    Ok(all)
 }
 
 /// sched(7), `linux/sched.h`.

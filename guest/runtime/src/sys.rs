@@ -126,6 +126,13 @@ pub(crate) fn set_io_priority(class: u32, level: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, class << 13 | level) })
 }
 
+/// Sets the caller's memory policy (set_mempolicy(2)): mode and flags in one number, one bit per node.
+pub(crate) fn set_memory_policy(mode: c_int, nodes: Option<&[u64]>) -> io::Result<()> {
+    let (mask, bits) = nodes.map_or((ptr::null(), 0), |nodes| (nodes.as_ptr(), nodes.len() * 64));
+    // SAFETY: the mask outlives the call and has as many bits; the kernel takes one off the number it is given.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits + 1) })
+}
+
 /// `struct sched_attr`, `linux/sched/types.h`, in its second size.
 #[repr(C)]
 #[derive(Default)]

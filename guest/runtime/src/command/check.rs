@@ -54,8 +54,8 @@ pub(super) fn refuse_unsupported_process(process: &Process) -> Result<(), Error>
         let has = |set: &Option<Capabilities>| set.as_ref().is_some_and(|set| !set.is_empty());
         let others = [sets.effective(), sets.permitted(), sets.inheritable(), sets.ambient()];
         if !has(sets.bounding()) && others.into_iter().any(has) {
-            let reason =
-                "process.capabilities.bounding is empty: the other sets can have nothing that isn't in it";
+            let reason = "process.capabilities.bounding is empty: the other sets can have nothing that isn't in it: \
+                 operation not permitted";
             return Err(Error::Refused(reason.into()));
         }
     }
@@ -115,7 +115,6 @@ fn refuse_linux(spec: &Spec) -> Result<(), Error> {
     let seccomp = linux.seccomp().as_ref();
     refuse_all(&[
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ("linux.seccomp.listenerPath", seccomp.is_some_and(|seccomp| seccomp.listener_path().is_some())),
         (

@@ -16,6 +16,9 @@ use crate::sys;
 /// How long killed processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A program that is ending right now isn't refused: it has this long.
+const ENDING: Duration = Duration::from_millis(100);
+
 /// Deletes what a stopped container holds.
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -32,7 +35,15 @@ pub(super) fn run(args: &Args, store: &Store, report: &Report) -> Ended {
         Err(Error::NotExist(_)) if args.force => return Ok(0),
         other => other?,
     };
-    let status = held.record()?.map(|record| record.status(&held.socket()));
+    let record = held.record()?;
+    let running = record.as_ref().filter(|_| !args.force).and_then(|record| record.process.as_ref());
+    let mut status = record.as_ref().map(|record| record.status(&held.socket()));
+    if status == Some(Status::Running)
+        && let Some(pidfd) = running.and_then(process::Identity::open)
+        && process::await_end(&pidfd, ENDING)?
+    {
+        status = Some(Status::Stopped);
+    }
     match status {
         Some(Status::Stopped | Status::Created) => {}
         _ if args.force => {}

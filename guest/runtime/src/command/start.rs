@@ -35,9 +35,10 @@ pub(super) fn run(args: &Args, store: &Store, report: &Report) -> Ended {
     }
 }
 
-/// Lets the program go and runs the hooks for that; a failed one stops the container (OCI runtime spec, "Lifecycle").
+/// Lets the program go and runs the hooks for that; a failed one stops the container (OCI runtime spec, "Lifecycle"). As
+/// with runc, which doesn't wait for them, failed hooks inside the container don't keep those after the start from running.
 pub(super) fn start(held: &Held, record: &Record, spec: &Spec, report: &Report) -> Result<(), Error> {
-    Line::connect(&held.socket())?.let_go()?;
+    let started = Line::connect(&held.socket())?.let_go();
     let hooked = Hooked { id: &record.id, spec, bundle: &record.bundle };
     let pid = record.process.as_ref().map(|process| process.pid);
     let ran = hooked.run(Stage::Poststart, ContainerState::Running, pid);
@@ -45,5 +46,5 @@ pub(super) fn start(held: &Held, record: &Record, spec: &Spec, report: &Report) 
         report.debug("stops the container: a poststart hook failed");
         delete::stop(record)?;
     }
-    ran
+    started.and(ran)
 }
