@@ -34,14 +34,27 @@ pub(crate) struct Peer {
     process: Option<Child>,
     /// Its network namespace, as `ip netns` names it.
     network: Option<String>,
+    /// dockerd's runtime called `under-test`.
+    runtime: Option<PathBuf>,
 }
 
 impl Peer {
     /// Starts one in `folder`, which must be empty. It may reach `registry`, a port of its user's loopback, and asks
     /// there for Docker Hub's images.
     pub(crate) fn start(engine: Engine, folder: &Path, registry: u16) -> anyhow::Result<Self> {
-        let mut peer = Self { engine, folder: folder.to_path_buf(), process: None, network: None };
-        match engine {
+        Self { engine, folder: folder.to_path_buf(), process: None, network: None, runtime: None }
+            .begin(registry)
+    }
+
+    /// Starts Debian's dockerd, which knows the OCI runtime `runtime` as `under-test`.
+    pub(crate) fn start_with_runtime(folder: &Path, registry: u16, runtime: &Path) -> anyhow::Result<Self> {
+        let (folder, runtime) = (folder.to_path_buf(), Some(runtime.to_path_buf()));
+        Self { engine: Engine::Dockerd, folder, process: None, network: None, runtime }.begin(registry)
+    }
+
+    fn begin(self, registry: u16) -> anyhow::Result<Self> {
+        let mut peer = self;
+        match peer.engine {
             Engine::Machine => peer.start_machine(registry)?,
             Engine::Native | Engine::Dockerd => peer.start_native(registry)?,
         }
@@ -113,7 +126,10 @@ impl Peer {
             Engine::Dockerd => command
                 .args(["--host", &listen, "--data-root", &at("data"), "--exec-root", &at("exec")])
                 .args(["--pidfile", &at("pid"), "--config-file", &configuration.display().to_string()])
-                .args(["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"]),
+                .args(["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"])
+                .args(self.runtime.iter().flat_map(|runtime| {
+                    ["--add-runtime".to_owned(), format!("under-test={}", runtime.display())]
+                })),
             _ => command
                 .args(["serve", "--listen", &listen, "--data-root", &at("data"), "--exec-root", &at("exec")])
                 .args(["--cgroup-parent", &format!("/{network}"), "--name-prefix", "peer"])

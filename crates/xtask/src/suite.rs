@@ -5,6 +5,7 @@
 
 mod contest;
 mod docker_py;
+mod engines;
 mod python;
 mod runtime;
 mod runtime_tools;
@@ -19,6 +20,8 @@ pub(crate) enum Args {
     DockerPy(docker_py::Args),
     /// youki's contest: an OCI runtime's view of its specification.
     Contest(contest::Args),
+    /// Others' engines on our runtime: what they run, exec, stop and log with it.
+    Engines(engines::Args),
     /// The validation of the OCI's runtime-tools.
     RuntimeTools(runtime_tools::Args),
 }
@@ -29,6 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args {
         Args::DockerPy(args) => docker_py::run(args),
         Args::Contest(args) => contest::run(args),
+        Args::Engines(args) => engines::run(args),
         Args::RuntimeTools(args) => runtime_tools::run(args),
     }
 }
