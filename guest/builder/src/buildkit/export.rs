@@ -98,8 +98,9 @@ async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: 
     work.end(made.as_ref().err().map(Error::describe).as_deref());
     let id = made?;
     let mut response = told(&id, &names);
-    // Clients that know the exporter as "moby" push by Docker's API themselves.
-    if exporter.kind == "image" && is_on(exporter, "push") {
+    // Since buildx 0.22 also the exporter that it calls "moby" pushes, where a worker names its snapshotter; earlier
+    // ones push once more through Docker's API, and find all there.
+    if is_on(exporter, "push") {
         for name in &names {
             let digest = push(kit, job, name).await?;
             response.insert("containerimage.digest".to_owned(), digest);
@@ -112,6 +113,7 @@ async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<S
     let work = job.progress.start(&format!("pushing {name}"));
     let session = session_of(kit, job).await?;
     let credentials = sync::credentials(&session, name.domain()).await;
+    work.transfer("pushing layers", 0, 0, false);
     let report = |progress: berth_images::Progress| {
         if let Some(detail) = progress.detail {
             work.transfer(
@@ -125,6 +127,7 @@ async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<S
     let builder = &kit.builder;
     let pushed = builder.registries.push(&builder.store, name, credentials.as_ref(), &report).await;
     let pushed = pushed.map_err(Error::from);
+    work.transfer("pushing layers", 0, 0, pushed.is_ok());
     work.end(pushed.as_ref().err().map(Error::describe).as_deref());
     Ok(pushed?.digest.to_string())
 }
