@@ -35,6 +35,20 @@ fn image_prune_takes_nameless_images_and_with_all_every_unused_one() {
 }
 
 #[test]
+fn one_prune_takes_an_image_and_what_it_was_made_on() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    engine.ok(&["create", "--name", "box", "busybox"]);
+    for (below, above) in [("busybox", "one:v1"), ("one:v1", "two:v1"), ("two:v1", "three:v1")] {
+        engine.ok(&["create", "--name", "next", below]);
+        engine.ok(&["commit", "next", above]);
+        engine.ok(&["rm", "next"]);
+    }
+    let out = engine.ok(&["image", "prune", "-af"]);
+    assert_eq!(out.matches("untagged:").count(), 3, "{out}");
+    assert_eq!(engine.ok(&["images", "--format", "{{.Repository}}"]), "busybox");
+}
+
+#[test]
 fn df_adds_up() {
     let Some(engine) = Engine::native_with_busybox() else { return };
     let script =

@@ -65,7 +65,23 @@ impl Engine {
                 && filters.labels_match(&images::labels(image))
         };
         let mut gone = Vec::new();
-        for image in self.images.list().into_iter().filter(wanted) {
+        // What an image was made on stays until that image is gone: rounds until one removes nothing.
+        loop {
+            let round = self.remove_images(self.images.list().into_iter().filter(wanted))?;
+            if round.is_empty() {
+                break;
+            }
+            gone.extend(round);
+        }
+        let size = before.saturating_sub(self.layers_size());
+        self.tell_pruned("image", size);
+        Ok((gone, size))
+    }
+
+    /// Removes every one of `images` that nothing keeps, by all its names.
+    fn remove_images(&self, images: impl Iterator<Item = Image>) -> Result<Vec<Removed>, Error> {
+        let mut gone = Vec::new();
+        for image in images {
             let names = image.names.iter().map(ToString::to_string);
             let names: Vec<String> =
                 if image.names.is_empty() { vec![image.id.to_string()] } else { names.collect() };
@@ -80,9 +96,7 @@ impl Engine {
                 }
             }
         }
-        let size = before.saturating_sub(self.layers_size());
-        self.tell_pruned("image", size);
-        Ok((gone, size))
+        Ok(gone)
     }
 
     /// Tells that a kind of things was pruned.
