@@ -15,6 +15,7 @@ mod fuzz;
 mod image;
 mod interrupt;
 mod peer;
+mod registry;
 mod setup;
 mod step;
 mod suite;

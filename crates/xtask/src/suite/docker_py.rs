@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -13,6 +12,7 @@ use super::python;
 use super::scoreboard::{self, Score};
 use crate::container_image::{ContainerImage, File};
 use crate::peer::{Engine, Peer};
+use crate::registry::Registry;
 use crate::step::step;
 
 /// What `cargo xtask suite docker-py` takes.
@@ -33,7 +33,6 @@ pub(crate) struct Args {
 const PACKAGES: &[&str] =
     &["requests", "urllib3", "paramiko", "websocket-client", "pytest<9", "pytest-timeout"];
 const REGISTRY: u16 = 5000;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const USERS: &[u8] = b"root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\n";
 const GROUPS: &[u8] = b"root:x:0:\npostgres:x:70:\n";
@@ -47,11 +46,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let python = python::programs_of("docker-py", PACKAGES)?.join("python");
     let folder = tempfile::tempdir().context("make a folder for the suite")?;
-    publish_images(&folder.path().join("registry"))?;
+    let registry = folder.path().join("registry");
+    publish_images(&registry)?;
     let engine = folder.path().join("engine");
     fs::create_dir(&engine)?;
     let peer = Peer::start(args.engine, &engine, REGISTRY)?;
-    let _registry = Registry::start(&peer, folder.path())?;
+    let _registry = Registry::start(&peer, &registry, REGISTRY)?;
     let report = folder.path().join("report.xml");
     // The tests write into the folder they run in.
     let source = folder.path().join("docker-py");
@@ -112,44 +112,6 @@ fn publish_images(registry: &Path) -> anyhow::Result<()> {
         ContainerImage::new(&config, files)?.publish(registry, &format!("library/{repository}"), tag)?;
     }
     Ok(())
-}
-
-/// Debian's docker-registry. When dropped, it ends.
-struct Registry(Child);
-
-impl Registry {
-    fn start(peer: &Peer, folder: &Path) -> anyhow::Result<Self> {
-        let config = folder.join("registry.yml");
-        let text = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
-             http: {{ addr: 127.0.0.1:{REGISTRY} }}\n",
-            folder.join("registry").display()
-        );
-        fs::write(&config, text)?;
-        let mut command = peer.beside("docker-registry");
-        command.arg("serve").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self(command.spawn().context("start docker-registry (`cargo xtask setup`)")?);
-        let deadline = Instant::now() + PATIENCE;
-        let listens = || {
-            let mut probe = peer.beside("bash");
-            probe.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{REGISTRY}")]).stderr(Stdio::null());
-            probe.status().is_ok_and(|status| status.success())
-        };
-        while !listens() {
-            if Instant::now() > deadline {
-                bail!("docker-registry doesn't listen");
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(registry)
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 /// Counts the tests of a JUnit report, which has them as `file.class.test`.
