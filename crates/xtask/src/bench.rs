@@ -4,6 +4,7 @@
 mod api;
 mod boot;
 mod containers;
+mod images;
 mod memory;
 mod runtimes;
 
@@ -14,6 +15,8 @@ pub(crate) enum Args {
     Boot(boot::Args),
     /// A container's life and what it costs, against dockerd with runc; the runtime alone against runc and crun.
     Containers(containers::Args),
+    /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
+    Images(images::Args),
 }
 
 /// Measures.
@@ -21,6 +24,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args {
         Args::Boot(args) => boot::run(args),
         Args::Containers(args) => containers::run(args),
+        Args::Images(args) => images::run(args),
     }
 }
 

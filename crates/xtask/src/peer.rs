@@ -76,6 +76,11 @@ impl Peer {
         }
     }
 
+    /// The process of an engine that runs on this machine itself.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// A program that runs where the engine's user does.
     pub(crate) fn beside(&self, program: &str) -> Command {
         let Some(network) = &self.network else { return Command::new(program) };

@@ -1,0 +1,35 @@
+//! What nobody can be much faster than: the same compressed layers through gzip into tar, and synced.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::timed;
+use crate::interrupt;
+
+/// The compressed layers in a registry's folder.
+pub(super) fn layers(registry: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for shelf in fs::read_dir(registry.join("docker/registry/v2/blobs/sha256"))? {
+        for blob in fs::read_dir(shelf?.path())? {
+            let path = blob?.path().join("data");
+            let mut start = [0; 2];
+            let read = File::open(&path).and_then(|mut file| file.read_exact(&mut start));
+            if read.is_ok() && start == [0x1f, 0x8b] {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Seconds that unpacking `layers` takes, one after the other, until all is on the disk.
+pub(super) fn unpack(layers: &[PathBuf], beside: &Path) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir_in(beside)?;
+    let script = "out=$1; shift; for layer; do gzip -dc \"$layer\" | tar -xf - -C \"$out\" || exit 1; done; \
+                  sync -f \"$out\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(folder.path()).args(layers).stdin(Stdio::null());
+    timed(|| interrupt::output(&mut shell).map(drop))
+}
