@@ -4,6 +4,7 @@
 
 mod address;
 mod link;
+mod local;
 
 use std::io;
 

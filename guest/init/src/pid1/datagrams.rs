@@ -2,7 +2,7 @@
 //! A container sees each peer as a socket of its own, whose answers go back to that peer.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
+use std::net::{Shutdown, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,12 @@ use protocol::port::{DatagramLength, Forwarded, LONGEST_DATAGRAM};
 
 use super::control;
 
-/// Carries one peer's datagrams until the host ends the stream.
-pub(super) fn carry(mut host: UnixStream, target: SocketAddr) -> anyhow::Result<()> {
-    let container = match socket(target) {
+/// Carries one peer's datagrams until the host ends the stream, through the socket that `open` makes.
+pub(super) fn carry(
+    mut host: UnixStream,
+    open: impl FnOnce() -> io::Result<UdpSocket>,
+) -> anyhow::Result<()> {
+    let container = match open() {
         Ok(container) => Arc::new(container),
         Err(error) => {
             control::write(&mut host, &Forwarded::Refused)?;
@@ -35,14 +38,6 @@ pub(super) fn carry(mut host: UnixStream, target: SocketAddr) -> anyhow::Result<
     let _ = rustix::net::shutdown(&*container, rustix::net::Shutdown::Both);
     let _ = back.join();
     Ok(passed?)
-}
-
-fn socket(target: SocketAddr) -> io::Result<UdpSocket> {
-    let any: std::net::IpAddr =
-        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(target)?;
-    Ok(socket)
 }
 
 /// From the host to the container. One that a container doesn't take is lost, as datagrams are.
@@ -82,6 +77,7 @@ fn answer(container: &UdpSocket, mut host: &UnixStream, over: &AtomicBool) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+    use berth_network::Peers;
 
     fn send(host: &mut UnixStream, datagram: &[u8]) {
         host.write_all(&u16::try_from(datagram.len()).unwrap().to_le_bytes()).unwrap();
@@ -101,7 +97,7 @@ mod tests {
         let container = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (mut host, theirs) = UnixStream::pair().unwrap();
         let target = container.local_addr().unwrap();
-        let carried = std::thread::spawn(move || carry(theirs, target));
+        let carried = std::thread::spawn(move || carry(theirs, || Peers::hidden().datagrams(target, target)));
         assert_eq!(control::read::<Forwarded>(&mut host).unwrap(), Forwarded::Connected);
         for datagram in [&b"one"[..], b"", &[7; 60_000]] {
             send(&mut host, datagram);

@@ -7,33 +7,40 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use berth_network::Peers;
 use protocol::port::{Forward, Forwarded, Transport};
 
-use super::{control, datagrams, vsock};
+use super::{control, datagrams, network, vsock};
 
 /// How long a container may take to accept; it is a bridge away.
 const DIAL: Duration = Duration::from_secs(5);
+/// What names of PID 1's own rules begin with; the engine has its own.
+const NAME_PREFIX: &str = "berth-init";
 /// As long as a vsock packet.
 const BLOCK: usize = 64 * 1024;
 
 /// Serves connections for ever, on threads of its own.
 pub(super) fn serve(listener: OwnedFd) -> anyhow::Result<()> {
-    vsock::serve_each("forward", listener, |stream| {
-        if let Err(error) = carry(stream) {
+    let peers = Peers::prepare(NAME_PREFIX, network::CARD).unwrap_or_else(|error| {
+        tracing::warn!(%error, "containers don't see who connects to their ports");
+        Peers::hidden()
+    });
+    vsock::serve_each("forward", listener, move |stream| {
+        if let Err(error) = carry(stream, &peers) {
             tracing::debug!("a published connection ended: {error:#}");
         }
     })
 }
 
 /// One connection.
-fn carry(mut host: UnixStream) -> anyhow::Result<()> {
+fn carry(mut host: UnixStream, peers: &Peers) -> anyhow::Result<()> {
     host.set_read_timeout(Some(DIAL))?;
     let wanted: Forward = control::read(&mut host)?;
     host.set_read_timeout(None)?;
     if wanted.transport == Transport::Udp {
-        return datagrams::carry(host, wanted.target);
+        return datagrams::carry(host, || peers.datagrams(wanted.peer, wanted.target));
     }
-    let container = match TcpStream::connect_timeout(&wanted.target, DIAL) {
+    let container = match peers.connect(wanted.peer, wanted.target, DIAL) {
         Ok(container) => container,
         Err(error) => {
             control::write(&mut host, &Forwarded::Refused)?;
@@ -81,7 +88,7 @@ mod tests {
 
     fn forward_to(target: std::net::SocketAddr) -> UnixStream {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        std::thread::spawn(move || carry(theirs));
+        std::thread::spawn(move || carry(theirs, &Peers::hidden()));
         let peer = "192.0.2.1:4000".parse().unwrap();
         control::write(&mut ours, &Forward { transport: Transport::Tcp, target, peer }).unwrap();
         ours

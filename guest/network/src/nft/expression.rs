@@ -14,6 +14,7 @@ const PORT_REGISTER: u32 = 2;
 const VERDICT_REGISTER: u32 = 0;
 
 /// Keys of the `meta` expression (`enum nft_meta_keys`).
+const META_MARK: u32 = 3;
 const META_IN_NAME: u32 = 6;
 const META_OUT_NAME: u32 = 7;
 const META_FAMILY: u32 = 15;
@@ -53,6 +54,8 @@ pub(crate) enum Match {
     ToThisMachine,
     /// It goes to this port.
     Port(Transport, u16),
+    /// A socket of this machine that speaks in somebody else's name waits for it.
+    ForTransparent,
     /// It belongs to a connection that was let pass before.
     Established,
     /// It belongs to a connection whose destination was translated.
@@ -77,6 +80,8 @@ pub(crate) enum Verdict {
     Drop,
     /// Its connection leaves with the address of the interface that it leaves by.
     Masquerade,
+    /// It carries this number from here on, for routing rules to find.
+    Mark(u32),
     /// Its connection goes there instead.
     Translate(SocketAddr),
 }
@@ -118,6 +123,7 @@ impl Match {
                 list.extend([meta(META_TRANSPORT), compare(true, &[transport_number(*transport)])]);
                 list.extend([payload(Header::Transport, 2, 2), compare(true, &port.to_be_bytes())]);
             }
+            Self::ForTransparent => list.extend([socket_is_transparent(), compare(true, &[1])]),
             Self::Established => push_bits(list, CT_STATE, ESTABLISHED_OR_RELATED),
             Self::Translated => push_bits(list, CT_STATUS, DESTINATION_TRANSLATED),
         }
@@ -130,6 +136,7 @@ impl Verdict {
             Self::Accept => list.push(verdict(1)),
             Self::Drop => list.push(verdict(0)),
             Self::Masquerade => list.push(expression("masq", &Attributes::new())),
+            Self::Mark(number) => push_mark(list, *number),
             Self::Translate(target) => push_translation(list, *target),
         }
     }
@@ -225,6 +232,14 @@ fn destination_kind() -> Attributes {
     expression("fib", &Attributes::new().number(1, REGISTER).number(2, RESULT_KIND).number(3, OF_DESTINATION))
 }
 
+/// Loads whether the socket that waits for the packet may speak in somebody else's name.
+fn socket_is_transparent() -> Attributes {
+    const KEY: u16 = 1;
+    const DESTINATION: u16 = 2;
+    const IS_TRANSPARENT: u32 = 0;
+    expression("socket", &Attributes::new().number(KEY, IS_TRANSPARENT).number(DESTINATION, REGISTER))
+}
+
 fn transport_number(transport: Transport) -> u8 {
     match transport {
         Transport::Tcp => 6,
@@ -241,11 +256,20 @@ fn verdict(code: u32) -> Attributes {
     expression("immediate", &Attributes::new().number(DESTINATION, VERDICT_REGISTER).nest(DATA, &verdict))
 }
 
+fn load(register: u32, value: &[u8]) -> Attributes {
+    expression("immediate", &Attributes::new().number(1, register).nest(2, &data(value)))
+}
+
+/// A mark is a number in the machine's own order.
+fn push_mark(list: &mut Vec<Attributes>, number: u32) {
+    const KEY: u16 = 2;
+    const SOURCE: u16 = 3;
+    list.push(load(REGISTER, &number.to_ne_bytes()));
+    list.push(expression("meta", &Attributes::new().number(KEY, META_MARK).number(SOURCE, REGISTER)));
+}
+
 fn push_translation(list: &mut Vec<Attributes>, target: SocketAddr) {
     const DESTINATION_NAT: u32 = 1;
-    let load = |register: u32, value: &[u8]| {
-        expression("immediate", &Attributes::new().number(1, register).nest(2, &data(value)))
-    };
     list.push(load(REGISTER, &octets(target.ip())));
     list.push(load(PORT_REGISTER, &target.port().to_be_bytes()));
     let family = Family::of(target.ip()) as u32;
