@@ -196,8 +196,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let archive = home.path().join("image.tar");
     // podman reads it, too, and wants it to be there.
     fs::write(home.path().join("config.json"), "{}")?;
-    ContainerImage::new(&json!({ "Env": ["PATH=/bin"] }), &[("mnt/", b"", 0o755)])?
-        .save(IMAGE, &archive)?;
+    ContainerImage::new(&json!({ "Env": ["PATH=/bin"] }), &[("mnt/", b"", 0o755)])?.save(IMAGE, &archive)?;
     let client = Client::start(args, home.path())?;
     let loaded = client.call(&["load", "--input", &archive.to_string_lossy()])?;
     if !loaded.status.success() {
