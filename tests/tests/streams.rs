@@ -53,6 +53,20 @@ fn a_client_that_asks_for_no_upgrade_reads_a_plain_answer() {
 }
 
 #[test]
+fn a_client_that_detached_reads_the_end_and_may_say_more() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-dit", "--name", "box", "--network", "none", "busybox", "cat"]);
+    let attach = "POST /containers/box/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp";
+    let mut stream = raw(&engine, attach, "");
+    assert!(read_head(&mut stream).contains("101 "));
+    stream.write_all(b"\x10\x11").unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    stream.write_all(b"more\n").unwrap();
+    assert_eq!(engine.inspect("box", ".State.Status"), "running");
+}
+
+#[test]
 fn a_websocket_carries_bytes_both_ways() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&[

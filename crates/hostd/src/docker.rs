@@ -55,7 +55,7 @@ pub(crate) async fn serve_remote(listener: TcpListener, vsock: PathBuf, state: S
 }
 
 /// One client. It is closed when there is no machine and none is coming.
-async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, port: u32, vsock: PathBuf, state: Shared) {
+async fn carry(mut client: impl AsyncRead + AsyncWrite + Unpin, port: u32, vsock: PathBuf, state: Shared) {
     let mut status = state.watch();
     let up = status.wait_for(|status| status.state != State::Starting);
     let is_running = match tokio::time::timeout(PATIENCE, up).await {
@@ -66,7 +66,8 @@ async fn carry(client: impl AsyncRead + AsyncWrite + Unpin, port: u32, vsock: Pa
         return;
     }
     let Ok(guest) = tokio::time::timeout(PATIENCE, pipe::dial(&vsock, port)).await else { return };
-    if let Err(error) = pipe::copy(client, guest).await {
+    if let Err(error) = pipe::copy(&mut client, guest).await {
         tracing::debug!(%error, "a docker client's stream broke");
+        pipe::linger(client).await;
     }
 }

@@ -12,6 +12,8 @@ use tokio::net::UnixStream;
 
 /// As long as a vsock packet.
 const BLOCK: usize = 64 * 1024;
+/// How long a client may take to notice the end.
+const LINGER: Duration = Duration::from_secs(2);
 /// Between two tries while the guest doesn't listen yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -40,6 +42,14 @@ pub(crate) async fn copy(
     mut other: impl AsyncRead + AsyncWrite + Unpin,
 ) -> io::Result<()> {
     copy_bidirectional_with_sizes(&mut one, &mut other, BLOCK, BLOCK).await.map(drop)
+}
+
+/// Ends a stream whose other side is gone: what was written is read to its end, and what the client still says, not
+/// knowing yet, is no error of its own for a while.
+pub(crate) async fn linger(mut client: impl AsyncRead + AsyncWrite + Unpin) {
+    if client.shutdown().await.is_ok() {
+        let _said = tokio::time::timeout(LINGER, tokio::io::copy(&mut client, &mut tokio::io::sink())).await;
+    }
 }
 
 /// Reads one message. Not safe to cancel: a part of it may be lost.
