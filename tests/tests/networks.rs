@@ -3,6 +3,7 @@
 use e2e::chance::repeats;
 use e2e::condition::eventually;
 use e2e::engine::Engine;
+use e2e::guard::{need_program, need_root};
 
 const SERVE: &str =
     "mkdir -p /www; echo hello from $(hostname) > /www/index.html; exec httpd -f -p 80 -h /www";
@@ -93,6 +94,63 @@ fn published_ports_outlive_the_engine() {
     );
     engine.ok(&["rm", "-f", "lasting"]);
     assert_eq!(engine.fetch("127.0.0.1:18082"), None);
+}
+
+/// Two addresses of the host's own on a bridge (RFC 5737); when dropped, the bridge is gone. This machine's connections
+/// to the first come from the second.
+struct Bridge<'a> {
+    engine: &'a Engine,
+    name: String,
+}
+
+const FIRST: &str = "192.0.2.1";
+const SECOND: &str = "192.0.2.2";
+
+impl<'a> Bridge<'a> {
+    /// One where the engine's user is; none, with the reason printed, where it can't be made.
+    fn beside(engine: &'a Engine) -> Option<Self> {
+        if !need_root() || !need_program("ip") {
+            return None;
+        }
+        let name = format!("two{}", std::process::id());
+        let bridge = Self { engine, name: name.clone() };
+        bridge.ip(&["link", "add", &name, "type", "bridge"]);
+        bridge.ip(&["link", "set", &name, "up"]);
+        for address in [FIRST, SECOND] {
+            bridge.ip(&["address", "add", &format!("{address}/24"), "dev", &name]);
+        }
+        let from_second = ["proto", "kernel", "scope", "host", "src", SECOND];
+        bridge.ip(&[&["route", "replace", "local", FIRST, "dev", &name, "table", "local"], &from_second[..]]
+            .concat());
+        Some(bridge)
+    }
+
+    fn ip(&self, words: &[&str]) {
+        let output = self.engine.beside("ip").args(words).output().expect("run ip");
+        assert!(output.status.success(), "ip {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Bridge<'_> {
+    fn drop(&mut self) {
+        drop(self.engine.beside("ip").args(["link", "delete", &self.name]).status());
+    }
+}
+
+#[test]
+fn a_container_sees_who_connected_to_its_port() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(_bridge) = Bridge::beside(&engine) else { return };
+    // httpd runs a program in cgi-bin for each request and tells it who asks.
+    let script = r#"mkdir -p /www/cgi-bin; cd /www/cgi-bin; echo '#!/bin/sh' > index.cgi
+        echo 'printf "\r\n$REMOTE_ADDR\n"' >> index.cgi; chmod +x index.cgi; exec httpd -f -p 0.0.0.0:80 -h /www"#;
+    engine.ok(&["run", "-d", "--name", "who", "-p", "18085:80", "busybox", "sh", "-c", script]);
+    let gateway = engine.inspect("who", ".NetworkSettings.Networks.bridge.Gateway");
+    let seen = |address: &str| {
+        eventually("the container answers", || engine.fetch(&format!("{address}:18085"))).trim().to_owned()
+    };
+    assert_eq!(seen(FIRST), SECOND, "another address of the host is the peer's own");
+    assert_eq!(seen("127.0.0.1"), gateway, "loopback appears as the gateway, as in Docker");
 }
 
 #[test]
