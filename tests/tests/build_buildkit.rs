@@ -272,6 +272,9 @@ fn the_cache_is_listed_and_pruned() {
     assert!(run(&["inspect"]).contains("linux/"));
     let usage = run(&["du", "--verbose"]);
     assert!(usage.contains("exec.cachemount") && usage.contains("RUN --mount=type=cache"), "{usage}");
+    let wrong = said(&context.client(&["buildx", "prune", "--force", "--filter", "x=1"]).output().unwrap());
+    assert!(wrong.err.contains("records of the build cache have no such field"), "{}", wrong.err);
+    assert!(run(&["prune", "--force", "--filter", "until=1h"]).contains("Total:\t0B"));
     buildx.0.ok(&[
         "image",
         "rm",
@@ -282,6 +285,26 @@ fn the_cache_is_listed_and_pruned() {
     assert!(pruned.contains("Total:\t1MB"), "{pruned}");
     assert!(!run(&["du"]).contains("regular"));
     assert!(!context.built(&[]).contains("CACHED"));
+}
+
+#[test]
+fn builds_are_remembered_until_they_are_removed() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM busybox\nRUN echo no\"\"ted\n");
+    let history =
+        |args: &[&str]| said(&context.client(&[&["buildx", "history"], args].concat()).output().unwrap());
+    if history(&["ls"]).code != 0 {
+        eprintln!("skipped: this buildx has no history");
+        return;
+    }
+    context.built(&[]);
+    assert!(history(&["ls"]).out.contains("Completed"), "{}", history(&["ls"]).err);
+    let inspected = history(&["inspect"]);
+    assert!(inspected.out.contains("Build Steps:"), "{}{}", inspected.out, inspected.err);
+    let logs = history(&["logs"]);
+    assert!([logs.out, logs.err].concat().contains(" noted\n"));
+    assert_eq!(history(&["rm", "--all"]).code, 0);
+    assert!(!history(&["ls"]).out.contains("Completed"));
 }
 
 #[test]
