@@ -25,6 +25,21 @@ fn a_cpu_quota_holds_within_a_tenth() {
 }
 
 #[test]
+fn a_disk_is_written_no_faster_than_allowed() {
+    let Some(engine) = Engine::limiting_with_busybox() else { return };
+    let sh = |more: &[&str], script: &str| {
+        let run = [&["run", "--rm", "--network", "none"], more, &["busybox", "sh", "-c", script]];
+        engine.ok(&run.concat())
+    };
+    // The names that the engine gives every container lie on the disk that its writable layer is on.
+    let disk = sh(&[], "df /etc/hosts | tail -n 1 | cut -d ' ' -f 1");
+    let script = "now() { cut -d . -f 1 /proc/uptime; }; began=$(now); \
+        dd if=/dev/zero of=/file bs=256k count=16 oflag=direct && echo $(($(now) - began))";
+    let seconds: u32 = sh(&["--device-write-bps", &format!("{disk}:1mb")], script).parse().expect("seconds");
+    assert!(seconds >= 3, "4 MiB at 1 MiB/s took {seconds} s");
+}
+
+#[test]
 fn a_pids_limit_stops_a_fork_bomb() {
     let Some(engine) = Engine::limiting_with_busybox() else { return };
     let bomb = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; wait";
