@@ -108,6 +108,10 @@ fn fields_of_the_machine_take_effect_or_are_refused() {
         "sleep",
         "1000",
     ]);
+    engine.ok(&["exec", "other", "sh", "-c", "echo shared > /dev/shm/note"]);
+    assert_eq!(run(&["--ipc", "container:other"], "cat /dev/shm/note").out, "shared");
+    engine.ok(&["run", "-d", "--name", "closed", "--network", "none", "busybox", "sleep", "1000"]);
+    assert!(run(&["--ipc", "container:closed"], "true").err.contains("non-shareable IPC"));
     for kind in ["pid", "ipc"] {
         let own = engine.ok(&["exec", "other", "readlink", &format!("/proc/self/ns/{kind}")]);
         let joined =

@@ -51,6 +51,7 @@ mod restart;
 mod restore;
 mod sandbox;
 mod settings;
+mod shared_memory;
 mod signal;
 mod spec;
 mod start;

@@ -55,6 +55,7 @@ impl Engine {
             network,
             pid: self.place("pid", &host.pid_mode)?,
             ipc: self.place("ipc", &host.ipc_mode)?,
+            shared_memory: self.shared_memory(container)?,
             uts: if host.uts_mode == "host" { Place::Host } else { Place::Own },
         })
     }

@@ -81,6 +81,8 @@ pub(crate) struct Joined {
     pub(crate) pid: Place,
     /// System V IPC and message queues.
     pub(crate) ipc: Place,
+    /// The shared memory of the same IPC, where several have it.
+    pub(crate) shared_memory: Option<PathBuf>,
     /// Host name.
     pub(crate) uts: Place,
 }

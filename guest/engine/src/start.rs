@@ -11,7 +11,7 @@ use crate::anatomy::StartSpan;
 use crate::container::Container;
 use crate::container::state::Status;
 use crate::guard_link::{self, Started};
-use crate::{Engine, Error, health, subpath};
+use crate::{Engine, Error, health, shared_memory, subpath};
 
 /// How long killed processes may take to be gone.
 const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
@@ -69,6 +69,7 @@ impl Engine {
         let (engine, shown) = (self.clone(), container.clone());
         let binds = tokio::task::spawn_blocking(move || {
             engine.mount_volumes(&shown)?;
+            shared_memory::mount(&shown)?;
             let mut binds = engine.binds(&shown.record())?;
             subpath::mount(&mut binds, &shown.exec_folder)?;
             Ok::<_, Error>(binds)
@@ -119,6 +120,7 @@ impl Engine {
             report(id, empty(&cgroup).map_err(Error::from));
             report(id, images.unmount(&root).map_err(Error::from));
             report(id, subpath::unmount(&container.exec_folder));
+            report(id, shared_memory::unmount(&container.exec_folder));
             report(id, engine.unmount_volumes(&container));
         });
         drop(undone.await);

@@ -3,12 +3,10 @@
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
 use super::{Bind, Surroundings, process};
-use crate::Error;
 use crate::container::host_config::HostConfig;
 use crate::container::record::Record;
+use crate::{Error, shared_memory};
 
-/// Its size when nobody says otherwise.
-const SHM: i64 = 64 << 20;
 const SHM_FOLDER: &str = "/dev/shm";
 
 /// Every mount, parents before children.
@@ -23,7 +21,7 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{sys}"))?,
         kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
     ];
-    mounts.extend(shared_memory(host)?);
+    mounts.extend(shared_memory(host, surroundings)?);
     for (path, options) in host.tmpfs.iter().flatten() {
         mounts.push(kernel(path, "tmpfs", &format!("noexec,nosuid,nodev,{options}"))?);
     }
@@ -51,8 +49,11 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
 }
 
 /// POSIX shared memory, which follows the IPC namespace.
-fn shared_memory(host: &HostConfig) -> Result<Option<Mount>, Error> {
-    let size = if host.shm_size > 0 { host.shm_size } else { SHM };
+fn shared_memory(host: &HostConfig, surroundings: &Surroundings<'_>) -> Result<Option<Mount>, Error> {
+    if let Some(shared) = &surroundings.joined.shared_memory {
+        return bind(&Bind::ours(shared.clone(), SHM_FOLDER.to_owned(), true)).map(Some);
+    }
+    let size = shared_memory::size_of(host.shm_size);
     match host.ipc_mode.as_str() {
         "none" => Ok(None),
         "host" => bind(&Bind::ours(SHM_FOLDER.into(), SHM_FOLDER.to_owned(), true)).map(Some),
