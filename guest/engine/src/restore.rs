@@ -163,13 +163,16 @@ impl Engine {
         while stops.join_next().await.is_some() {}
         tracing::info!(at = %Timestamp::now(), "every container is stopped");
     }
-    /// Leaves the machine without the engine's cgroups, unless containers live on.
+    /// Leaves the machine without the engine's cgroups and containers' interfaces, unless containers live on.
     pub async fn leave(self: &Arc<Self>) {
         if self.containers.all().iter().any(|container| container.state().status.has_process()) {
             return;
         }
         let engine = self.clone();
-        let _left =
-            tokio::task::spawn_blocking(move || hierarchy::leave(&engine.config, &engine.cgroups)).await;
+        let left = tokio::task::spawn_blocking(move || {
+            engine.networks.settle();
+            hierarchy::leave(&engine.config, &engine.cgroups);
+        });
+        drop(left.await);
     }
 }

@@ -31,6 +31,13 @@ pub struct EndpointWish {
     pub name_servers: Vec<IpAddr>,
 }
 
+impl EndpointWish {
+    /// Whether this very address is wanted.
+    pub(crate) fn asks_for(&self, address: IpAddr) -> bool {
+        self.ipv4.map(IpAddr::V4) == Some(address) || self.ipv6.map(IpAddr::V6) == Some(address)
+    }
+}
+
 /// A container's place in a network. An engine keeps it and hands it back to
 /// [`restore`](crate::Networks::restore) after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

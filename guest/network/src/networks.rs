@@ -3,6 +3,7 @@
 mod bridge;
 mod create;
 mod default_bridge;
+mod departed;
 mod join;
 mod publish;
 mod remove;
@@ -25,6 +26,7 @@ use crate::publish::PortPublisher;
 use crate::route::Kernel;
 use crate::subnet::Subnet;
 use crate::{firewall, record};
+use departed::Departed;
 
 pub use restore::Alive;
 
@@ -54,6 +56,7 @@ pub struct Networks {
     /// Locked for whole operations: links and rules are changed by one at a time. Never locked while `ports` is
     /// being waited for.
     state: Mutex<State>,
+    departed: Departed,
     /// The open ports by container. A publisher may take seconds; only other publishing waits for it.
     ports: Mutex<BTreeMap<String, Vec<PublishedPort>>>,
 }
@@ -85,7 +88,8 @@ impl Networks {
         };
         let resolver = Resolver::start().map_err(kernel("start", "the resolver"))?;
         let (state, ports) = (Mutex::new(state), Mutex::new(BTreeMap::new()));
-        let networks = Self { options, publisher, resolver, state, ports };
+        let departed = Departed::default();
+        let networks = Self { options, publisher, resolver, state, departed, ports };
         networks.build()?;
         Ok(networks)
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use super::departed::Departure;
 use super::{Networks, State, file, kernel, random, random_id};
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
 use crate::error::{Error, Result};
@@ -30,7 +31,10 @@ impl Networks {
                 None => free_interface(joined),
             };
             let endpoint = if network.driver == Driver::Bridge {
-                let endpoint = plan(&state, &network, interface, wish)?;
+                let mut left = self.departed.addresses(&network.id, container);
+                left.retain(|address| !wish.asks_for(*address));
+                let endpoint = plan(&state, &network, interface, wish, left)?;
+                self.departed.wait_for_addresses(&endpoint);
                 let linked = self.link(&mut state, &network, &endpoint, &wish.sysctls, &sandbox);
                 if let Err(error) = linked {
                     let _ = self.unlink(&mut state, &endpoint);
@@ -110,18 +114,24 @@ impl Networks {
     }
 
     /// Removes the pair of interfaces; twice is fine.
-    pub(super) fn unlink(&self, state: &mut State, endpoint: &Endpoint) -> Result<()> {
+    fn unlink(&self, state: &mut State, endpoint: &Endpoint) -> Result<()> {
         if endpoint.interface.is_empty() {
             return Ok(());
         }
+        state.forget_connections(endpoint);
         let outside = self.outside_name(endpoint);
-        for (address, _) in endpoint.addresses() {
-            // Old flows end by themselves, if a kernel can't forget them.
-            if let Err(error) = state.rules.forget_connections(address) {
-                tracing::debug!(%address, "connections aren't forgotten: {error}");
-            }
-        }
         state.kernel.remove_link(&outside).map_err(kernel("remove the interface", &outside))
+    }
+
+    /// Has the pair of interfaces removed, without waiting for it.
+    pub(super) fn depart(&self, state: &mut State, container: &str, endpoint: Endpoint) -> Result<()> {
+        if endpoint.interface.is_empty() {
+            return Ok(());
+        }
+        state.forget_connections(&endpoint);
+        let outside = self.outside_name(&endpoint);
+        let departure = Departure { container: container.to_owned(), endpoint };
+        self.departed.delete(outside.clone(), departure).map_err(kernel("remove the interface", &outside))
     }
 
     /// The name of the interface outside: the prefix, `v`, and the beginning of the endpoint's id.
@@ -132,6 +142,15 @@ impl Networks {
 }
 
 impl State {
+    /// Ends what the kernel still tracks of an endpoint's connections. Old flows end by themselves, if it can't.
+    fn forget_connections(&mut self, endpoint: &Endpoint) {
+        for (address, _) in endpoint.addresses() {
+            if let Err(error) = self.rules.forget_connections(address) {
+                tracing::debug!(%address, "connections aren't forgotten: {error}");
+            }
+        }
+    }
+
     /// Forgets one place of a container; returns those that remain.
     fn withdraw(&mut self, container: &str, endpoint: &str) -> Vec<Endpoint> {
         let Some(places) = self.endpoints.get_mut(container) else { return Vec::new() };
@@ -178,10 +197,17 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
     })
 }
 
-/// Chooses addresses.
-fn plan(state: &State, network: &Network, interface: String, wish: &EndpointWish) -> Result<Endpoint> {
+/// Chooses addresses, but for those that are still `left` on interfaces of others.
+fn plan(
+    state: &State,
+    network: &Network,
+    interface: String,
+    wish: &EndpointWish,
+    left: Vec<IpAddr>,
+) -> Result<Endpoint> {
     let others = state.endpoints.values().flatten().filter(|endpoint| endpoint.network_id == network.id);
-    let taken: HashSet<IpAddr> = others.flat_map(Endpoint::addresses).map(|(address, _)| address).collect();
+    let taken = others.flat_map(Endpoint::addresses).map(|(address, _)| address);
+    let taken: HashSet<IpAddr> = taken.chain(left).collect();
     let mut endpoint = Endpoint { interface, ..bare(network, wish)? };
     let choose = |ipv4: bool, fixed: Option<IpAddr>| -> Result<Option<(IpAddr, &Ipam)>> {
         let mut pools = network.ipam.iter().filter(|ipam| ipam.subnet.is_ipv4() == ipv4);

@@ -22,7 +22,8 @@ impl Networks {
     }
 
     /// Takes away everything that the container has here: ports, places in networks, its namespace. Twice is fine,
-    /// and so is a container that has nothing. What can't be removed doesn't keep the rest.
+    /// and so is a container that has nothing. What can't be removed doesn't keep the rest. The kernel may be deleting
+    /// the interfaces when this returns: [`settle`](Self::settle) waits for it.
     pub fn close_sandbox(&self, container: &str) -> Result<()> {
         let path = self.sandbox(container)?;
         self.unpublish(container);
@@ -30,10 +31,15 @@ impl Networks {
         let mut state = self.state();
         let endpoints = state.endpoints.remove(container).unwrap_or_default();
         let removed: Vec<Result<()>> =
-            endpoints.iter().map(|endpoint| self.unlink(&mut state, endpoint)).collect();
+            endpoints.into_iter().map(|endpoint| self.depart(&mut state, container, endpoint)).collect();
         self.tell_names(&state);
         namespace::remove(&path)?;
         removed.into_iter().collect()
+    }
+
+    /// Waits until the interfaces of every closed sandbox are gone.
+    pub fn settle(&self) {
+        self.departed.wait_for_all();
     }
 
     pub(super) fn sandbox(&self, container: &str) -> Result<PathBuf> {

@@ -105,6 +105,7 @@ fn nothing_is_left_of_a_container() {
     assert_eq!(interfaces().len(), before.0.len() + 2);
     world.networks.close_sandbox("one").unwrap();
     world.networks.close_sandbox("one").unwrap();
+    world.networks.settle();
     assert_eq!((interfaces(), rules()), before);
     assert!(!path.exists());
     let (_, again) = world.container("two", "bridge");
@@ -205,6 +206,7 @@ fn a_hundred_networks_leave_nothing() {
         world.networks.close_sandbox("one").unwrap();
         world.networks.remove("brief").unwrap();
     }
+    world.networks.settle();
     assert_eq!((interfaces(), rules()), before);
 }
 
