@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{ContainerState, LinuxSeccomp, Process};
+use oci_spec::runtime::{ContainerState, Process, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use crate::create::{Create, Life};
@@ -65,7 +65,7 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
     if plan.has_user() {
         Credentials::become_root()?;
     }
-    let filter = compiled(spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()))?;
+    let filter = filter(spec)?;
     let labels = Labels::open(process)?;
     watch.lap("process");
 
@@ -131,7 +131,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
     {
         scheduling::run_on(cpus)?;
     }
-    let filter = compiled(exec.seccomp)?;
+    let filter = filter(exec.spec)?;
     // Without a mount namespace to join, the container is what its first process has as root.
     let root = (kinds & libc::CLONE_NEWNS == 0).then(|| open_root(exec.pid)).transpose()?;
     let labels = Labels::open(exec.process)?;
@@ -223,6 +223,17 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     let first = i32::try_from(preserved).unwrap_or(i32::MAX).saturating_add(3);
     sys::close_on_exec_from(first).doing("close inherited descriptors")?;
 
+    let confined = process.no_new_privileges().unwrap_or(false);
+    let asking = filter.as_ref().filter(|filter| filter.asks());
+    if let Some(filter) = asking {
+        // Not later: who creates the container learns here that there is no agent.
+        if confined {
+            confine()?;
+        }
+        line.say_listening(filter.install()?)?;
+        line.await_nod()?;
+    }
+
     line.say(&Word::Ready { spans: watch.spans(), warnings }, master.as_ref().map(AsFd::as_fd))?;
     drop(master);
     line.await_nod()?;
@@ -235,14 +246,13 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     // Not before: the hooks are no programs of the container's.
     labels.apply()?;
 
-    let confined = process.no_new_privileges().unwrap_or(false);
     if confined {
-        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).doing("set no_new_privs")?;
+        confine()?;
         credentials.finish()?;
     }
     die_with_parent(line, life)?;
     // Without no_new_privs a filter needs CAP_SYS_ADMIN, which `finish` gives away.
-    if let Some(filter) = &filter {
+    if let Some(filter) = filter.as_ref().filter(|filter| !filter.asks()) {
         filter.install()?;
     }
     if !confined {
@@ -250,6 +260,11 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
         die_with_parent(line, life)?;
     }
     Err(program.execute())
+}
+
+/// No program that it executes gains privileges.
+fn confine() -> Result<(), Error> {
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1).doing("set no_new_privs").map(drop)
 }
 
 /// Set after the last change of credentials, which clears it.
@@ -276,8 +291,9 @@ fn work_in(folder: &Path) -> Result<(), Error> {
     }
 }
 
-fn compiled(seccomp: Option<&LinuxSeccomp>) -> Result<Option<Filter>, Error> {
-    seccomp.map(Filter::compile).transpose()
+fn filter(spec: &Spec) -> Result<Option<Filter>, Error> {
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    profile.map(Filter::compile).transpose()
 }
 
 /// Tells the parent and ends with the exit code that a shell would give.

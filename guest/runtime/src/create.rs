@@ -13,6 +13,7 @@ use crate::handshake::{Line, Word};
 use crate::hooks::{Hooked, Stage};
 use crate::namespaces::{self, Plan};
 use crate::rootfs::idmap::Mapped;
+use crate::seccomp::Asking;
 use crate::span::{Span, Stopwatch};
 use crate::stdio::Stdio;
 use crate::sys::{self, Cloned};
@@ -162,6 +163,12 @@ fn await_ready(container: &mut Container, line: &Line, create: &Create<'_>) -> R
                 }
                 line.nod()?;
             }
+            (Word::Listening(fd), _) => {
+                let hooked = Hooked { id: create.id, spec: create.spec, bundle: create.bundle };
+                let (pid, pidfd) = (container.pid, container.pidfd.as_fd());
+                Asking { container: hooked, status: ContainerState::Creating, pid, pidfd }.hand_over(fd)?;
+                line.nod()?;
+            }
             (Word::Ready { spans, warnings }, terminal) => {
                 container.spans.extend(spans);
                 container.warnings = warnings;
@@ -184,6 +191,6 @@ fn reap(container: &Container) {
 pub(crate) fn failure(word: Word) -> Error {
     match word {
         Word::Failed { kind, message } => Error::Child { kind, message },
-        Word::Map | Word::RootBuilt | Word::Ready { .. } => Error::ChildVanished,
+        Word::Map | Word::RootBuilt | Word::Listening(_) | Word::Ready { .. } => Error::ChildVanished,
     }
 }

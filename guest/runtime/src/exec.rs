@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use oci_spec::runtime::{LinuxSeccomp, Process as Described};
+use oci_spec::runtime::{ContainerState, Process as Described, Spec};
 
 use crate::cgroup::Cgroup;
 use crate::child;
@@ -12,7 +13,9 @@ use crate::console::Terminal;
 use crate::create::{Life, failure, parent_side};
 use crate::error::{Doing, Error};
 use crate::handshake::{Line, Word};
+use crate::hooks::Hooked;
 use crate::namespaces::{KINDS, Visit};
+use crate::seccomp::Asking;
 use crate::stdio::Stdio;
 use crate::sys::{self, Cloned};
 
@@ -21,8 +24,12 @@ use crate::sys::{self, Cloned};
 pub struct Exec<'a> {
     /// The process as the OCI runtime specification describes it.
     pub process: &'a Described,
-    /// The filter to install; usually the container's own.
-    pub seccomp: Option<&'a LinuxSeccomp>,
+    /// The container's name, as the agent of its filter is told.
+    pub id: &'a str,
+    /// The container's specification, which has the filter to install.
+    pub spec: &'a Spec,
+    /// The container's bundle.
+    pub bundle: &'a Path,
     /// The container's first process, whose namespaces are joined.
     pub pid: i32,
     /// The same, immune to reuse of its number.
@@ -94,7 +101,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
     drop(theirs);
     let (pid, pidfd) = parent_side(cloned)?;
     let mut process = Process { pid, pidfd, terminal: None, warnings: Vec::new() };
-    let started = await_started(&mut process, &ours);
+    let started = await_started(&mut process, &ours, &exec);
     if started.is_err() {
         let _ = rustix::process::pidfd_send_signal(&process.pidfd, rustix::process::Signal::KILL);
         let id = rustix::process::WaitId::PidFd(process.pidfd.as_fd());
@@ -103,15 +110,23 @@ pub fn exec(exec: Exec<'_>) -> Result<Process, Error> {
     started.map(|()| process)
 }
 
-fn await_started(process: &mut Process, line: &Line) -> Result<(), Error> {
-    match line.hear()?.ok_or(Error::ChildVanished)? {
-        (Word::Ready { warnings, .. }, terminal) => {
-            process.warnings = warnings;
-            process.terminal = terminal.map(Terminal::from_master);
+fn await_started(process: &mut Process, line: &Line, exec: &Exec<'_>) -> Result<(), Error> {
+    loop {
+        match line.hear()?.ok_or(Error::ChildVanished)? {
+            (Word::Listening(fd), _) => {
+                let container = Hooked { id: exec.id, spec: exec.spec, bundle: exec.bundle };
+                let (pid, pidfd) = (process.pid, process.pidfd.as_fd());
+                Asking { container, status: ContainerState::Running, pid, pidfd }.hand_over(fd)?;
+                line.nod()?;
+            }
+            (Word::Ready { warnings, .. }, terminal) => {
+                process.warnings = warnings;
+                process.terminal = terminal.map(Terminal::from_master);
+                return line.let_go();
+            }
+            (word, _) => return Err(failure(word)),
         }
-        (word, _) => return Err(failure(word)),
     }
-    line.let_go()
 }
 
 /// The kinds in which `pid` lives elsewhere than the caller; joining one's own user namespace is refused by

@@ -6,6 +6,8 @@
 //!                 <-  one byte
 //!   RootBuilt     ->             runs the hooks of its side (only with hooks before pivot_root)
 //!                 <-  one byte
+//!   Listening     ->             hands the filter's listener over (only with a filter that asks an agent)
+//!                 <-  one byte
 //!   Ready [pty]   ->             create() returns
 //!                 <-  one byte   start()
 //!   (exec closes the socket, or Failed)
@@ -44,6 +46,8 @@ pub(crate) enum Word {
     Map,
     /// The root is built and not entered yet: run your hooks.
     RootBuilt,
+    /// My filter asks, and this is the number of its listener.
+    Listening(i32),
     /// Everything is set up; waiting for the byte that starts the program.
     Ready {
         /// How long each part took.
@@ -130,6 +134,14 @@ impl Line {
         }
         rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
             .doing("speak to the container's parent")?;
+        Ok(())
+    }
+
+    /// Names the listener of a filter that binds the caller already: by write(2), the one call that no such filter can
+    /// ask about.
+    pub(crate) fn say_listening(&self, fd: i32) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(&Word::Listening(fd)).map_err(Error::Handshake)?;
+        rustix::io::write(&self.0, &bytes).doing("speak to the container's parent")?;
         Ok(())
     }
 

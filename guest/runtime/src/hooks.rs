@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use oci_spec::runtime::{ContainerState, Hook, Hooks, Spec, StateBuilder};
+use oci_spec::runtime::{ContainerState, Hook, Hooks, Spec, State, StateBuilder};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
 use rustix::process::{Pid, PidfdFlags};
@@ -61,7 +61,7 @@ impl Stage {
     }
 }
 
-/// A container, as its hooks are told.
+/// A container, as its hooks and its filter's agent are told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hooked<'a> {
     /// Its name.
@@ -105,25 +105,25 @@ impl Hooked<'_> {
         status: ContainerState,
         pid: Option<i32>,
     ) -> Result<(), Error> {
-        let told = self.state(status, pid)?;
+        let pid = pid.unwrap_or_else(|| std::process::id() as i32);
+        let told = serde_json::to_vec(&self.state(status, pid)?).map_err(Error::Handshake)?;
         // Hooks that say nothing of their environment get the container's in it, and none outside.
         let process = self.spec.process().as_ref().filter(|_| stage == Stage::StartContainer);
         let inherited = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
         execute(hook, &told, inherited).map_err(|reason| Error::Hook { stage: stage.name(), index, reason })
     }
 
-    /// The state that a hook reads from its standard input.
-    fn state(&self, status: ContainerState, pid: Option<i32>) -> Result<Vec<u8>, Error> {
-        let state = StateBuilder::default()
+    /// The state that a hook reads from its standard input (OCI runtime spec, "State").
+    pub(crate) fn state(&self, status: ContainerState, pid: i32) -> Result<State, Error> {
+        StateBuilder::default()
             .version(self.spec.version().clone())
             .id(self.id)
             .status(status)
-            .pid(pid.unwrap_or_else(|| std::process::id() as i32))
+            .pid(pid)
             .bundle(self.bundle)
             .annotations(self.spec.annotations().clone().unwrap_or_default())
             .build()
-            .map_err(|_| Error::Spec("a state that can't be told to hooks"))?;
-        serde_json::to_vec(&state).map_err(Error::Handshake)
+            .map_err(|_| Error::Spec("a state that can't be told"))
     }
 }
 

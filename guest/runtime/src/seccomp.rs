@@ -5,20 +5,25 @@
 
 mod arguments;
 mod compile;
+mod listener;
 mod numbers;
 mod profile;
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompFilterFlag};
 
+pub(crate) use listener::Asking;
 pub use profile::default_profile;
 
 use crate::error::{Doing, Error};
 use crate::sys;
 
+/// SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (linux/seccomp.h, since 5.19).
+const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
+
 /// A compiled filter.
 pub(crate) struct Filter {
     program: Vec<libc::sock_filter>,
-    flags: u64,
+    flags: libc::c_ulong,
 }
 
 impl Filter {
@@ -29,15 +34,28 @@ impl Filter {
             flags |= match flag {
                 LinuxSeccompFilterFlag::SeccompFilterFlagLog => libc::SECCOMP_FILTER_FLAG_LOG,
                 LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-                // One thread, no listener: nothing to synchronise with or to wait for.
-                _ => 0,
+                LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
+                // One thread: nothing to synchronise with.
+                LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
             };
+        }
+        if listener::is_wanted(profile)? {
+            flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        } else {
+            // There is nothing to wait for.
+            flags &= !WAIT_KILLABLE_RECV;
         }
         Ok(Self { program: compile::program(profile)?, flags })
     }
 
-    /// Installs it for the calling process and what it executes.
-    pub(crate) fn install(&self) -> Result<(), Error> {
+    /// Whether an agent answers what it asks.
+    pub(crate) fn asks(&self) -> bool {
+        self.flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0
+    }
+
+    /// Installs it for the calling process and what it executes. For one that [`asks`](Self::asks) returns the listener's
+    /// descriptor, which the next program doesn't inherit.
+    pub(crate) fn install(&self) -> Result<i32, Error> {
         sys::install_filter(&self.program, self.flags).doing("install the system call filter")
     }
 }

@@ -279,14 +279,15 @@ pub(crate) fn hard_limit(resource: u32) -> io::Result<u64> {
     check(unsafe { libc::getrlimit(resource, &raw mut limit) }.into()).map(|()| limit.rlim_max)
 }
 
-/// Installs a seccomp program for the caller.
-pub(crate) fn install_filter(program: &[libc::sock_filter], flags: u64) -> io::Result<()> {
+/// Installs a seccomp program for the caller; returns the descriptor of its listener, where the flags ask for one.
+pub(crate) fn install_filter(program: &[libc::sock_filter], flags: c_ulong) -> io::Result<i32> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `len` instructions from `filter`, which outlives the call.
-    check(unsafe {
+    let result = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
-    })
+    };
+    check(result).map(|()| result as i32)
 }
 
 /// `union bpf_attr` for BPF_PROG_LOAD, up to what is used; the rest is zero.

@@ -241,7 +241,9 @@ impl Session {
         let (stdio, ends) = process::streams(request.terminal, request.size, request.stdin)?;
         let exec = Exec {
             process: &request.spec,
-            seccomp: self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()),
+            id: &self.launch.id,
+            spec: &self.spec,
+            bundle: &self.launch.bundle,
             pid: container.pid,
             pidfd: container.pidfd(),
             cgroup: self.cgroup.as_ref(),

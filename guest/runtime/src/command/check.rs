@@ -112,11 +112,9 @@ pub(super) fn refuse_unsupported_resources(resources: &LinuxResources) -> Result
 
 fn refuse_linux(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref().ok_or_else(|| Error::Refused("linux is missing".into()))?;
-    let seccomp = linux.seccomp().as_ref();
     refuse_all(&[
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
-        ("linux.seccomp.listenerPath", seccomp.is_some_and(|seccomp| seccomp.listener_path().is_some())),
         (
             "linux.personality.flags",
             linux.personality().as_ref().is_some_and(|personality| {

@@ -98,7 +98,9 @@ pub(super) fn run(args: &Args, store: &Store, report: &Report) -> Ended {
     let cgroup = cgroup(args, &record)?;
     let mut started = crate::exec(Exec {
         process: &process,
-        seccomp: spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()),
+        id: &args.id,
+        spec: &spec,
+        bundle: &record.bundle,
         pid: init.pid,
         pidfd: pidfd.as_fd(),
         cgroup: Some(&cgroup),

@@ -94,11 +94,6 @@ fn what_is_not_supported_is_refused_by_its_name() {
     for (place, value, name) in [
         ("/linux/intelRdt", json!({}), "linux.intelRdt"),
         ("/linux/resources", json!({ "rdma": { "mlx5_1": { "hcaHandles": 3 } } }), "linux.resources.rdma"),
-        (
-            "/linux/seccomp",
-            json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x" }),
-            "linux.seccomp.listenerPath",
-        ),
         ("/ociVersion", json!("2.0.0"), "ociVersion"),
         ("/linux/cgroupsPath", json!("/../x"), "linux.cgroupsPath"),
     ] {
