@@ -239,3 +239,41 @@ fn an_engine_that_ends_without_containers_leaves_no_cgroup_and_no_mount() {
     let left = engine.belongings();
     assert!(left["cgroups"].is_empty() && left["mounts"].is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_profile_of_system_calls_has_rules_for_some_capabilities_alone() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("profile.json");
+    let profile = serde_json::json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "archMap": [
+            { "architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"] },
+            { "architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"] },
+        ],
+        "syscalls": [{
+            "names": ["mkdir", "mkdirat"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": 122,
+            "includes": {},
+            "excludes": { "caps": ["CAP_SYS_ADMIN"] },
+        }],
+    });
+    std::fs::write(&file, profile.to_string()).unwrap();
+    let option = format!("seccomp={}", file.display());
+    let run = |more: &[&str]| {
+        let run = ["run", "--rm", "--security-opt", &option];
+        engine.docker(&[&run, more, &["busybox", "mkdir", "/made"]].concat())
+    };
+    let refused = run(&[]);
+    assert!(refused.err.contains("Disk quota exceeded"), "{refused:?}");
+    let allowed = run(&["--cap-add", "SYS_ADMIN"]);
+    assert_eq!(allowed.code, 0, "{allowed:?}");
+    std::fs::write(
+        &file,
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "archMap": [{}]}"#,
+    )
+    .unwrap();
+    let wrong = run(&[]);
+    assert!(wrong.err.contains("use either 'architectures' or 'archMap'"), "{wrong:?}");
+}

@@ -3,6 +3,7 @@
 mod limits;
 mod mounts;
 mod process;
+mod seccomp;
 mod security;
 
 use std::collections::HashMap;

@@ -161,9 +161,7 @@ pub(super) fn seccomp(host: &HostConfig) -> Result<Option<LinuxSeccomp>, Error> 
     match options(host)?.seccomp {
         Seccomp::Unconfined => Ok(None),
         Seccomp::Default => Ok(Some(berth_runtime::seccomp::default_profile(&allowed_set(host)?))),
-        Seccomp::Profile(text) => serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| Error::InvalidRequest(format!("decoding seccomp profile failed: {error}"))),
+        Seccomp::Profile(text) => super::seccomp::parse(&text, &allowed_set(host)?),
     }
 }
 
