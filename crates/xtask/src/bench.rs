@@ -3,9 +3,11 @@
 
 mod api;
 mod boot;
+mod cgroups;
 mod containers;
 mod images;
 mod memory;
+mod podman;
 mod runtimes;
 
 /// What `cargo xtask bench` takes.
@@ -13,7 +15,7 @@ mod runtimes;
 pub(crate) enum Args {
     /// From launch to an API that answers, against the same kernel booting to a shell in the same machine.
     Boot(boot::Args),
-    /// A container's life and what it costs, against dockerd with runc; the runtime alone against runc and crun.
+    /// A container's life and what it costs, against dockerd with runc and podman; the runtime alone against runc and crun.
     Containers(containers::Args),
     /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
     Images(images::Args),

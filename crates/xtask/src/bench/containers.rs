@@ -1,5 +1,6 @@
-//! `cargo xtask bench containers`: how long a container's life takes and what it costs, beside dockerd with runc on
-//! this machine, with the same image, in turns; and what is left after a thousand lives.
+//! `cargo xtask bench containers`: how long a container's life takes and what it costs, beside dockerd with runc and
+//! podman with crun on this machine, with the same image, in turns; what is left after a thousand lives; and what the
+//! parts of a start take in the VM, whose kernel has cgroups' controllers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,8 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::{mebibytes, median, memory, runtimes};
+use super::podman::Podman;
+use super::{cgroups, mebibytes, median, memory, runtimes};
 use crate::build::{self, Profile};
 use crate::container_image::ContainerImage;
 use crate::peer::{Engine, Peer};
@@ -74,6 +76,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let [berth, runc, crun] = runtimes::measure(folder.path(), args.runs)?;
     let mut rows = lives(&mut ours, &mut theirs, args.runs)?;
     rows.insert("100 starts at once", at_once(&mut ours, &mut theirs)?);
+    let podman = Podman::start(folder.path(), &archive, IMAGE)?;
+    rows.extend(beside_podman(&mut ours, &podman, args.runs)?);
+    drop((ours, theirs, podman));
     rows.insert("runtime alone, to runc", (berth, runc));
     rows.insert("runtime alone, to crun", (berth, crun));
     println!("\n  {:<34} {:>10} {:>10} {:>7}", "median", "ours", "peer", "ratio");
@@ -83,7 +88,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (name, value) in &cost {
         println!("  {name:<34} {value:>10.2}");
     }
-    println!("{}", json!({ "bench": "containers", "runs": args.runs, "seconds": rows, "cost": cost }));
+    let machine = Measured::start(Engine::Machine, folder.path(), &archive);
+    let parts = cgroups::measure(&mut machine?.api, IMAGE, args.runs)?;
+    println!("\n  parts of a start in the VM");
+    for (name, seconds) in &parts {
+        println!("  {name:<34} {:>7.1} ms", seconds * 1e3);
+    }
+    let found = json!({ "seconds": rows, "cost": cost, "parts in the VM": parts });
+    println!("{}", json!({ "bench": "containers", "runs": args.runs, "found": found }));
     Ok(())
 }
 
@@ -179,6 +191,30 @@ fn lives(
         engine.remove("host")?;
     }
     Ok(rows)
+}
+
+/// Medians, ours and podman's, each by its own client.
+fn beside_podman(
+    ours: &mut Measured,
+    podman: &Podman,
+    runs: usize,
+) -> anyhow::Result<BTreeMap<&'static str, (f64, f64)>> {
+    println!("==> podman");
+    ours.create("host", &["sleep", "86400"])?;
+    ours.start_container("host")?;
+    let mut all: [Vec<f64>; 4] = Default::default();
+    for _ in 0..runs {
+        all[0].push(timed(|| run_and_remove(ours))?);
+        all[1].push(timed(|| podman.run_and_remove())?);
+        all[2].push(timed(|| docker_exec(ours))?);
+        all[3].push(timed(|| podman.exec())?);
+    }
+    ours.remove("host")?;
+    let [run, podman_run, exec, podman_exec] = all.map(median);
+    Ok(BTreeMap::from([
+        ("docker run --rm, to podman's", (run, podman_run)),
+        ("docker exec, to podman's", (exec, podman_exec)),
+    ]))
 }
 
 fn at_once(ours: &mut Measured, theirs: &mut Measured) -> anyhow::Result<(f64, f64)> {

@@ -19,7 +19,7 @@ use crate::step::{find_program, programs_dir};
 /// cgroups, and gets a mount namespace without the second.
 pub(super) fn measure(folder: &Path, runs: usize) -> anyhow::Result<[f64; 3]> {
     let bundle = bundle(folder)?;
-    let one_version = OneVersion::make()?;
+    let one_version = OneVersion::make(&[], "true")?;
     let programs = [
         (programs_dir().join("berth-runtime"), std::process::id()),
         (find_program("runc").context("runc isn't installed")?, std::process::id()),
@@ -40,13 +40,17 @@ pub(super) fn measure(folder: &Path, runs: usize) -> anyhow::Result<[f64; 3]> {
 }
 
 /// A process that holds a mount namespace where cgroups have one version only.
-struct OneVersion(Child);
+pub(super) struct OneVersion(Child);
 
 impl OneVersion {
-    fn make() -> anyhow::Result<Self> {
-        let script = "umount /sys/fs/cgroup/unified 2>/dev/null; echo made; exec sleep infinity";
+    /// One with more namespaces, which `script` prepares.
+    pub(super) fn make(more: &[&str], script: &str) -> anyhow::Result<Self> {
+        let script =
+            format!("umount /sys/fs/cgroup/unified 2>/dev/null; {script}; echo made; exec sleep infinity");
         let mut holder = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script])
+            .args(["--mount", "--propagation", "private"])
+            .args(more)
+            .args(["sh", "-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -56,6 +60,14 @@ impl OneVersion {
         let holder = Self(holder);
         answer.context("make a mount namespace")?;
         Ok(holder)
+    }
+
+    /// `program` in its namespaces.
+    pub(super) fn enter(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--net", &format!("--target={}", self.0.id())]);
+        command.arg(program).stdin(Stdio::null());
+        command
     }
 }
 
