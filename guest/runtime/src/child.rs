@@ -131,6 +131,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
     {
         scheduling::run_on(cpus)?;
     }
+    settings::set_personality(exec.spec)?;
     let filter = filter(exec.spec)?;
     // Without a mount namespace to join, the container is what its first process has as root.
     let root = (kinds & libc::CLONE_NEWNS == 0).then(|| open_root(exec.pid)).transpose()?;

@@ -18,7 +18,7 @@ fn processors() -> Vec<Field> {
             "HostConfig.CpuShares",
             host(&json!({ "CpuShares": 512 })),
             "cat /sys/fs/cgroup/cpu.weight",
-            "20",
+            "59",
         ),
         limit(
             "HostConfig.CpuPeriod",

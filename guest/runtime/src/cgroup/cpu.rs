@@ -72,9 +72,12 @@ pub(super) fn stats(folder: &Path) -> Result<Option<CpuStats>, Error> {
     }))
 }
 
-/// OCI's shares, 2 to 262144, as a weight, 1 to 10000, in runc's and crun's straight line.
+/// OCI's shares, 2 to 262144, as a weight, 1 to 10000: on the curve of newer runc and crun, on which what either has by
+/// default, 1024 and 100, is the same.
 fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+    let exponent = (shares.clamp(2, 262_144) as f64).log2();
+    let weight = 10_f64.powf((exponent * exponent + 125.0 * exponent) / 612.0 - 7.0 / 34.0);
+    (weight.ceil() as u64).clamp(1, 10_000)
 }
 
 #[cfg(test)]
@@ -83,6 +86,6 @@ mod tests {
 
     #[test]
     fn shares_become_weights() {
-        assert_eq!([2, 1024, 262_144, 1].map(weight), [1, 39, 10_000, 1]);
+        assert_eq!([2, 1024, 22_000, 262_144, 1].map(weight), [1, 100, 1204, 10_000, 1]);
     }
 }

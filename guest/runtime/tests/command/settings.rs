@@ -80,8 +80,14 @@ fn a_process_is_scheduled_as_asked() {
 
 #[test]
 fn a_personality_is_what_uname_tells() {
-    let Some(mut bundle) = bundle("busybox uname -m") else { return };
+    let Some(mut bundle) = bundle("exec sleep 100") else { return };
     bundle.spec["linux"]["personality"] = json!({ "domain": "LINUX32" });
+    bundle.create();
+    bundle.ok(&["start", "ID"]);
+    let executed = bundle.ok(&["exec", "ID", "busybox", "uname", "-m"]);
+    assert!(!executed.contains("64"), "{executed}");
+    bundle.ok(&["delete", "--force", "ID"]);
+    bundle.spec["process"]["args"] = json!(["busybox", "uname", "-m"]);
     let (code, told) = bundle.run_through();
     assert_eq!(code, Some(0));
     assert!(!told.contains("64"), "{told}");
