@@ -26,7 +26,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// more than a runtime has: it tests the suite itself. Contest excuses what runc can't do when it is told that this is
 /// runc; nothing here is excused.
 const SCRIPT: &str = "for group in $(./contest list); do [ $group = example ] && continue; echo \"# test $group\"; \
-    timeout 600 ./contest run --runtime \"$RUNTIME\" --runtimetest ./runtimetest --tests $group; \
+    timeout 300 ./contest run --runtime \"$RUNTIME\" --runtimetest ./runtimetest --tests $group; \
     echo \"# code $?\"; done";
 
 /// Builds contest, runs it and notes what passed.
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     build(&args.source, folder.path())?;
     fs::copy(contest.join("contest/bundle.tar.gz"), folder.path().join("bundle.tar.gz"))
         .context("copy contest's bundle")?;
-    let printed = args.runtime.run(folder.path(), SCRIPT)?;
+    let printed = args.runtime.run("contest", folder.path(), SCRIPT)?;
     if !printed.contains("# End group") {
         bail!("contest didn't run: {}", printed.lines().last().unwrap_or("it printed nothing"));
     }

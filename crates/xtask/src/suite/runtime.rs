@@ -16,7 +16,7 @@ use super::scoreboard::{self, Score};
 use crate::container_image::{ContainerImage, File};
 use crate::interrupt;
 use crate::peer::{Engine, Peer};
-use crate::step::{find_program, programs_dir};
+use crate::step::{find_program, programs_dir, workspace_root};
 
 /// What each suite of runtimes takes.
 #[derive(clap::Args)]
@@ -61,13 +61,18 @@ const SECONDS: &str = "3600";
 const NO_REGISTRY: u16 = 5000;
 
 impl Args {
-    /// Runs `script` beside the files of `folder`; returns what it prints.
-    pub(super) fn run(&self, folder: &Path, script: &str) -> anyhow::Result<String> {
+    /// Runs `script` of `suite` beside the files of `folder`; returns what it prints, which is kept as well.
+    pub(super) fn run(&self, suite: &str, folder: &Path, script: &str) -> anyhow::Result<String> {
         let program = self.program()?;
-        match self.place {
+        let printed = match self.place {
             Place::Native => native(self.runtime, &program, folder, script),
             Place::Machine => in_machine(&program, folder, script),
-        }
+        }?;
+        let name = format!("{suite} {} {}.log", word(self.runtime), word(self.place)).replace(' ', "-");
+        let kept = workspace_root().join("target/suites").join(name);
+        fs::write(&kept, &printed).with_context(|| format!("write {}", kept.display()))?;
+        println!("What the suite printed is in {}", kept.display());
+        Ok(printed)
     }
 
     /// Puts `score` on the board, beside runc's of the same place.

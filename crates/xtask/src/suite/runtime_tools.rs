@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Unpacked: busybox's tar, which the VM has, doesn't look whether it must.
     let rootfs = fs::File::create(folder.path().join(ROOTFS)).context("make the suite's root")?;
     step("unpack the root", Command::new("gzip").arg("-dc").arg(args.source.join(ROOTFS)).stdout(rootfs))?;
-    let printed = args.runtime.run(folder.path(), SCRIPT)?;
+    let printed = args.runtime.run("runtime-tools", folder.path(), SCRIPT)?;
     args.runtime.note("runtime-tools", read(&printed))
 }
 
