@@ -199,34 +199,29 @@ fn processor_limits(resources: &Resources) -> Vec<Limit> {
 }
 
 fn block_limits(resources: &Resources) -> Vec<Limit> {
-    let some = |devices: &Option<Vec<ThrottleDevice>>| devices.as_ref().is_some_and(|list| !list.is_empty());
-    vec![
+    let rates = [
         (
-            "io.weight",
-            resources.blkio_weight > 0,
-            "Block I/O weight or the cgroup is not mounted. Weight discarded.",
-        ),
-        (
-            "io.max",
-            some(&resources.blkio_device_read_bps),
+            &resources.blkio_device_read_bps,
             "BPS Block I/O read limit or the cgroup is not mounted. Block I/O BPS read limit discarded.",
         ),
         (
-            "io.max",
-            some(&resources.blkio_device_write_bps),
+            &resources.blkio_device_write_bps,
             "BPS Block I/O write limit or the cgroup is not mounted. Block I/O BPS write limit discarded.",
         ),
         (
-            "io.max",
-            some(&resources.blkio_device_read_iops),
+            &resources.blkio_device_read_iops,
             "IOPS Block read limit or the cgroup is not mounted. Block I/O IOPS read limit discarded.",
         ),
         (
-            "io.max",
-            some(&resources.blkio_device_write_iops),
+            &resources.blkio_device_write_iops,
             "IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.",
         ),
-    ]
+    ];
+    let asked = |devices: &Option<Vec<ThrottleDevice>>| devices.as_ref().is_some_and(|list| !list.is_empty());
+    let weight = "Block I/O weight or the cgroup is not mounted. Weight discarded.";
+    std::iter::once(("io.weight", resources.blkio_weight > 0, weight))
+        .chain(rates.map(|(devices, what)| ("io.max", asked(devices), what)))
+        .collect()
 }
 
 #[cfg(test)]

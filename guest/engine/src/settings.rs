@@ -9,7 +9,7 @@ use berth_images::registry::Options;
 
 use crate::container::host_config::{HostConfig, LogConfig};
 use crate::container::resources::Ulimit;
-use crate::{Engine, Error, check, spec};
+use crate::{Engine, Error, check, shared_memory, spec};
 
 /// The engine's settings.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl Default for ContainerDefaults {
         Self {
             log: LogConfig { driver: "json-file".to_owned(), config: BTreeMap::new() },
             ulimits: Vec::new(),
-            shm_size: 64 << 20,
+            shm_size: shared_memory::SIZE,
             cgroupns_mode: "private".to_owned(),
             ipc_mode: "private".to_owned(),
             init: false,

@@ -10,7 +10,7 @@ use crate::container::Container;
 use crate::{Engine, Error, local_driver};
 
 /// Its size when nobody says otherwise, in bytes.
-const SIZE: i64 = 64 << 20;
+pub(crate) const SIZE: i64 = 64 << 20;
 
 impl Engine {
     /// Where the shared memory lies that a container shares or joins; none when it has its own, the machine's or none.
