@@ -133,8 +133,7 @@ enum Seccomp {
     Profile(String),
 }
 
-/// Parses `--security-opt`; what isn't there on this system (SELinux, AppArmor) is accepted only when it asks
-/// for nothing.
+/// Parses `--security-opt`; of what isn't there (SELinux, AppArmor) only the wish to have none of it is taken.
 pub(super) fn options(host: &HostConfig) -> Result<Options, Error> {
     let mut options = Options::default();
     for text in host.security_opt.as_deref().unwrap_or_default() {
@@ -147,6 +146,11 @@ pub(super) fn options(host: &HostConfig) -> Result<Options, Error> {
             ("seccomp", "builtin") => options.seccomp = Seccomp::Default,
             ("seccomp", profile) => options.seccomp = Seccomp::Profile(profile.to_owned()),
             ("apparmor", "unconfined") | ("label", "disable") => {}
+            ("apparmor" | "label", _) => {
+                return Err(Error::InvalidRequest(format!(
+                    "--security-opt {text} can't hold: containers have no AppArmor profiles and no SELinux labels here"
+                )));
+            }
             _ => return Err(Error::InvalidRequest(format!("invalid --security-opt: \"{text}\""))),
         }
     }
