@@ -56,8 +56,8 @@ fn every_part_is_what_the_kernel_shows() {
     assert_eq!(changes, r#"[["C","/srv"],["A","/srv/new"]]"#);
     let names: Vec<&str> =
         found["Start"].as_array().unwrap().iter().map(|span| span["Name"].as_str().unwrap()).collect();
-    assert_eq!(names[..5], ["layers", "network", "ports", "bundle", "guard"]);
-    assert!(names.len() > 6, "{names:?}");
+    assert_eq!(names[..7], ["API", "layers", "network", "ports", "bundle", "guard", "cgroup"]);
+    assert_eq!(names.last().copied(), Some("ready"));
     engine.ok(&["kill", "box"]);
     let rest = anatomy(&engine, "box");
     assert_eq!((rest["Status"].as_str(), rest["Pid"].as_i64()), (Some("exited"), Some(0)));

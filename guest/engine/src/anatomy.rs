@@ -75,7 +75,8 @@ pub struct WritableAnatomy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StartSpan {
-    /// `layers`, `network`, `ports`, `bundle`, `guard`, and the runtime's own.
+    /// `API`, `layers`, `network`, `ports`, `bundle`, `guard`, what the guard does (`cgroup` and the runtime's own
+    /// parts, to `exec`), `ready`.
     pub name: String,
     /// Its length in microseconds.
     pub micros: u64,

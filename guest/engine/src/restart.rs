@@ -1,7 +1,7 @@
 //! `docker restart`, and restart policies.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::container::Container;
 use crate::container::record::Record;
@@ -32,7 +32,7 @@ impl Engine {
             self.end(&container, signal, timeout).await?;
         }
         container.change(|record| record.state.restart_count = 0)?;
-        self.bring_up(&container).await?;
+        self.bring_up(&container, Instant::now()).await?;
         self.tell(&container, "restart");
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Engine {
             return;
         }
         let counted = container.change(|record| record.state.restart_count += 1);
-        if let Err(error) = counted.and(self.bring_up(&container).await) {
+        if let Err(error) = counted.and(self.bring_up(&container, Instant::now()).await) {
             tracing::warn!(
                 container = container.id,
                 error = &error as &dyn std::error::Error,

@@ -2,6 +2,7 @@
 //! take note of what ended meanwhile.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use berth_guard::State as Held;
 use jiff::Timestamp;
@@ -126,7 +127,7 @@ impl Engine {
             if container.state().status.has_process() {
                 return;
             }
-            if let Err(error) = engine.bring_up(&container).await {
+            if let Err(error) = engine.bring_up(&container, Instant::now()).await {
                 tracing::warn!(
                     container = container.id,
                     error = &error as &dyn std::error::Error,

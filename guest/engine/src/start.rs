@@ -23,6 +23,7 @@ impl Engine {
     /// [`Error::AlreadyStarted`] when it runs. When a step fails, the earlier ones are undone and the state says
     /// why.
     pub async fn start(self: &Arc<Self>, name: &str) -> Result<(), Error> {
+        let asked = Instant::now();
         let container = self.containers.find(name)?;
         let _verb = container.verb.lock().await;
         match container.state().status {
@@ -32,12 +33,16 @@ impl Engine {
             Status::Removing | Status::Dead => return Err(Error::StartRemoving),
         }
         container.change(|record| record.state.restart_count = 0)?;
-        self.bring_up(&container).await
+        self.bring_up(&container, asked).await
     }
 
-    /// Starts a container whose verb lock is held.
-    pub(crate) async fn bring_up(self: &Arc<Self>, container: &Arc<Container>) -> Result<(), Error> {
-        let Err(error) = self.try_bring_up(container).await else {
+    /// Starts a container whose verb lock is held, as somebody `asked` at that moment.
+    pub(crate) async fn bring_up(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        asked: Instant,
+    ) -> Result<(), Error> {
+        let Err(error) = self.try_bring_up(container, asked).await else {
             return Ok(());
         };
         self.tear_down(container).await;
@@ -58,8 +63,9 @@ impl Engine {
         Err(error)
     }
 
-    async fn try_bring_up(self: &Arc<Self>, container: &Arc<Container>) -> Result<(), Error> {
-        let mut watch = Stopwatch::start();
+    async fn try_bring_up(self: &Arc<Self>, container: &Arc<Container>, asked: Instant) -> Result<(), Error> {
+        let mut watch = Stopwatch { since: asked, spans: Vec::new() };
+        watch.lap("API");
         let root = self.mount_root(container).await?;
         watch.lap("layers");
         let joined = self.join_networks(container).await?;
@@ -80,13 +86,14 @@ impl Engine {
         let guard = &self.config.guard_program;
         let connection = guard_link::launch(guard, &container.exec_folder, &launch).await?;
         let Started { link, frames, pid, spans } = connection.start().await?;
-        watch.lap("guard");
+        watch.lap_around("guard", spans);
         subpath::unmount(&container.exec_folder)?;
         container.set_guard(Some(link));
+        watch.lap("ready");
         container.change(|record| {
             record.state.began(pid, Timestamp::now());
             record.state.health = health::fresh(&record.config);
-            record.state.spans = [watch.spans, spans].concat();
+            record.state.spans = watch.spans;
         })?;
         self.tell(container, "start");
         self.watch_health(container);
@@ -143,16 +150,22 @@ struct Stopwatch {
 }
 
 impl Stopwatch {
-    fn start() -> Self {
-        Self { since: Instant::now(), spans: Vec::new() }
-    }
-
     /// Ends the current part under `name` and begins the next.
     fn lap(&mut self, name: &str) {
         let now = Instant::now();
         let micros = u64::try_from((now - self.since).as_micros()).unwrap_or(u64::MAX);
         self.spans.push(StartSpan { name: name.to_owned(), micros });
         self.since = now;
+    }
+
+    /// Ends the current part, of which `inner` are parts of their own.
+    fn lap_around(&mut self, name: &str, inner: Vec<StartSpan>) {
+        self.lap(name);
+        let within: u64 = inner.iter().map(|span| span.micros).sum();
+        if let Some(last) = self.spans.last_mut() {
+            last.micros = last.micros.saturating_sub(within);
+        }
+        self.spans.extend(inner);
     }
 }
 

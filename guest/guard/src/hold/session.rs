@@ -10,7 +10,7 @@ use berth_guard::{
     VERSION,
 };
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
-use berth_runtime::{Container, Create, Exec, Life, Spec};
+use berth_runtime::{Container, Create, Exec, Life, Span, Spec};
 
 use super::connection::Connection;
 use super::error::{Doing, Error, describe};
@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub(super) processes: BTreeMap<u32, Process>,
     pub(super) log: Option<LogWriter>,
     cgroup: Option<Cgroup>,
+    /// How long its making took.
+    cgroup_took: Duration,
     pub(super) deadline: Option<Instant>,
     pub(super) is_finished: bool,
     stdin_used: bool,
@@ -73,6 +75,7 @@ impl Session {
             processes: BTreeMap::new(),
             log,
             cgroup: None,
+            cgroup_took: Duration::ZERO,
             deadline: Some(Instant::now() + PATIENCE),
             is_finished: false,
             stdin_used: false,
@@ -92,7 +95,9 @@ impl Session {
     }
 
     fn try_make_container(&mut self, root: Option<&CgroupRoot>) -> Result<(), Error> {
+        let began = Instant::now();
         self.cgroup = super::make_cgroup(&self.launch, &self.spec, root)?;
+        self.cgroup_took = began.elapsed();
         let Launch { terminal, size, stdin, .. } = self.launch;
         let (stdio, ends) = process::streams(terminal, size, stdin != StdinMode::None)?;
         let bundle = &self.launch.bundle;
@@ -203,7 +208,9 @@ impl Session {
         let message = match started {
             Ok(()) => {
                 let at = now();
-                let (pid, spans) = (container.pid(), container.spans().to_vec());
+                let cgroup = Span { name: "cgroup".to_owned(), micros: self.cgroup_took.as_micros() as u64 };
+                let spans = [&[cgroup], container.spans()].concat();
+                let pid = container.pid();
                 let warnings = container.warnings().to_vec();
                 self.phase = Phase::Running(at);
                 FromGuard::Started { pid, at, spans, warnings }
