@@ -21,6 +21,7 @@ use crate::error::{self, Failure};
 use crate::prune;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::container::{Inspect, InspectQuery, VerbQuery};
 
 pub(crate) use attach::{Wanted, converse};
@@ -55,6 +56,9 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/containers/{name}", delete(remove))
 }
 
+/// The first minor version in which a stop may name its signal.
+const STOPS_BY_SIGNAL: u16 = 42;
+
 type Verb = Query<VerbQuery>;
 type Name = Path<String>;
 
@@ -78,18 +82,25 @@ async fn start(State(engine): State<Shared>, Path(name): Name) -> Result<StatusC
 
 async fn stop(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Path(name): Name,
     Query(query): Verb,
 ) -> Result<StatusCode, Failure> {
-    done(engine.stop(&name, query.signal.as_deref(), query.timeout).await)
+    done(engine.stop(&name, stop_signal(version, &query), query.timeout).await)
 }
 
 async fn restart(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Path(name): Name,
     Query(query): Verb,
 ) -> Result<StatusCode, Failure> {
-    done(engine.restart(&name, query.signal.as_deref(), query.timeout).await)
+    done(engine.restart(&name, stop_signal(version, &query), query.timeout).await)
+}
+
+/// The signal to stop with, in versions whose requests have one.
+fn stop_signal(version: ApiVersion, query: &VerbQuery) -> Option<&str> {
+    query.signal.as_deref().filter(|_| !version.is_before(STOPS_BY_SIGNAL))
 }
 
 async fn kill(

@@ -16,10 +16,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use crate::version::{ApiVersion, NEWEST};
+
 /// The media type of a terminal's bytes.
 const RAW: &str = "application/vnd.docker.raw-stream";
 /// The media type of multiplexed stdout and stderr.
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+/// The first minor version that tells the two apart.
+const CALLS_IT_MULTIPLEXED: u16 = 42;
 
 /// Between the answer's head and the first byte for docker-py.
 const AFTER_HEAD: Duration = Duration::from_millis(10);
@@ -35,7 +39,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub(crate) type Connection = Box<dyn Duplex>;
 
 /// A request that wants its connection.
-pub(crate) enum Hijack {
+pub(crate) struct Hijack {
+    version: ApiVersion,
+    way: Way,
+}
+
+enum Way {
     /// The client asked for the connection itself, and wants this pause before the first byte.
     Upgrade(OnUpgrade, Duration),
     /// It reads an answer, and what goes in is its body.
@@ -47,10 +56,12 @@ impl Hijack {
     pub(crate) fn of(mut request: Request) -> Self {
         let asked = request.headers().contains_key(UPGRADE);
         let pause = pause(request.headers());
-        match request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked) {
-            Some(upgrade) => Self::Upgrade(upgrade, pause),
-            None => Self::Plain(request.into_body()),
-        }
+        let version = request.extensions().get().copied().unwrap_or(NEWEST);
+        let way = match request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked) {
+            Some(upgrade) => Way::Upgrade(upgrade, pause),
+            None => Way::Plain(request.into_body()),
+        };
+        Self { version, way }
     }
 
     /// Answers; `converse` gets the connection once the answer is out.
@@ -62,11 +73,11 @@ impl Hijack {
     where
         F: Future<Output = ()> + Send,
     {
-        let mut response = match self {
-            Self::Upgrade(upgrade, pause) => switch(upgrade, pause, converse),
-            Self::Plain(body) => go_on(body, converse),
+        let mut response = match self.way {
+            Way::Upgrade(upgrade, pause) => switch(upgrade, pause, converse),
+            Way::Plain(body) => go_on(body, converse),
         };
-        response.headers_mut().insert(CONTENT_TYPE, media_type(terminal));
+        response.headers_mut().insert(CONTENT_TYPE, media_type(self.version, terminal));
         response
     }
 }
@@ -121,7 +132,8 @@ where
     response
 }
 
-/// How output is framed.
-pub(crate) fn media_type(terminal: bool) -> HeaderValue {
-    HeaderValue::from_static(if terminal { RAW } else { MULTIPLEXED })
+/// How output is framed, as the version calls it.
+pub(crate) fn media_type(version: ApiVersion, terminal: bool) -> HeaderValue {
+    let is_raw = terminal || version.is_before(CALLS_IT_MULTIPLEXED);
+    HeaderValue::from_static(if is_raw { RAW } else { MULTIPLEXED })
 }

@@ -19,8 +19,14 @@ use crate::error::{self, Failure};
 use crate::prune;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::image::{Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery};
 use crate::wire::query;
+
+/// The first minor version without a `filter` beside `filters`.
+const HAS_REFERENCE_FILTER: u16 = 41;
+/// The first minor version without `VirtualSize`.
+const HAS_ONE_SIZE: u16 = 44;
 
 /// Every route of an image.
 pub(crate) fn routes() -> Router<Shared> {
@@ -38,9 +44,13 @@ pub(crate) fn routes() -> Router<Shared> {
 
 async fn list(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Vec<Summary>>, Failure> {
-    let filters = query::filters(query.filters.as_deref())?;
+    let mut filters = query::filters(query.filters.as_deref())?;
+    if version.is_before(HAS_REFERENCE_FILTER) && !query.filter.is_empty() {
+        filters.set("reference", &query.filter);
+    }
     let users = engine.image_users();
     let mut images = engine.images(&filters)?;
     if !query.all {
@@ -49,13 +59,28 @@ async fn list(
         images.retain(|image| !image.names.is_empty() || !parents.contains(&image.id));
     }
     let count = |id: &str| users.get(id).copied().unwrap_or_default();
-    Ok(Json(images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect()))
+    let mut summaries: Vec<_> =
+        images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect();
+    if version.is_before(HAS_ONE_SIZE) {
+        summaries.iter_mut().for_each(Summary::repeat_size);
+    }
+    Ok(Json(summaries))
 }
 
 /// `GET /images/{name}/json|history|get`.
-async fn about(State(engine): State<Shared>, Path(rest): Path<String>) -> Result<Response, Failure> {
+async fn about(
+    State(engine): State<Shared>,
+    version: ApiVersion,
+    Path(rest): Path<String>,
+) -> Result<Response, Failure> {
     match rest.rsplit_once('/') {
-        Some((name, "json")) => Ok(Json(Inspect::new(&engine.image(name)?)).into_response()),
+        Some((name, "json")) => {
+            let mut image = Inspect::new(&engine.image(name)?);
+            if version.is_before(HAS_ONE_SIZE) {
+                image.repeat_size();
+            }
+            Ok(Json(image).into_response())
+        }
         Some((name, "history")) => {
             let history = engine.image(name)?.history();
             Ok(Json(history.into_iter().map(HistoryItem::from).collect::<Vec<_>>()).into_response())

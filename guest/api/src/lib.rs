@@ -15,6 +15,7 @@ mod hijack;
 mod image;
 mod multiplex;
 mod network;
+mod older;
 mod ping;
 mod progress;
 mod prune;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,21 @@ pub(crate) const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 24 };
 pub(crate) struct ApiVersion {
     major: u16,
     minor: u16,
+}
+
+impl ApiVersion {
+    /// Whether it is older than 1.`minor`.
+    pub(crate) fn is_before(self, minor: u16) -> bool {
+        self < Self { major: 1, minor }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ApiVersion {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(NEWEST))
+    }
 }
 
 impl fmt::Display for ApiVersion {

@@ -11,8 +11,12 @@ use crate::body;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::query;
 use crate::wire::volume::{CreateRequest, List, ListQuery, Pruned, Volume};
+
+/// The first minor version that prunes anonymous volumes alone, unless told otherwise.
+const PRUNES_ANONYMOUS: u16 = 42;
 
 /// Every route of a volume.
 pub(crate) fn routes() -> Router<Shared> {
@@ -57,9 +61,13 @@ async fn remove(
 
 async fn prune(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Pruned>, Failure> {
-    let (volumes_deleted, space_reclaimed) =
-        engine.volume_prune(&query::filters(query.filters.as_deref())?)?;
+    let mut filters = query::filters(query.filters.as_deref())?;
+    if version.is_before(PRUNES_ANONYMOUS) {
+        filters.set("all", "true");
+    }
+    let (volumes_deleted, space_reclaimed) = engine.volume_prune(&filters)?;
     Ok(Json(Pruned { volumes_deleted, space_reclaimed }))
 }

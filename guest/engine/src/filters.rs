@@ -16,6 +16,11 @@ impl Filters {
         Self(filters)
     }
 
+    /// Filters by `value` alone, where `key` is concerned.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), vec![value.to_owned()]);
+    }
+
     /// The values of `key`; none when it isn't filtered by.
     pub fn values(&self, key: &str) -> Option<&[String]> {
         self.0.get(key).filter(|values| !values.is_empty()).map(Vec::as_slice)

@@ -8,19 +8,27 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use berth_engine::Create;
 use berth_engine::endpoint::EndpointSettings;
+use serde_json::Value;
 
-use crate::body;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::container::{CreateQuery, CreateRequest, CreateResponse};
+use crate::{body, older};
+
+/// The first minor version whose query has `platform`.
+const HAS_PLATFORM: u16 = 41;
 
 pub(super) async fn create(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Query(query): Query<CreateQuery>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<CreateResponse>), Failure> {
-    let request: CreateRequest = body::json(&body)?;
+    let mut body: Value = body::json(&body)?;
+    older::creation(version, &mut body)?;
+    let request: CreateRequest = body::from_value(body)?;
     let mut warnings = request.warnings();
     let networks = request.networking_config.unwrap_or_default().endpoints_config.unwrap_or_default();
     let mut networks: BTreeMap<_, _> =
@@ -40,7 +48,7 @@ pub(super) async fn create(
     let created = engine
         .create(Create {
             name: query.name,
-            platform: query.platform,
+            platform: if version.is_before(HAS_PLATFORM) { String::new() } else { query.platform },
             config: request.config,
             host_config,
             networks,

@@ -11,12 +11,14 @@ use jiff::Timestamp;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::container::StreamQuery;
 use crate::wire::query::moment;
 use crate::{hijack, multiplex};
 
 pub(super) async fn logs(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Path(name): Path<String>,
     Query(query): Query<StreamQuery>,
 ) -> Result<Response, Failure> {
@@ -54,7 +56,7 @@ pub(super) async fn logs(
         }
         Some((Ok::<_, std::convert::Infallible>(framed(&line, timestamps, terminal)), (lines, details)))
     });
-    let kind = [(CONTENT_TYPE, hijack::media_type(terminal))];
+    let kind = [(CONTENT_TYPE, hijack::media_type(version, terminal))];
     Ok((kind, Body::from_stream(lines)).into_response())
 }
 

@@ -11,14 +11,20 @@ use futures_util::stream;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::container::{VerbQuery, WaitResponse};
+
+/// The first minor version with conditions.
+const HAS_CONDITIONS: u16 = 30;
 
 pub(super) async fn wait(
     State(engine): State<Shared>,
+    version: ApiVersion,
     Path(name): Path<String>,
     Query(query): Query<VerbQuery>,
 ) -> Result<Response, Failure> {
     let condition = match query.condition.as_str() {
+        _ if version.is_before(HAS_CONDITIONS) => Condition::NotRunning,
         "" | "not-running" => Condition::NotRunning,
         "next-exit" => Condition::NextExit,
         "removed" => Condition::Removed,

@@ -16,6 +16,8 @@ pub(crate) struct ListQuery {
     #[serde(deserialize_with = "flag")]
     pub(crate) all: bool,
     pub(crate) filters: Option<String>,
+    /// A reference, until 1.41.
+    pub(crate) filter: String,
 }
 
 /// `POST /images/create`'s query.
@@ -83,9 +85,17 @@ pub(crate) struct Summary {
     shared_size: i64,
     labels: Option<BTreeMap<String, String>>,
     containers: i64,
+    /// Until 1.44: the size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_size: Option<u64>,
 }
 
 impl Summary {
+    /// Tells the size as `VirtualSize`, too.
+    pub(crate) fn repeat_size(&mut self) {
+        self.virtual_size = Some(self.size);
+    }
+
     /// The summary of an image that `containers` use.
     pub(crate) fn new(image: &Image, containers: i64) -> Self {
         let labels = berth_engine::images::labels(image);
@@ -99,6 +109,7 @@ impl Summary {
             shared_size: -1,
             labels: Some(labels).filter(|labels| !labels.is_empty()),
             containers,
+            virtual_size: None,
         }
     }
 }
@@ -133,6 +144,9 @@ pub(crate) struct Inspect {
     variant: String,
     os: String,
     size: u64,
+    /// Until 1.44: the size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    virtual_size: Option<u64>,
     graph_driver: Value,
     #[serde(rename = "RootFS")]
     root_fs: Value,
@@ -152,6 +166,11 @@ fn with_usual_keys(config: Option<&Value>) -> Value {
 }
 
 impl Inspect {
+    /// Tells the size as `VirtualSize`, too.
+    pub(crate) fn repeat_size(&mut self) {
+        self.virtual_size = Some(self.size);
+    }
+
     /// The details of an image. Its configuration is passed on as it lies in the image, unknown fields too.
     pub(crate) fn new(image: &Image) -> Self {
         let raw: Value = serde_json::from_slice(&image.config_json).unwrap_or_default();
@@ -173,6 +192,7 @@ impl Inspect {
             variant: text("variant"),
             os: text("os"),
             size: image.size(),
+            virtual_size: None,
             graph_driver: json!({ "Data": null, "Name": "overlay2" }),
             root_fs: json!({ "Type": "layers", "Layers": layers }),
             metadata: json!({
