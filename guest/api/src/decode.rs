@@ -2,8 +2,8 @@
 
 use axum::body::Bytes;
 
-use crate::body;
 use crate::wire::{container, exec, network, query, volume};
+use crate::{body, older};
 
 /// Decodes `bytes` as each body and query value that a client may send. What doesn't fit is an error answered to the
 /// client, never more; nothing is kept.
@@ -11,6 +11,9 @@ pub fn decode(bytes: &[u8]) {
     let request = Bytes::copy_from_slice(bytes);
     if let Ok(request) = body::json::<container::CreateRequest>(&request) {
         request.warnings();
+    }
+    if let (Ok(mut body), Ok(oldest)) = (body::json(&request), "1.24".parse()) {
+        drop(older::creation(oldest, &mut body));
     }
     drop(body::json::<exec::CreateRequest>(&request));
     drop(body::json::<exec::StartRequest>(&request));
