@@ -4,6 +4,7 @@
 //! engine's insides. Where something is waited for, a condition is asked for until a deadline.
 
 pub mod belongings;
+pub mod buildx;
 pub mod certificates;
 pub mod chance;
 pub mod condition;

@@ -3,35 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use e2e::buildx;
 use e2e::condition::eventually;
 use e2e::context::output;
 use e2e::engine::{Engine, Said, said};
 use e2e::git::GitServer;
 use e2e::registry::Registry;
 
-/// Where packages put the plugin.
-const USUAL: [&str; 3] = [
-    "/usr/libexec/docker/cli-plugins/docker-buildx",
-    "/usr/lib/docker/cli-plugins/docker-buildx",
-    "/usr/local/lib/docker/cli-plugins/docker-buildx",
-];
-
 /// An engine with busybox, and a client with the plugin; none, with the reason printed, without the plugin.
 fn with_buildx() -> Option<(Engine, tempfile::TempDir)> {
-    let given = std::env::var_os("BERTH_E2E_BUILDX").map(PathBuf::from);
-    let Some(plugin) = given.or_else(|| USUAL.map(PathBuf::from).into_iter().find(|path| path.exists()))
-    else {
-        eprintln!("skipped: the buildx plugin isn't installed, and BERTH_E2E_BUILDX doesn't name it");
-        return None;
-    };
-    let engine = Engine::with_busybox()?;
-    let config = tempfile::tempdir().unwrap();
-    fs::create_dir(config.path().join("cli-plugins")).unwrap();
-    std::os::unix::fs::symlink(plugin, config.path().join("cli-plugins/docker-buildx")).unwrap();
-    Some((engine, config))
+    let config = buildx::config()?;
+    Some((Engine::with_busybox()?, config))
 }
 
 struct Context<'a> {
