@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod chance;
 pub mod condition;
 pub mod context;
+pub mod disk;
 pub mod engine;
 pub mod git;
 pub mod guard;
