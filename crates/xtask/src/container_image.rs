@@ -1,9 +1,10 @@
 //! Container images made here from this machine's static busybox: no registry is asked.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -36,6 +37,27 @@ impl ContainerImage {
             "history": [{ "created": CREATED, "created_by": "cargo xtask" }],
         });
         Ok(Self { layer, config: config.to_string() })
+    }
+
+    /// Makes one with programs of this machine in `/usr/bin`, the libraries that they load, and further files, each a
+    /// path and its content, which may be run.
+    pub(crate) fn with_programs(
+        programs: &[&Path],
+        mut files: Vec<(String, Vec<u8>)>,
+    ) -> anyhow::Result<Self> {
+        let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
+        let mut loaded = BTreeSet::new();
+        for program in programs {
+            let name = program.file_name().unwrap_or_default().to_string_lossy();
+            files.push((format!("usr/bin/{name}"), read(program)?));
+            loaded.extend(libraries(program)?);
+        }
+        for library in loaded {
+            files.push((library.trim_start_matches('/').to_owned(), read(Path::new(&library))?));
+        }
+        let files: Vec<File<'_>> =
+            files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice(), 0o755)).collect();
+        Self::new(&json!({ "Env": ["PATH=/bin:/usr/bin"] }), &files)
     }
 
     /// Writes the archive that `docker load` reads.
@@ -77,6 +99,13 @@ impl ContainerImage {
         link(&tag.join("index"), manifest)?;
         write(&tag.join("current/link"), format!("sha256:{}", hex(manifest)).as_bytes())
     }
+}
+
+/// What the dynamic linker loads for `program`, itself included; nothing for a static one.
+fn libraries(program: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new("ldd").arg(program).stderr(Stdio::null()).output().context("run ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
 }
 
 /// A docker-registry's word that `blob` belongs to `folder`.

@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use serde_json::json;
 
 use super::scoreboard::{self, Score};
-use crate::container_image::{ContainerImage, File};
+use crate::container_image::ContainerImage;
 use crate::interrupt;
 use crate::peer::{Engine, Peer};
 use crate::step::{find_program, programs_dir, workspace_root};
@@ -142,24 +141,11 @@ fn program_in_image(program: &Path) -> String {
 
 /// busybox, the runtime with the libraries it loads, and the suite.
 fn image(program: &Path, folder: &Path) -> anyhow::Result<ContainerImage> {
-    let mut files = vec![(program_in_image(program), fs::read(program)?)];
-    for library in libraries(program)? {
-        let bytes = fs::read(&library).with_context(|| format!("read {library}"))?;
-        files.push((library, bytes));
-    }
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let bytes = fs::read(entry.path()).with_context(|| format!("read {}", entry.path().display()))?;
-        files.push((format!("/{FOLDER}/{}", entry.file_name().to_string_lossy()), bytes));
+        files.push((format!("{FOLDER}/{}", entry.file_name().to_string_lossy()), bytes));
     }
-    let files: Vec<File<'_>> =
-        files.iter().map(|(path, bytes)| (path.trim_start_matches('/'), bytes.as_slice(), 0o755)).collect();
-    ContainerImage::new(&json!({ "Env": ["PATH=/bin:/usr/bin"] }), &files)
-}
-
-/// What the dynamic linker loads for `program`, itself included; nothing for a static one.
-fn libraries(program: &Path) -> anyhow::Result<Vec<String>> {
-    let output = Command::new("ldd").arg(program).stderr(Stdio::null()).output().context("run ldd")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
+    ContainerImage::with_programs(&[program], files)
 }
