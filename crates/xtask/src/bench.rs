@@ -5,6 +5,7 @@ mod api;
 mod boot;
 mod cgroups;
 mod containers;
+mod files;
 mod images;
 mod memory;
 mod podman;
@@ -17,6 +18,11 @@ pub(crate) enum Args {
     Boot(boot::Args),
     /// A container's life and what it costs, against dockerd with runc and podman; the runtime alone against runc and crun.
     Containers(containers::Args),
+    /// Work on a shared folder, against the published virtiofsd and the guest's own file system in the same machine.
+    Files(files::Args),
+    /// One deed of it, inside of the machine.
+    #[command(hide = true)]
+    FilesDeed(files::deed::Args),
     /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
     Images(images::Args),
 }
@@ -26,6 +32,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match args {
         Args::Boot(args) => boot::run(args),
         Args::Containers(args) => containers::run(args),
+        Args::Files(args) => files::run(args),
+        Args::FilesDeed(args) => files::deed::run(args),
         Args::Images(args) => images::run(args),
     }
 }

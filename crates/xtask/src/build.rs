@@ -36,11 +36,24 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl Profile {
+    /// Tells Cargo; returns its folder for what it builds so.
+    fn told_to(self, cargo: &mut Command) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => {
+                cargo.arg("--release");
+                "release"
+            }
+        }
+    }
+}
+
 /// Builds and lays the programs; prints where each is.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     guest_programs(Profile::Dev)?;
     if !args.guest {
-        host_programs()?;
+        host_programs(Profile::Dev)?;
         window::build()?;
     }
     Ok(())
@@ -55,13 +68,7 @@ pub(crate) fn guest_programs(profile: Profile) -> anyhow::Result<()> {
     for name in GUEST_PROGRAMS {
         build.args(["--bin", name, "--package", package_of(name)]);
     }
-    let folder = match profile {
-        Profile::Dev => "debug",
-        Profile::Release => {
-            build.arg("--release");
-            "release"
-        }
-    };
+    let folder = profile.told_to(&mut build);
     step("build the guest programs", &mut build)?;
     lay(&cargo_target_dir()?.join(GUEST_TARGET).join(folder), GUEST_PROGRAMS)
 }
@@ -72,9 +79,12 @@ fn package_of(program: &str) -> &str {
 }
 
 /// Builds the host programs.
-pub(crate) fn host_programs() -> anyhow::Result<()> {
-    step("build the host programs", cargo().args(["build", "--quiet", "--package", "berth"]))?;
-    lay(&cargo_target_dir()?.join("debug"), HOST_PROGRAMS)
+pub(crate) fn host_programs(profile: Profile) -> anyhow::Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--package", "berth"]);
+    let folder = profile.told_to(&mut build);
+    step("build the host programs", &mut build)?;
+    lay(&cargo_target_dir()?.join(folder), HOST_PROGRAMS)
 }
 
 /// Cargo's target folder, wherever the environment puts it.

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     setup::for_demo()?;
     crate::image::run(&crate::image::Args::default())?;
-    build::host_programs()?;
+    build::host_programs(build::Profile::Dev)?;
     if !args.headless {
         window::build()?;
     }

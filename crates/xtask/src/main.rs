@@ -11,6 +11,7 @@ mod container_image;
 mod cross;
 mod demo;
 mod digest;
+mod folders;
 mod fuzz;
 mod image;
 mod interrupt;
@@ -21,6 +22,7 @@ mod step;
 mod suite;
 mod test;
 mod tidy;
+mod virtiofsd;
 mod window;
 mod window_test;
 

@@ -36,20 +36,34 @@ pub(crate) struct Peer {
     network: Option<String>,
     /// dockerd's runtime called `under-test`.
     runtime: Option<PathBuf>,
+    /// A folder whose programs come before the others.
+    programs: Option<PathBuf>,
 }
 
 impl Peer {
     /// Starts one in `folder`, which must be empty. It may reach `registry`, a port of its user's loopback, and asks
     /// there for Docker Hub's images.
     pub(crate) fn start(engine: Engine, folder: &Path, registry: u16) -> anyhow::Result<Self> {
-        Self { engine, folder: folder.to_path_buf(), process: None, network: None, runtime: None }
-            .begin(registry)
+        Self::of(engine, folder).begin(registry)
+    }
+
+    /// Starts ours in the VM, which runs the programs of the folder `programs` rather than others of their names.
+    pub(crate) fn start_machine_with(folder: &Path, registry: u16, programs: &Path) -> anyhow::Result<Self> {
+        let mut peer = Self::of(Engine::Machine, folder);
+        peer.programs = Some(programs.to_path_buf());
+        peer.begin(registry)
     }
 
     /// Starts Debian's dockerd, which knows the OCI runtime `runtime` as `under-test`.
     pub(crate) fn start_with_runtime(folder: &Path, registry: u16, runtime: &Path) -> anyhow::Result<Self> {
-        let (folder, runtime) = (folder.to_path_buf(), Some(runtime.to_path_buf()));
-        Self { engine: Engine::Dockerd, folder, process: None, network: None, runtime }.begin(registry)
+        let mut peer = Self::of(Engine::Dockerd, folder);
+        peer.runtime = Some(runtime.to_path_buf());
+        peer.begin(registry)
+    }
+
+    fn of(engine: Engine, folder: &Path) -> Self {
+        let folder = folder.to_path_buf();
+        Self { engine, folder, process: None, network: None, runtime: None, programs: None }
     }
 
     fn begin(self, registry: u16) -> anyhow::Result<Self> {
@@ -101,10 +115,13 @@ impl Peer {
         fs::create_dir_all(&settings)?;
         fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{registry}]}}"))?;
         fs::write(settings.join("daemon.json"), daemon_json("host.docker.internal", registry))?;
-        let started = berth_at(&self.folder)
-            .args(["start", "--machine", "emulated"])
-            .status()
-            .context("run `berth start`")?;
+        let mut start = berth_at(&self.folder);
+        if let Some(programs) = &self.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(programs.clone()).chain(std::env::split_paths(&path));
+            start.env("PATH", std::env::join_paths(folders)?);
+        }
+        let started = start.args(["start", "--machine", "emulated"]).status().context("run `berth start`")?;
         if !started.success() {
             bail!("the machine doesn't start");
         }

@@ -82,7 +82,17 @@ const GROUPS: &[Group] = &[
     Group {
         purpose: "measure against peers, and run others' suites",
         need: Need::Peers,
-        packages: &["docker.io", "runc", "crun", "podman", "catatonit", "libseccomp-dev", "python3-venv"],
+        packages: &[
+            "docker.io",
+            "runc",
+            "crun",
+            "podman",
+            "catatonit",
+            "libseccomp-dev",
+            "python3-venv",
+            "git",
+            "sqlite3",
+        ],
     },
 ];
 

@@ -1,0 +1,148 @@
+//! `cargo xtask bench files`: what work on a shared folder takes, beside the published virtiofsd at the same emulator,
+//! kernel and guest, and beside the guest's own ext4; in turns.
+
+pub(super) mod deed;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::median;
+use crate::build::{self, Profile};
+use crate::container_image::ContainerImage;
+use crate::folders::{Folders, PLACES};
+use crate::step::find_program;
+use crate::{image, interrupt};
+use deed::{ARCHIVE, BUNDLE, DEEDS};
+
+/// What `cargo xtask bench files` takes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How often each is done.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// How many files are made, looked at, moved and removed.
+    #[arg(long, default_value_t = 20_000)]
+    files: usize,
+    /// How long the long file is.
+    #[arg(long, default_value_t = 1024)]
+    mebibytes: usize,
+    /// The virtiofsd to measure against.
+    #[arg(long)]
+    virtiofsd: Option<PathBuf>,
+    /// With the programs as they are in target/berth, which were built for measuring before.
+    #[arg(long)]
+    built: bool,
+}
+
+/// Of the repository and of the archive.
+const FOLDERS: usize = 100;
+const FILES_EACH: usize = 20;
+const LINES: usize = 100;
+
+/// Measures and prints.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if !args.built {
+        image::run(&image::Args::default())?;
+        build::host_programs(Profile::Release)?;
+    }
+    let folders = Folders::start(&image_with_work()?, args.virtiofsd.as_deref())?;
+    let mut took = vec![[const { Vec::new() }; PLACES.len()]; DEEDS.len()];
+    for run in 1..=args.runs {
+        println!("==> run {run}");
+        for (deed, took) in DEEDS.iter().zip(&mut took) {
+            for ((_, place), took) in PLACES.iter().zip(took) {
+                took.push(once(&folders, args, *deed, place)?);
+            }
+        }
+    }
+    print(args, took);
+    Ok(())
+}
+
+/// One deed in one place, in seconds of the guest.
+fn once(folders: &Folders, args: &Args, deed: deed::Deed, place: &str) -> anyhow::Result<f64> {
+    let (files, mebibytes) = (args.files.to_string(), args.mebibytes.to_string());
+    let (name, program) = (deed.name(), program()?);
+    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let printed = folders.exec(&[
+        &program,
+        "bench",
+        "files-deed",
+        &name,
+        place,
+        "--files",
+        &files,
+        "--mebibytes",
+        &mebibytes,
+    ])?;
+    printed.trim().parse().with_context(|| format!("{name} in {place} printed {printed}"))
+}
+
+fn print(args: &Args, took: Vec<[Vec<f64>; PLACES.len()]>) {
+    println!(
+        "\n  {:<16} {:>11} {:>11} {:>11} {:>13} {:>8}",
+        "median", "ours", "virtiofsd", "ext4", "to virtiofsd", "to ext4"
+    );
+    let mut seconds = serde_json::Map::new();
+    for (deed, took) in DEEDS.iter().zip(took) {
+        let [ours, theirs, own] = took.map(median);
+        println!(
+            "  {:<16} {ours:>9.3} s {theirs:>9.3} s {own:>9.3} s {:>13.2} {:>8.2}",
+            deed.name(),
+            ours / theirs,
+            ours / own,
+        );
+        seconds.insert(deed.name(), json!([ours, theirs, own]));
+    }
+    println!(
+        "{}",
+        json!({ "bench": "files", "runs": args.runs, "files": args.files, "mebibytes": args.mebibytes, "seconds": seconds })
+    );
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("find this program")
+}
+
+/// This program, those that it runs, and what they work on.
+fn image_with_work() -> anyhow::Result<ContainerImage> {
+    let installed = |name: &str| find_program(name).with_context(|| format!("{name} isn't installed"));
+    let programs = [program()?, installed("git")?, installed("sqlite3")?];
+    let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
+    let folder = tempfile::tempdir().context("make a folder for a repository")?;
+    let tree = folder.path().join("tree");
+    plant(&tree)?;
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&tree).args(["-c", "user.name=bench", "-c", "user.email=bench@localhost"]);
+        interrupt::output(git.args(args)).context("make a repository")
+    };
+    git(&["init", "--quiet", "--initial-branch", "main"])?;
+    git(&["add", "--all"])?;
+    git(&["commit", "--quiet", "--message", "everything"])?;
+    git(&["bundle", "create", "--quiet", "../bundle", "HEAD", "main"])?;
+    git(&["archive", "--output", "../tree.tar", "HEAD"])?;
+    let files = vec![
+        (BUNDLE.to_owned(), fs::read(folder.path().join("bundle"))?),
+        (ARCHIVE.to_owned(), fs::read(folder.path().join("tree.tar"))?),
+    ];
+    ContainerImage::with_programs(&programs, files)
+}
+
+/// Files of some kilobytes, no two alike.
+fn plant(tree: &Path) -> anyhow::Result<()> {
+    for folder in 0..FOLDERS {
+        let path = tree.join(format!("folder-{folder:03}"));
+        fs::create_dir_all(&path)?;
+        for file in 0..FILES_EACH {
+            let line = |line: usize| format!("line {line} of file {file} of folder {folder}\n");
+            let text: String = (0..LINES).map(line).collect();
+            fs::write(path.join(format!("file-{file:03}.txt")), text)?;
+        }
+    }
+    Ok(())
+}
