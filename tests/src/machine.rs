@@ -100,6 +100,14 @@ impl Machine {
         eventually("the machine is back", || (self.docker(&["version"]).code == 0).then_some(()));
     }
 
+    /// Kills the emulator without a warning.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn lose_emulator(&self) {
+        kill(&self.emulator().expect("an emulator runs").to_string());
+    }
+
     /// Kills the host daemon without a warning, and waits until the emulator, which is told by that alone, has ended.
     ///
     /// # Panics
@@ -114,7 +122,18 @@ impl Machine {
         emulator_of(self.home.path())
     }
 
-    fn run(&self, program: &str, args: &[&str]) -> Said {
+    /// Makes a folder of its user's home, which is shared.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.home.path().join(name);
+        fs::create_dir(&folder).expect("make a folder");
+        folder
+    }
+
+    /// A program of its user: the `docker` client is aimed at the machine.
+    pub fn client(&self, program: &str, args: &[&str]) -> Command {
         let home = self.home.path();
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null());
@@ -123,7 +142,11 @@ impl Machine {
         if program == "docker" {
             command.env("DOCKER_HOST", format!("unix://{}", home.join("berth/docker.sock").display()));
         }
-        said(&command.output().expect("run a client"))
+        command
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Said {
+        said(&self.client(program, args).output().expect("run a client"))
     }
 }
 
