@@ -14,7 +14,15 @@ use crate::wire::request::Header;
 impl Server {
     /// What `name` in the folder is. A folder is watched from here on: the guest may watch it without a look inside.
     pub(crate) fn look_up(&self, header: &Header, name: &CStr, reply: &mut Reply<'_>) -> Result<(), Errno> {
-        let mut entry = self.entry(header, name)?;
+        let mut entry = match self.entry(header, name) {
+            // Programs ask again and again for what isn't there. Its coming is told at once; but when events were lost,
+            // nobody knows of whose absence the kernel was told, so that it isn't believed for long.
+            Err(Errno::NOENT) if self.watches.has(header.node) => {
+                reply.absent(SHORT);
+                return Ok(());
+            }
+            found => found?,
+        };
         let is_folder = entry.attributes.status.kind() == Kind::Folder;
         if is_folder && self.watch(entry.node) {
             // What was seen before the watch began may have changed unseen.

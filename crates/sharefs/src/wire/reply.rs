@@ -109,6 +109,16 @@ impl<'a> Reply<'a> {
         self.attributes(&entry.attributes);
     }
 
+    /// A name that leads nowhere, which the kernel may believe for so many seconds.
+    pub(crate) fn absent(&mut self, valid: u64) {
+        // No node and no generation.
+        self.u64(0);
+        self.u64(0);
+        self.u64(valid);
+        let length = self.bytes.len();
+        self.bytes.resize(length - 24 + ENTRY, 0);
+    }
+
     /// A name in a list of which nothing more is said.
     pub(crate) fn no_entry(&mut self) {
         let length = self.bytes.len();

@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::guest::Guest;
 use crate::mounted::Mounted;
 
@@ -182,6 +184,18 @@ fn what_nobody_watches_is_believed_for_a_second() {
         assert!(Instant::now() < deadline, "believed although nobody listens");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn that_a_name_leads_nowhere_is_believed_where_its_coming_is_told() {
+    let guest = Guest::new();
+    let shared = guest.shared();
+    assert_eq!(guest.entry(shared, "a"), Err(Errno::NOENT));
+    let mut kernel = Kernel::of(&guest);
+    assert_eq!(guest.entry(shared, "a"), Ok((0, 1, 0)));
+    fs::write(guest.path("a"), "").unwrap();
+    let told = Told::StaleName { folder: shared, name: "a".to_owned() };
+    while kernel.next() != told {}
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl Guest {
     }
 
     pub(crate) fn look_up(&self, node: u64, name: &str) -> Result<u64, Errno> {
-        Ok(self.entry(node, name)?.0)
+        // No node: the name leads nowhere, and that may be believed.
+        self.entry(node, name).and_then(|(node, ..)| if node == 0 { Err(Errno::NOENT) } else { Ok(node) })
     }
 
     /// A node, and for how many seconds its name and its attributes may be believed.
