@@ -50,7 +50,7 @@ pub struct Endpoint {
     pub endpoint_id: String,
     /// The interface inside the container; empty in the networks `host` and `none`.
     pub interface: String,
-    /// Its hardware address; `None` in the networks `host` and `none`.
+    /// Its hardware address; `None` in the networks `host` and `none`, and with ipvlan, where it is the parent's.
     pub mac: Option<Mac>,
     /// Its IPv4 address and prefix length.
     pub ipv4: Option<(Ipv4Addr, u8)>,
@@ -63,6 +63,9 @@ pub struct Endpoint {
     pub gateway: Option<Ipv4Addr>,
     /// The network's IPv6 gateway, unless the network is internal.
     pub gateway6: Option<Ipv6Addr>,
+    /// Whether packets to the outside leave by the interface without a gateway.
+    #[serde(default)]
+    pub direct: bool,
     /// All names that resolve to it in this network.
     #[serde(default)]
     pub names: Vec<String>,
@@ -80,6 +83,13 @@ impl Endpoint {
         let ipv4 = self.ipv4.map(|(address, length)| (IpAddr::V4(address), length));
         let ipv6 = self.ipv6.map(|(address, length)| (IpAddr::V6(address), length));
         ipv4.into_iter().chain(ipv6)
+    }
+
+    /// Where packets to the outside go by IPv4 and by IPv6: a gateway, or the unspecified address for whoever is there.
+    pub(crate) fn ways_out(&self) -> [Option<IpAddr>; 2] {
+        let ipv4 = self.ipv4.filter(|_| self.direct).map(|_| Ipv4Addr::UNSPECIFIED);
+        let ipv6 = self.ipv6.filter(|_| self.direct).map(|_| Ipv6Addr::UNSPECIFIED);
+        [self.gateway.or(ipv4).map(IpAddr::V4), self.gateway6.or(ipv6).map(IpAddr::V6)]
     }
 
     /// Its further addresses with the prefix lengths of their kind (RFC 3927, RFC 4291).

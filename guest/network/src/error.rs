@@ -1,7 +1,11 @@
 //! What can go wrong, in Docker's words where Docker has some.
 
+mod parent;
+
 use std::io;
 use std::path::PathBuf;
+
+pub use parent::ParentError;
 
 use crate::subnet::Subnet;
 
@@ -144,6 +148,9 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// The interface that a network's containers hang on can't be used as asked.
+    #[error(transparent)]
+    Parent(#[from] ParentError),
     /// Two engines on one machine are told apart by this.
     #[error("an interface prefix has one to six lower-case letters and digits: {0:?}")]
     InvalidPrefix(String),
@@ -237,6 +244,7 @@ impl Error {
             | Self::AddressInUse
             | Self::PortAllocated { .. }
             | Self::PortRefused { .. }
+            | Self::Parent(_)
             | Self::File { .. }
             | Self::Record { .. }
             | Self::RecordVersion { .. }

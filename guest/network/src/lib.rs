@@ -1,4 +1,4 @@
-//! Container networks: bridges, veth pairs, address pools, nftables rules, names and published ports.
+//! Container networks: bridges, veth pairs, macvlan and ipvlan, address pools, nftables rules, names and published ports.
 //!
 //! [`Networks`] is the whole of it: it keeps one record per network, builds bridges and rules, gives each container
 //! a namespace (a *sandbox*), joins it to networks and states which ports should be open to a
@@ -11,6 +11,7 @@ mod dns;
 mod endpoint;
 mod error;
 mod firewall;
+mod mode;
 mod namespace;
 pub mod native;
 mod network;
@@ -27,8 +28,8 @@ mod sys;
 
 pub use defaults::{Defaults, Pool};
 pub use endpoint::{Endpoint, EndpointWish, Mac};
-pub use error::{Error, Kind, Result};
-pub use network::{Driver, Ipam, IpamWish, Network, NetworkWish};
+pub use error::{Error, Kind, ParentError, Result};
+pub use network::{Driver, Ipam, IpamWish, Network, NetworkWish, Parent};
 pub use networks::{Alive, Networks, Options};
 pub use peers::Peers;
 pub use port::{PortWish, PublishedPort};

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mode::Mode;
 use crate::subnet::Subnet;
 
 /// The option that names the address of this machine at which ports are published.
@@ -19,16 +20,25 @@ pub enum Driver {
     Bridge,
     /// The engine's own namespace.
     Host,
+    /// Interfaces that share a parent's, and its hardware address.
+    Ipvlan,
+    /// Interfaces that share a parent's, each with a hardware address of its own.
+    Macvlan,
     /// Loopback alone; Docker calls this driver `null`.
     Null,
 }
 
 impl Driver {
+    /// Every driver, in the order of their names.
+    pub const ALL: [Self; 5] = [Self::Bridge, Self::Host, Self::Ipvlan, Self::Macvlan, Self::Null];
+
     /// The name in Docker's API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
             Self::Host => "host",
+            Self::Ipvlan => "ipvlan",
+            Self::Macvlan => "macvlan",
             Self::Null => "null",
         }
     }
@@ -65,6 +75,18 @@ pub struct Network {
     pub ipam: Vec<Ipam>,
     /// The bridge's interface.
     pub bridge: Option<String>,
+    /// The interface that the containers' own hang on, of the drivers macvlan and ipvlan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// The interface that a network's containers hang on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its name.
+    pub name: String,
+    /// Whether the engine made it, and removes it with the last network that uses it.
+    pub made: bool,
 }
 
 impl Network {
@@ -75,7 +97,7 @@ impl Network {
 
     /// Whether containers in it find each other by name.
     pub fn resolves_names(&self) -> bool {
-        self.driver == Driver::Bridge && !self.is_predefined()
+        !self.is_predefined()
     }
 
     /// The option's value as the truth of Go's `strconv.ParseBool`.
@@ -90,6 +112,41 @@ impl Network {
     /// The MTU that the option asks for.
     pub(crate) fn mtu(&self) -> Option<u32> {
         self.options.get("com.docker.network.driver.mtu")?.parse().ok().filter(|mtu| *mtu != 0)
+    }
+
+    /// Where a container's packets to the outside go, if there is a router for them.
+    pub(crate) fn gateway(&self, ipam: &Ipam) -> Option<IpAddr> {
+        match &self.parent {
+            Some(_) => ipam.gateway.filter(|_| self.has_gateway()),
+            None if self.internal => None,
+            None => ipam.way_out(),
+        }
+    }
+
+    /// Whether packets to the outside leave by the container's interface as they are: the parent's machine routes them.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.leads_out() && self.mode().is_some_and(Mode::routes)
+    }
+
+    /// Whether a router on the parent's side takes packets to the outside.
+    pub(crate) fn has_gateway(&self) -> bool {
+        self.leads_out() && !self.mode().is_some_and(Mode::routes)
+    }
+
+    /// Behind a parent that the engine made up, there is nobody.
+    fn leads_out(&self) -> bool {
+        !self.internal && self.parent.as_ref().is_none_or(|parent| parent.name != self.own_parent())
+    }
+
+    /// The name of the parent that stands in where the user names none.
+    pub(crate) fn own_parent(&self) -> String {
+        let prefix = if self.driver == Driver::Ipvlan { "di" } else { "dm" };
+        format!("{prefix}-{}", self.id.get(..12).unwrap_or(&self.id))
+    }
+
+    /// How its containers' interfaces hang on their parent.
+    pub(crate) fn mode(&self) -> Option<Mode> {
+        self.parent.as_ref().and_then(|_| Mode::of(self.driver, &self.options).ok())
     }
 
     /// Whether packets to the outside leave with this machine's address.

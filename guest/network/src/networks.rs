@@ -4,7 +4,9 @@ mod bridge;
 mod create;
 mod default_bridge;
 mod departed;
+mod hang;
 mod join;
+mod parent;
 mod publish;
 mod remove;
 mod restore;
@@ -129,7 +131,16 @@ impl Networks {
             bridge::forward_packets()?;
         }
         let State { networks, kernel, .. } = &mut *state;
-        networks.iter().try_for_each(|network| bridge::build(kernel, network))
+        for network in networks.iter() {
+            match build_one(kernel, network) {
+                // The machine's interfaces are its own: what is missing may come, and a start asks again.
+                Err(error) if network.parent.is_some() => {
+                    tracing::warn!(network = network.name, "a network has no parent: {error}");
+                }
+                built => built?,
+            }
+        }
+        Ok(())
     }
 
     fn apply_rules(&self, state: &mut State) -> Result<()> {
@@ -179,6 +190,14 @@ impl State {
             (None, _) => Err(Error::NoSuchNetwork(name.to_owned())),
             (Some(_), more) => Err(Error::Ambiguous { name: name.to_owned(), matches: more + 1 }),
         }
+    }
+}
+
+/// Makes the interface behind a network where it is missing.
+fn build_one(links: &mut Kernel, network: &Network) -> Result<()> {
+    match &network.parent {
+        Some(parent) => parent::build(links, network, parent).map(drop),
+        None => bridge::build(links, network),
     }
 }
 

@@ -5,6 +5,7 @@
 mod address;
 mod link;
 mod local;
+mod upper;
 
 use std::io;
 
@@ -16,6 +17,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 pub(crate) use link::Veth;
+pub(crate) use upper::{Upper, is_unsupported};
 
 /// A conversation with the kernel's routing.
 pub(crate) struct Kernel {

@@ -49,7 +49,7 @@ impl Directory {
             links: place.links.iter().map(lower).collect(),
         };
         let networks = known.map(seen).collect();
-        let forwards = places.iter().any(|place| place.gateway.is_some() || place.gateway6.is_some());
+        let forwards = places.iter().flat_map(Endpoint::ways_out).any(|way| way.is_some());
         self.views.insert(container.to_owned(), View { networks, forwards });
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{DEFAULT, Networks, State, bridge, kernel, random, random_id};
+use super::{DEFAULT, Networks, State, build_one, kernel, random, random_id};
 use crate::error::{Error, Result};
 use crate::network::{Driver, HOST_BINDING, Ipam, IpamWish, Network, NetworkWish};
 use crate::subnet::Subnet;
@@ -14,19 +14,20 @@ const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const NAME_LENGTH: usize = 16;
 
 impl Networks {
-    /// Makes a network: its record, its bridge, its rules.
+    /// Makes a network: its record, its bridge or parent, its rules.
     pub fn create(&self, mut wish: NetworkWish) -> Result<Network> {
         let mut state = self.state();
         let driver = if matches!(wish.driver.as_str(), "" | "default") { "bridge" } else { &wish.driver };
         for (option, value) in self.options.defaults.options.get(driver).into_iter().flatten() {
             wish.options.entry(option.clone()).or_insert_with(|| value.clone());
         }
-        let driver = check(&state, &wish)?;
-        debug_assert_eq!(driver, Driver::Bridge, "others are refused");
-        let network = self.plan(&mut state, wish)?;
+        let network = match check(&state, &wish)? {
+            Driver::Bridge => self.plan(&mut state, wish)?,
+            driver => self.plan_parented(&mut state, driver, wish)?,
+        };
         record::write(&self.options.records, &network)?;
         state.networks.push(network.clone());
-        let built = self.apply_rules(&mut state).and_then(|()| bridge::build(&mut state.kernel, &network));
+        let built = self.apply_rules(&mut state).and_then(|()| build_one(&mut state.kernel, &network));
         if let Err(error) = built {
             self.forget(&mut state, &network)?;
             return Err(error);
@@ -103,7 +104,7 @@ impl Networks {
 }
 
 /// A network with nothing decided but its id.
-fn bare(wish: NetworkWish) -> Result<Network> {
+pub(super) fn bare(wish: NetworkWish) -> Result<Network> {
     let NetworkWish { name, internal, attachable, labels, options, driver: _, ipv6: _, ipam: _ } = wish;
     Ok(Network {
         id: random_id::<32>()?,
@@ -117,6 +118,7 @@ fn bare(wish: NetworkWish) -> Result<Network> {
         options,
         ipam: Vec::new(),
         bridge: None,
+        parent: None,
     })
 }
 
@@ -139,6 +141,8 @@ fn check(state: &State, wish: &NetworkWish) -> Result<Driver> {
     check_options(state, wish)?;
     match wish.driver.as_str() {
         "" | "default" | "bridge" => Ok(Driver::Bridge),
+        "ipvlan" => Ok(Driver::Ipvlan),
+        "macvlan" => Ok(Driver::Macvlan),
         "host" => Err(Error::OnlyOne("host")),
         "null" => Err(Error::OnlyOne("null")),
         other => Err(Error::NoSuchDriver(other.to_owned())),

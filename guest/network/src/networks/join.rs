@@ -7,16 +7,16 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::departed::Departure;
-use super::{Networks, State, file, kernel, random, random_id};
+use super::{Networks, State, file, hang, kernel, random, random_id};
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
 use crate::error::{Error, Result};
-use crate::network::{Driver, Ipam, Network};
+use crate::network::{Ipam, Network};
 use crate::route::{Kernel, Veth};
 use crate::{namespace, pool};
 
 impl Networks {
-    /// Joins a container to a network: an interface with an address, and the way out if it has none yet. Bridges
-    /// need an open sandbox.
+    /// Joins a container to a network: an interface with an address, and the way out if it has none yet. Networks with
+    /// interfaces need an open sandbox.
     pub fn join(&self, container: &str, network: &str, wish: &EndpointWish) -> Result<Endpoint> {
         let sandbox = self.sandbox(container)?;
         let endpoint = {
@@ -30,14 +30,15 @@ impl Networks {
                 Some(name) => check_interface(name, joined)?,
                 None => free_interface(joined),
             };
-            let endpoint = if network.driver == Driver::Bridge {
+            let endpoint = if network.bridge.is_some() || network.parent.is_some() {
                 let mut left = self.departed.addresses(&network.id, container);
                 left.retain(|address| !wish.asks_for(*address));
                 let endpoint = plan(&state, &network, interface, wish, left)?;
                 self.departed.wait_for_addresses(&endpoint);
+                let endpoint = hang::choose_mac(&mut state, &network, endpoint, wish)?;
                 let linked = self.link(&mut state, &network, &endpoint, &wish.sysctls, &sandbox);
                 if let Err(error) = linked {
-                    let _ = self.unlink(&mut state, &endpoint);
+                    let _ = self.unlink(&mut state, &endpoint, &sandbox);
                     return Err(error);
                 }
                 endpoint
@@ -51,7 +52,7 @@ impl Networks {
                 set_way_out(&places, &sandbox).and_then(|()| self.open_resolver(&state, container, &sandbox));
             if let Err(error) = finished {
                 state.withdraw(container, &endpoint.endpoint_id);
-                let _ = self.unlink(&mut state, &endpoint);
+                let _ = self.unlink(&mut state, &endpoint, &sandbox);
                 return Err(error);
             }
             self.tell_names(&state);
@@ -72,7 +73,7 @@ impl Networks {
             let places = state.endpoints.get(container).ok_or_else(missing)?;
             let place = places.iter().find(|endpoint| endpoint.network_id == network.id);
             let endpoint = place.ok_or_else(missing)?.clone();
-            self.unlink(&mut state, &endpoint)?;
+            self.unlink(&mut state, &endpoint, &sandbox)?;
             let remaining = state.withdraw(container, &endpoint.endpoint_id);
             self.tell_names(&state);
             set_way_out(&remaining, &sandbox)?;
@@ -81,7 +82,7 @@ impl Networks {
         Ok(())
     }
 
-    /// Makes the pair of interfaces and sets up the one inside.
+    /// Makes the interface inside, with what it needs outside, and sets it up.
     fn link(
         &self,
         state: &mut State,
@@ -90,6 +91,16 @@ impl Networks {
         sysctls: &[(String, String)],
         sandbox: &Path,
     ) -> Result<()> {
+        match &network.parent {
+            Some(parent) => hang::hang(&mut state.kernel, network, parent, endpoint, sandbox)?,
+            None => self.plug(state, network, endpoint, sandbox)?,
+        }
+        set_up_inside(endpoint, sandbox)?;
+        set_kernel_settings(endpoint, sysctls, sandbox)
+    }
+
+    /// Makes the pair of interfaces whose end outside is a port of the bridge.
+    fn plug(&self, state: &mut State, network: &Network, endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
         let bridge = network.bridge.as_deref().unwrap_or_default();
         let index = state.kernel.index(bridge).map_err(kernel("look for the bridge", bridge))?;
         let index = index
@@ -109,24 +120,32 @@ impl Networks {
         {
             state.kernel.set_port(port, isolated, hairpin).map_err(kernel("set up the port", &outside))?;
         }
-        set_up_inside(endpoint, sandbox)?;
-        set_kernel_settings(endpoint, sysctls, sandbox)
+        Ok(())
     }
 
-    /// Removes the pair of interfaces; twice is fine.
-    fn unlink(&self, state: &mut State, endpoint: &Endpoint) -> Result<()> {
+    /// Removes the interface inside, with what it has outside; twice is fine.
+    fn unlink(&self, state: &mut State, endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
         if endpoint.interface.is_empty() {
             return Ok(());
+        }
+        if state.hangs(endpoint) {
+            return hang::unhang(endpoint, sandbox);
         }
         state.forget_connections(endpoint);
         let outside = self.outside_name(endpoint);
         state.kernel.remove_link(&outside).map_err(kernel("remove the interface", &outside))
     }
 
-    /// Has the pair of interfaces removed, without waiting for it.
-    pub(super) fn depart(&self, state: &mut State, container: &str, endpoint: Endpoint) -> Result<()> {
-        if endpoint.interface.is_empty() {
-            return Ok(());
+    /// The same without waiting for the kernel, where it would keep the caller.
+    pub(super) fn depart(
+        &self,
+        state: &mut State,
+        container: &str,
+        endpoint: Endpoint,
+        sandbox: &Path,
+    ) -> Result<()> {
+        if endpoint.interface.is_empty() || state.hangs(&endpoint) {
+            return self.unlink(state, &endpoint, sandbox);
         }
         state.forget_connections(&endpoint);
         let outside = self.outside_name(&endpoint);
@@ -142,6 +161,11 @@ impl Networks {
 }
 
 impl State {
+    /// Whether the endpoint's interface hangs on a parent.
+    fn hangs(&self, endpoint: &Endpoint) -> bool {
+        self.networks.iter().any(|one| one.id == endpoint.network_id && one.parent.is_some())
+    }
+
     /// Ends what the kernel still tracks of an endpoint's connections. Old flows end by themselves, if it can't.
     fn forget_connections(&mut self, endpoint: &Endpoint) {
         for (address, _) in endpoint.addresses() {
@@ -191,6 +215,7 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
         link_local: wish.link_local.clone(),
         gateway: None,
         gateway6: None,
+        direct: network.is_direct(),
         links: wish.links.clone(),
         names: wish.names.iter().chain(&wish.aliases).cloned().collect(),
         name_servers: wish.name_servers.clone(),
@@ -222,16 +247,16 @@ fn plan(
     };
     if let Some((IpAddr::V4(address), ipam)) = choose(true, wish.ipv4.map(IpAddr::V4))? {
         endpoint.ipv4 = Some((address, ipam.subnet.length()));
-        endpoint.gateway = match ipam.way_out() {
-            Some(IpAddr::V4(gateway)) if !network.internal => Some(gateway),
+        endpoint.gateway = match network.gateway(ipam) {
+            Some(IpAddr::V4(gateway)) => Some(gateway),
             _ => None,
         };
         endpoint.mac = Some(Mac::of(address));
     }
     if let Some((IpAddr::V6(address), ipam)) = choose(false, wish.ipv6.map(IpAddr::V6))? {
         endpoint.ipv6 = Some((address, ipam.subnet.length()));
-        endpoint.gateway6 = match ipam.way_out() {
-            Some(IpAddr::V6(gateway)) if !network.internal => Some(gateway),
+        endpoint.gateway6 = match network.gateway(ipam) {
+            Some(IpAddr::V6(gateway)) => Some(gateway),
             _ => None,
         };
     }
@@ -257,18 +282,17 @@ fn check_fixed<'n>(network: &'n Network, address: IpAddr, taken: &HashSet<IpAddr
 /// Gives the interface inside its addresses and puts it up.
 fn set_up_inside(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
     let name = &endpoint.interface;
-    let mut inside = namespace::within(sandbox, || {
+    namespace::within(sandbox, || {
         // Without an address of ours there is to be no link-local one either.
         let setting = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
         let ipv6 = endpoint.ipv6.is_some() || endpoint.link_local.iter().any(IpAddr::is_ipv6);
         match fs::write(setting, if ipv6 { "0" } else { "1" }) {
             // A kernel without IPv6.
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Kernel::open(),
+            _ => Ok(()),
         }
     })?;
-    let index = inside.index(name).map_err(kernel("look for", name))?;
-    let index = index.ok_or_else(|| kernel("look for", name)(std::io::ErrorKind::NotFound.into()))?;
+    let (mut inside, index) = hang::find(endpoint, sandbox)?;
     inside.bring_up(index).map_err(kernel("bring up", name))?;
     for (address, length) in endpoint.addresses().chain(endpoint.link_local()) {
         inside.add_address(index, address, length).map_err(kernel("give an address to", name))?;
@@ -300,10 +324,11 @@ fn setting(key: &str, interface: &str) -> Option<PathBuf> {
     Some(["/proc/sys", first, parts[1], parts[2], interface, parts[4]].iter().collect())
 }
 
-/// The first network with a gateway is the way out.
+/// The first network that leads out is the way out.
 fn set_way_out(places: &[Endpoint], sandbox: &Path) -> Result<()> {
-    let ipv4 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V4(place.gateway?))));
-    let ipv6 = places.iter().find_map(|place| Some((&place.interface, IpAddr::V6(place.gateway6?))));
+    let first =
+        |family: usize| places.iter().find_map(|place| Some((&place.interface, place.ways_out()[family]?)));
+    let (ipv4, ipv6) = (first(0), first(1));
     if (ipv4.is_none() && ipv6.is_none()) || !namespace::is_held(sandbox) {
         return Ok(());
     }

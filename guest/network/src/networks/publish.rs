@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::PoisonError;
 
-use super::Networks;
+use super::{Networks, State};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::port::{PortWish, PublishedPort};
 use crate::publish::{Outcome, Refusal, Wanted};
 
@@ -123,15 +124,21 @@ impl Networks {
 
     /// The address of this machine that the container's way out publishes at.
     fn host_binding(&self, container: &str) -> Option<IpAddr> {
-        let state = self.state();
-        let places = state.endpoints.get(container)?;
-        let place = places.iter().find(|place| place.gateway.is_some())?;
-        state.networks.iter().find(|network| network.id == place.network_id)?.host_binding()
+        publishing(&self.state(), container)?.1.host_binding()
     }
 
     fn target_of(&self, container: &str) -> Option<Target> {
-        Target::of(self.state().endpoints.get(container)?)
+        Target::at(publishing(&self.state(), container)?.0)
     }
+}
+
+/// The bridge that is the container's way out, and its place there. An internal network publishes nothing, and what hangs
+/// on a parent is there for everyone.
+fn publishing<'s>(state: &'s State, container: &str) -> Option<(&'s Endpoint, &'s Network)> {
+    state.endpoints.get(container)?.iter().find_map(|place| {
+        let network = state.networks.iter().find(|network| network.id == place.network_id)?;
+        (place.gateway.is_some() && network.bridge.is_some()).then_some((place, network))
+    })
 }
 
 /// Where a container's ports lead.
@@ -142,9 +149,7 @@ struct Target {
 }
 
 impl Target {
-    /// The network that is the container's way out; an internal one publishes nothing.
-    fn of(places: &[Endpoint]) -> Option<Self> {
-        let place = places.iter().find(|place| place.gateway.is_some())?;
+    fn at(place: &Endpoint) -> Option<Self> {
         Some(Self { ipv4: place.ipv4?.0, ipv6: place.ipv6.map(|(address, _)| address) })
     }
 

@@ -1,6 +1,6 @@
-//! Networks go: their bridge, their rules, their record.
+//! Networks go: their bridge or parent, their rules, their record.
 
-use super::{Networks, State, kernel};
+use super::{Networks, State, kernel, parent};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::record;
@@ -26,6 +26,9 @@ impl Networks {
     pub(super) fn forget(&self, state: &mut State, network: &Network) -> Result<()> {
         if let Some(bridge) = &network.bridge {
             state.kernel.remove_link(bridge).map_err(kernel("remove the bridge", bridge))?;
+        }
+        if let Some(parent) = &network.parent {
+            parent::remove(state, network, parent)?;
         }
         record::remove(&self.options.records, &network.id)?;
         state.networks.retain(|other| other.id != network.id);

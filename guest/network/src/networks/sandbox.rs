@@ -31,7 +31,7 @@ impl Networks {
         let mut state = self.state();
         let endpoints = state.endpoints.remove(container).unwrap_or_default();
         let removed: Vec<Result<()>> =
-            endpoints.into_iter().map(|endpoint| self.depart(&mut state, container, endpoint)).collect();
+            endpoints.into_iter().map(|left| self.depart(&mut state, container, left, &path)).collect();
         self.tell_names(&state);
         namespace::remove(&path)?;
         removed.into_iter().collect()

@@ -64,10 +64,14 @@ impl Kernel {
         self.change(RouteNetlinkMessage::DelAddress(message), 0)
     }
 
-    /// Makes this the way out, in place of another.
+    /// Makes this the way out, in place of another; an unspecified gateway is whoever is there.
     pub(crate) fn set_default_route(&mut self, index: u32, gateway: IpAddr) -> io::Result<()> {
         let mut message = default_route(gateway);
-        message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
+        if gateway.is_unspecified() {
+            message.header.scope = RouteScope::Link;
+        } else {
+            message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
+        }
         message.attributes.push(RouteAttribute::Oif(index));
         self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }

@@ -4,6 +4,7 @@
 mod bridges;
 mod lifecycle;
 mod names;
+mod parents;
 mod peers;
 mod ports;
 mod sys;
