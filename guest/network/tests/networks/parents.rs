@@ -179,7 +179,7 @@ fn macvlan_containers_outlive_the_engine() {
     let world = world.crash();
     world.networks.restore(vec![alive]).unwrap();
     assert_eq!(world.networks.find("lan").unwrap(), network);
-    assert_eq!(world.networks.endpoints("one"), [at.clone()]);
+    assert_eq!(world.networks.endpoints("one"), std::slice::from_ref(&at));
     serve(&neighbour, 80);
     assert_eq!(ask(&one, NEIGHBOUR, 80), Some(own_address(&at)));
     let (_, next) = world.container("next", "lan");
