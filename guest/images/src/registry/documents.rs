@@ -64,8 +64,9 @@ impl Repository {
         if store.blobs().size(&blob.digest) != Some(blob.size) {
             let wanted = blob.descriptor();
             let (attempts, growth) = (client.options().attempts, Arc::default());
-            download::blob(&self.session, store, &self.reference, &wanted, attempts, &growth, &|_| {})
-                .await?;
+            let fetch =
+                || download::blob(&self.session, store, &self.reference, &wanted, attempts, &growth, &|_| {});
+            download::begun_or_afresh(store, &blob.digest, fetch).await?;
         }
         Ok(kept)
     }

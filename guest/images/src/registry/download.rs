@@ -1,6 +1,6 @@
 //! One blob into the content store: checked while it streams, continued where a broken stream or a crash left it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +18,28 @@ use super::growth::Growth;
 use super::session::{self, Ask, PATIENCE, Session};
 use crate::digest::Hashed;
 use crate::manifest::Descriptor;
-use crate::{Error, Reference, Result, Store, durable};
+use crate::{Digest, Error, Reference, Result, Store, durable};
 
 /// Pauses between attempts double, this often at most (about three seconds).
 const LONGEST_PAUSE: u32 = 5;
+/// What has another digest than the one that was asked for.
+const DOWNLOAD: &str = "download";
 /// Chunks on their way to the disk; a hyper chunk is some 16 KiB.
 const WAITING: usize = 64;
+
+/// Fetches a blob, and once more from its beginning when what an earlier attempt had left of it turns out to be wrong: a
+/// power cut leaves files whose bytes aren't all there.
+pub(super) async fn begun_or_afresh<F: Future<Output = Result<()>>>(
+    store: &Store,
+    digest: &Digest,
+    fetch: impl Fn() -> F,
+) -> Result<()> {
+    let is_begun = fs::metadata(store.blobs().partial_path(digest)).is_ok_and(|left| left.len() > 0);
+    match fetch().await {
+        Err(Error::WrongDigest { subject: DOWNLOAD, .. }) if is_begun => fetch().await,
+        fetched => fetched,
+    }
+}
 
 /// Brings a blob into the store. After so many `attempts` without a single new byte it fails. `moved` hears the bytes
 /// done, `growth` those that are on the disk. Nobody else may download it meanwhile.
@@ -182,7 +198,7 @@ async fn finish(store: Store, file: Hashed<File>, wanted: Descriptor, path: Path
         let (_, found, size) = file.finish();
         if found != wanted.digest || size != wanted.size {
             durable::remove(&path)?;
-            return Err(Error::WrongDigest { subject: "download", expected: wanted.digest, found });
+            return Err(Error::WrongDigest { subject: DOWNLOAD, expected: wanted.digest, found });
         }
         store.blobs().adopt_partial(&wanted.digest)
     })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
@@ -302,8 +302,8 @@ impl LayerTask {
                 if limits.downloads.available_permits() == 0 {
                     task.say("Waiting");
                 }
-                let turn = limits.downloads.acquire().await.map_err(closed)?;
-                task.clone().stream(turn, &limits.unpackings).await.map(|()| true)
+                let stream = || task.clone().stream(limits);
+                download::begun_or_afresh(&task.store, &task.layer.digest, stream).await.map(|()| true)
             }
         };
         task.leave(&lock);
@@ -318,7 +318,9 @@ impl LayerTask {
     }
 
     /// Downloads the layer, and unpacks it meanwhile as soon as that is its turn.
-    async fn stream(self: Arc<Self>, turn: SemaphorePermit<'_>, unpackings: &Semaphore) -> Result<()> {
+    async fn stream(self: Arc<Self>, limits: &Limits) -> Result<()> {
+        let closed = |_| Error::Interrupted("pulling a layer");
+        let turn = limits.downloads.acquire().await.map_err(closed)?;
         let growth = Arc::<Growth>::default();
         let partial = self.store.blobs().partial_path(&self.layer.digest);
         let open = File::options().read(true).append(true).create(true).open(&partial);
@@ -333,8 +335,7 @@ impl LayerTask {
             Ok::<(), Error>(())
         };
         let unpacking = async {
-            let closed = |_| Error::Interrupted("pulling a layer");
-            let _permit = unpackings.acquire().await.map_err(closed)?;
+            let _permit = limits.unpackings.acquire().await.map_err(closed)?;
             self.clone().unpack(follower, growth.clone()).await
         };
         let (downloaded, unpacked) = tokio::join!(download, unpacking);
