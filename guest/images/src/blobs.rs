@@ -120,8 +120,9 @@ impl Blobs {
         durable::rename(&partial, &self.path(digest))
     }
 
+    /// Removes content that nothing refers to. What a power cut brings back is collected at start-up.
     pub(crate) fn remove(&self, digest: &Digest) -> Result<()> {
-        durable::remove(&self.path(digest))
+        durable::discard(&self.path(digest))
     }
 
     /// Every blob there is.

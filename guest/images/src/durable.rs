@@ -64,10 +64,17 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Removes a file for good; one that isn't there is fine.
 pub(crate) fn remove(path: &Path) -> Result<()> {
+    discard(path)?;
+    sync_folder(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Removes a file whose removal needn't be for good yet: a power cut may bring it back. One that isn't there is fine.
+pub(crate) fn discard(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(Error::File { operation: "remove", path: path.to_owned(), source }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::File { operation: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -120,6 +127,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     read().map_err(Error::file("read folder", folder))
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
+/// Makes what was renamed and removed in a folder stay so.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file("sync folder", folder))
 }

@@ -51,9 +51,15 @@ impl Store {
             let id = find(&state, name_or_id)?;
             let mut removal =
                 Removal { store: self, state: &mut state, options, used_by, removed: &mut removed };
-            removal.start(&id, name_or_id)?;
+            let started = removal.start(&id, name_or_id);
+            if !removed.is_empty() {
+                durable::sync_folder(&self.inner.root.join("names"))?;
+            }
+            started?;
         }
         if removed.iter().any(|item| matches!(item, Removed::Deleted(_))) {
+            // A record that came back after a power cut would speak of content that is gone.
+            durable::sync_folder(&self.inner.root.join("images"))?;
             removed.extend(self.collect()?.into_iter().map(Removed::Deleted));
         }
         Ok(removed)
@@ -116,7 +122,7 @@ impl Removal<'_> {
     }
 
     fn untag(&mut self, name: &Reference) -> Result<()> {
-        durable::remove(&self.store.name_path(name))?;
+        durable::discard(&self.store.name_path(name))?;
         self.state.names.remove(name);
         self.removed.push(Removed::Untagged(name.clone()));
         Ok(())
@@ -135,7 +141,7 @@ impl Removal<'_> {
         }
         self.untag_all(self.names(id))?;
         let parent = self.state.images.get(id).and_then(|stored| stored.record.parent.clone());
-        durable::remove(&self.store.image_path(id))?;
+        durable::discard(&self.store.image_path(id))?;
         self.state.images.remove(id);
         self.removed.push(Removed::Deleted(id.clone()));
         match parent {

@@ -111,9 +111,10 @@ impl Store {
     /// When the disk refuses.
     pub fn release(&self, names: &[String]) -> Result<()> {
         for name in names {
-            durable::remove(&self.hold_path(name))?;
+            durable::discard(&self.hold_path(name))?;
             self.state().holds.remove(name);
         }
+        durable::sync_folder(&self.inner.root.join("holds"))?;
         self.collect().map(drop)
     }
 

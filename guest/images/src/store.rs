@@ -119,10 +119,13 @@ impl Store {
         }
         for name in durable::entries(&root.join("names"))? {
             let path = root.join("names").join(&name);
-            if let Some(record) = durable::read_record::<NameRecord>(&path)
-                && state.images.contains_key(&record.image)
-            {
-                state.names.insert(record.reference, record.image);
+            match durable::read_record::<NameRecord>(&path) {
+                Some(record) if state.images.contains_key(&record.image) => {
+                    drop(state.names.insert(record.reference, record.image));
+                }
+                // Its image went before it; with the same image pulled again it would be back.
+                Some(_) => durable::discard(&path)?,
+                None => {}
             }
         }
         for name in durable::entries(&root.join("snapshots"))? {

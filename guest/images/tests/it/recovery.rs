@@ -48,6 +48,20 @@ fn an_image_whose_layer_is_lost_is_left_out_and_can_come_again() {
 }
 
 #[test]
+fn a_name_that_outlived_its_image_is_not_back_with_it() {
+    let place = two_images();
+    let image = place.store.image("a").unwrap();
+    place.store.tag("a", &"old:1".parse().unwrap()).unwrap();
+    fs::remove_file(place.path("images").join(format!("{}.json", image.id.hex()))).unwrap();
+    let again = Store::open(place.folder.path()).unwrap();
+    let place = Place { store: again, folder: place.folder };
+    place.image("a", &[Layer::new().file("a", "1").done()]);
+    let again = Store::open(place.folder.path()).unwrap();
+    assert!(again.image("a").is_ok());
+    assert!(again.image("old:1").is_err());
+}
+
+#[test]
 fn unfinished_files_and_orphans_are_collected_at_start() {
     let place = two_images();
     let before = (names(&place.path("blobs/sha256")), names(&place.path("layers")));
