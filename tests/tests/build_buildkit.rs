@@ -71,7 +71,7 @@ fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
     assert_eq!(output(engine, "x", &["ls", "-A", "/all"]), ".dockerignore\nfile");
     assert_eq!(engine.inspect("x", "json .Config.Labels"), r#"{"x":"1","y":"2"}"#);
     let history = engine.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "x"]);
-    assert!(history.contains("COPY --from=a /one / # buildkit\n"), "{history}");
+    assert!(history.contains("COPY /one / # buildkit\n"), "{history}");
     let id = engine.inspect("x", ".Id");
     let again = context.built(&["-t", "x", "--label", "y=2"]);
     assert_eq!(again.matches("CACHED").count(), 3, "{again}");
@@ -197,8 +197,6 @@ fn failures_say_which_step_and_why() {
     let foreign = Context::new(&buildx, "FROM scratch\nCOPY Dockerfile /x\nRUN true\n");
     let said = foreign.build(&["--platform", "linux/s390x"]);
     assert!(said.err.contains("RUN for linux/s390x needs an interpreter"), "{}", said.err);
-    let several = Context::new(&buildx, "FROM busybox\n").build(&["--platform", "linux/amd64,linux/arm64"]);
-    assert_ne!(several.code, 0);
     let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=elsewhere,name=x"]);
     assert!(exported.err.contains("isn't supported by this engine"), "{}", exported.err);
 }

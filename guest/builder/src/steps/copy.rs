@@ -78,7 +78,7 @@ pub(super) async fn copy(
         Ok((plan, opened, found, content))
     })
     .await?;
-    let text = build.expand(&name.text, state).unwrap_or_else(|_| name.text.clone());
+    let text = spelled(build, copy, state)?;
     let settings = format!(
         "{} {:?} {:?} {} {} {:?} {} {:?}",
         plan.destination,
@@ -308,6 +308,22 @@ fn resolved(root: &Root, path: &str) -> std::io::Result<(std::os::fd::OwnedFd, S
     Err(rustix::io::Errno::LOOP.into())
 }
 
+/// How BuildKit's history names a copy: what goes where, and whose it becomes.
+fn spelled(build: &Build, copy: &Copy, state: &State) -> Result<String> {
+    let mut words = vec![if copy.add { "ADD" } else { "COPY" }.to_owned()];
+    for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+        if let Some(value) = value {
+            words.push(format!("--{flag}={}", build.expand(value, state)?));
+        }
+    }
+    for source in &copy.sources {
+        words.push(build.expand(source, state)?);
+    }
+    words.extend(copy.files.iter().map(|file| format!("<<{}", file.name)));
+    words.push(build.expand(&copy.destination, state)?);
+    Ok(words.join(" "))
+}
+
 /// How the classic builder's history names what was copied.
 fn shown(plan: &Plan, found: &[Found], content: &Digest) -> String {
     let kind = match (found, plan.extra.len()) {
@@ -381,6 +397,14 @@ impl Target<'_> {
         Error::Copy { keyword: self.plan.keyword, reason: error.to_string() }
     }
 
+    /// Folders on the way are made with a mode that is a number, too, as in BuildKit.
+    fn folders_mode(&self) -> u32 {
+        match self.plan.chmod {
+            Some(Chmod::Octal(mode)) => mode,
+            _ => 0o755,
+        }
+    }
+
     fn take(&self, transfer: &mut Transfer<'_>, source: &Root, from: &Path, found: &Found) -> Result<()> {
         let fail = |error| self.fail(error);
         let destination = if self.plan.parents {
@@ -420,7 +444,7 @@ impl Target<'_> {
         folder: std::os::fd::BorrowedFd<'_>,
         destination: &str,
     ) -> std::io::Result<()> {
-        let (target, made) = self.root.make_folders(destination, 0o755, transfer.owner)?;
+        let (target, made) = self.root.make_folders(destination, self.folders_mode(), transfer.owner)?;
         transfer.folder(folder, target.as_fd(), "")?;
         if made {
             let stat = rustix::fs::fstat(folder)?;
@@ -449,11 +473,11 @@ impl Target<'_> {
         owner: Option<Owner>,
     ) -> std::io::Result<(std::os::fd::OwnedFd, String)> {
         if destination.ends_with('/') || self.root.is_folder(destination) {
-            let (folder, _) = self.root.make_folders(destination, 0o755, owner)?;
+            let (folder, _) = self.root.make_folders(destination, self.folders_mode(), owner)?;
             return Ok((folder, base.to_owned()));
         }
         let (parent, name) = destination.rsplit_once('/').unwrap_or(("", destination));
-        let (folder, _) = self.root.make_folders(parent, 0o755, owner)?;
+        let (folder, _) = self.root.make_folders(parent, self.folders_mode(), owner)?;
         Ok((folder, name.to_owned()))
     }
 
@@ -477,7 +501,9 @@ impl Target<'_> {
 
     /// Unpacks an archive; owners and permissions are its own unless the instruction says others.
     fn extract(&self, file: std::fs::File, destination: &str, folders: Option<Owner>) -> Result<()> {
-        self.root.make_folders(destination, 0o755, folders).map_err(|error| self.fail(error))?;
+        self.root
+            .make_folders(destination, self.folders_mode(), folders)
+            .map_err(|error| self.fail(error))?;
         let chmod = self.plan.chmod.as_ref();
         let mode = move |mode: u32, is_folder: bool| chmod.map_or(mode, |chmod| chmod.apply(mode, is_folder));
         let mode = chmod.is_some().then_some(&mode as &dyn Fn(u32, bool) -> u32);

@@ -19,7 +19,10 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
     match &build.plan.bases[stage] {
         Base::Stage(base) => {
             let mut state = build.stage(*base).await?;
-            state.arguments.clear();
+            // BuildKit's stages have the arguments of the stage that they begin with, too.
+            if build.style == Style::Classic {
+                state.arguments.clear();
+            }
             state.cmd_set = false;
             Ok((state, Outcome::Setting))
         }

@@ -1,6 +1,7 @@
 //! Instructions that change the configuration alone.
 
 use crate::dockerfile::Instruction;
+use crate::history::Style;
 use crate::solve::Build;
 use crate::state::State;
 use crate::{Error, Result, arguments_for};
@@ -23,8 +24,13 @@ pub(super) const PROXIES: [&str; 10] = [
 pub(super) fn apply(build: &Build, instruction: &Instruction, state: &mut State) -> Result<()> {
     match instruction {
         Instruction::Arg(arguments) => {
+            let mut shown = Vec::with_capacity(arguments.len());
             for (name, default) in arguments {
-                argument(build, name, default.as_deref(), state)?;
+                shown.push(argument(build, name, default.as_deref(), state)?);
+            }
+            match state.style {
+                Style::Classic => shown.iter().for_each(|one| state.note(&format!("ARG {one}"))),
+                Style::BuildKit => state.note(&format!("ARG {}", shown.join(" "))),
             }
         }
         Instruction::Cmd(command) => state.set_cmd(command),
@@ -83,14 +89,10 @@ pub(super) fn apply(build: &Build, instruction: &Instruction, state: &mut State)
     Ok(())
 }
 
-fn argument(build: &Build, name: &str, default: Option<&str>, state: &mut State) -> Result<()> {
+/// Gives an argument its value; how history shows it: the classic builder's without a value that it has from before FROM.
+fn argument(build: &Build, name: &str, default: Option<&str>, state: &mut State) -> Result<String> {
     let given = build.options.arguments.get(name).cloned().flatten();
     let default = default.map(|text| build.expand(text, state)).transpose()?;
-    let shown = match (&given, &default) {
-        (_, Some(default)) => format!("ARG {name}={}", given.as_ref().unwrap_or(default)),
-        (Some(given), None) => format!("ARG {name}={given}"),
-        (None, None) => format!("ARG {name}"),
-    };
     let global = || {
         let target = state.config.platform();
         let known = build.plan.globals.iter().rev().find(|(known, _)| known == name);
@@ -98,12 +100,14 @@ fn argument(build: &Build, name: &str, default: Option<&str>, state: &mut State)
         let of_platform = of_platform.into_iter().find(|(known, _)| known == name);
         known.cloned().or(of_platform).map(|(_, value)| value)
     };
-    let value = given.or(default).or_else(global);
-    state.note(&shown);
+    let own = given.or(default);
+    let value = own.clone().or_else(global);
+    let shown = if state.style == Style::Classic { &own } else { &value };
+    let shown = shown.as_ref().map_or_else(|| name.to_owned(), |value| format!("{name}={value}"));
     if let Some(value) = value {
         state.set_argument(name, value);
     }
-    Ok(())
+    Ok(shown)
 }
 
 fn expand_pairs(build: &Build, pairs: &[(String, String)], state: &State) -> Result<Vec<(String, String)>> {
@@ -115,23 +119,18 @@ fn joined(pairs: &[(String, String)]) -> String {
 }
 
 fn expose(build: &Build, words: &[String], state: &mut State) -> Result<()> {
-    let mut ports = Vec::new();
+    let (mut ports, mut written) = (Vec::new(), Vec::new());
     for word in words {
         for text in build.expanded(word, state)?.words {
             ports.extend(port_range(&text)?);
+            written.push(text);
         }
     }
+    ports.sort();
+    written.sort();
     match state.style {
-        crate::history::Style::Classic => {
-            let shown: Vec<&str> =
-                ports.iter().map(|port| port.strip_suffix("/tcp").unwrap_or(port)).collect();
-            state.note(&format!("EXPOSE {}", shown.join(" ")));
-        }
-        crate::history::Style::BuildKit => {
-            ports.sort();
-            let shown: Vec<String> = ports.iter().map(|port| format!("{port}:{{}}")).collect();
-            state.note(&format!("EXPOSE map[{}]", shown.join(" ")));
-        }
+        Style::Classic => state.note(&format!("EXPOSE {}", written.join(" "))),
+        Style::BuildKit => state.note(&format!("EXPOSE [{}]", ports.join(" "))),
     }
     State::add_names(&mut state.run().exposed_ports, ports);
     Ok(())
