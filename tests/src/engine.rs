@@ -295,6 +295,11 @@ impl Engine {
         inside
     }
 
+    /// Whether it is in the VM.
+    pub fn is_machine(&self) -> bool {
+        self.native.is_none()
+    }
+
     /// The port of this machine's loopback that the VM may reach as `host.docker.internal`; none natively.
     pub fn host_port(&self) -> Option<u16> {
         std::env::var(HOST_PORT).ok().filter(|_| self.native.is_none())?.parse().ok()
