@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod buildx;
 mod cache;
 mod container_image;
 mod cross;

@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     runtime: Option<PathBuf>,
     /// A folder whose programs come before the others.
     programs: Option<PathBuf>,
+    /// The dockerd to run; the one that is installed when none is named.
+    dockerd: Option<PathBuf>,
 }
 
 impl Peer {
@@ -54,6 +56,11 @@ impl Peer {
         peer.begin(registry)
     }
 
+    fn of(engine: Engine, folder: &Path) -> Self {
+        let folder = folder.to_path_buf();
+        Self { engine, folder, process: None, network: None, runtime: None, programs: None, dockerd: None }
+    }
+
     /// Starts Debian's dockerd, which knows the OCI runtime `runtime` as `under-test`.
     pub(crate) fn start_with_runtime(folder: &Path, registry: u16, runtime: &Path) -> anyhow::Result<Self> {
         let mut peer = Self::of(Engine::Dockerd, folder);
@@ -61,9 +68,11 @@ impl Peer {
         peer.begin(registry)
     }
 
-    fn of(engine: Engine, folder: &Path) -> Self {
-        let folder = folder.to_path_buf();
-        Self { engine, folder, process: None, network: None, runtime: None, programs: None }
+    /// Starts a dockerd that isn't the installed one. What it starts itself lies beside it or in `../bin`.
+    pub(crate) fn start_dockerd(folder: &Path, registry: u16, program: &Path) -> anyhow::Result<Self> {
+        let mut peer = Self::of(Engine::Dockerd, folder);
+        peer.dockerd = Some(program.to_path_buf());
+        peer.begin(registry)
     }
 
     fn begin(self, registry: u16) -> anyhow::Result<Self> {
@@ -137,12 +146,20 @@ impl Peer {
         fs::write(&configuration, daemon_json("127.0.0.1", registry))?;
         let at = |name: &str| self.folder.join(name).display().to_string();
         let listen = format!("unix://{}", at("docker.sock"));
-        let program = match self.engine {
-            Engine::Dockerd => find_program("dockerd").context("dockerd isn't installed (docker.io)")?,
+        let program = match (self.engine, &self.dockerd) {
+            (Engine::Dockerd, Some(program)) => program.clone(),
+            (Engine::Dockerd, None) => {
+                find_program("dockerd").context("dockerd isn't installed (docker.io)")?
+            }
             _ => programs_dir().join("berth-guest"),
         };
         // A mount namespace: what an engine that is killed leaves mounted goes with it.
         let mut command = self.beside("unshare");
+        if let Some(folder) = self.dockerd.as_deref().and_then(Path::parent) {
+            let usual = std::env::var_os("PATH").unwrap_or_default();
+            let own = [folder.to_path_buf(), folder.join("../bin")].into_iter();
+            command.env("PATH", std::env::join_paths(own.chain(std::env::split_paths(&usual)))?);
+        }
         command.args(["--mount", "--propagation", "private"]).arg(program);
         match self.engine {
             Engine::Dockerd => command

@@ -5,6 +5,7 @@
 
 mod contest;
 mod docker_py;
+mod dockerfiles;
 mod engines;
 mod python;
 mod runtime;
@@ -18,6 +19,8 @@ use crate::setup;
 pub(crate) enum Args {
     /// docker-py's integration tests: a Docker client's view of the whole API.
     DockerPy(docker_py::Args),
+    /// Our own corpus of Dockerfiles: what our engine, dockerd's classic builder and BuildKit make of each.
+    Dockerfiles(dockerfiles::Args),
     /// youki's contest: an OCI runtime's view of its specification.
     Contest(contest::Args),
     /// Others' engines on our runtime: what they run, exec, stop and log with it.
@@ -31,6 +34,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::for_peers()?;
     match args {
         Args::DockerPy(args) => docker_py::run(args),
+        Args::Dockerfiles(args) => dockerfiles::run(args),
         Args::Contest(args) => contest::run(args),
         Args::Engines(args) => engines::run(args),
         Args::RuntimeTools(args) => runtime_tools::run(args),

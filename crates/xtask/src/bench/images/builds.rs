@@ -3,25 +3,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Args, Measured, Rows, both};
+use crate::buildx;
 
-/// Where packages put the plugin; `BERTH_E2E_BUILDX` names it where it isn't installed for everybody.
-const PLUGINS: &[&str] = &[
-    "/usr/libexec/docker/cli-plugins/docker-buildx",
-    "/usr/lib/docker/cli-plugins/docker-buildx",
-    "/usr/local/lib/docker/cli-plugins/docker-buildx",
-];
 const STEPS: usize = 30;
 /// Files of a folder of the large context.
 const PER_FOLDER: usize = 500;
-
-/// The plugin, if it is here.
-pub(super) fn plugin() -> Option<PathBuf> {
-    let given = std::env::var_os("BERTH_E2E_BUILDX").map(PathBuf::from);
-    given.or_else(|| PLUGINS.iter().map(PathBuf::from).find(|path| path.exists()))
-}
 
 /// Measures all three.
 pub(super) fn measure(
@@ -30,14 +19,12 @@ pub(super) fn measure(
     args: &Args,
     rows: &mut Rows,
 ) -> anyhow::Result<()> {
-    let Some(plugin) = plugin() else {
+    let Some(plugin) = buildx::plugin() else {
         println!("==> builds: skipped: buildx isn't installed, and BERTH_E2E_BUILDX doesn't name it");
         return Ok(());
     };
     for engine in &*engines {
-        let plugins = engine.folder.join("cli-plugins");
-        fs::create_dir_all(&plugins)?;
-        std::os::unix::fs::symlink(&plugin, plugins.join("docker-buildx"))?;
+        buildx::give(&plugin, &engine.folder)?;
     }
     let steps = folder.join("steps");
     fs::create_dir(&steps)?;
