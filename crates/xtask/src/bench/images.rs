@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// The images' numbers of layers.
     #[arg(long, value_delimiter = ',', default_value = "1,10,60")]
     layers: Vec<u64>,
+    /// The dockerd to measure beside ours, with its containerd and runc beside it or in ../bin; else the installed one.
+    #[arg(long)]
+    dockerd: Option<PathBuf>,
     /// The files of the large build context.
     #[arg(long, default_value_t = 50_000)]
     files: usize,
@@ -75,7 +78,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     build::guest_programs(Profile::Release)?;
     let folder = tempfile::tempdir().context("make a folder for the measured engines")?;
     let registry = folder.path().join("registry");
-    let start = |engine| Measured::start(engine, folder.path(), &registry);
+    let start = |engine| Measured::start(engine, args, folder.path(), &registry);
     let mut engines = [start(Engine::Native)?, start(Engine::Dockerd)?];
     let sources = engines.iter().map(|engine| Registry::start(&engine.peer, &registry, SOURCE));
     let sources = sources.collect::<anyhow::Result<Vec<_>>>()?;
@@ -124,10 +127,13 @@ fn print(rows: &Rows, engines: &[Measured; 2], args: &Args) -> anyhow::Result<()
 }
 
 impl Measured {
-    fn start(engine: Engine, folder: &Path, registry: &Path) -> anyhow::Result<Self> {
+    fn start(engine: Engine, args: &Args, folder: &Path, registry: &Path) -> anyhow::Result<Self> {
         let folder = folder.join(format!("{engine:?}"));
         fs::create_dir(&folder)?;
-        let peer = Peer::start(engine, &folder, SOURCE)?;
+        let peer = match (engine, &args.dockerd) {
+            (Engine::Dockerd, Some(program)) => Peer::start_dockerd(&folder, SOURCE, program)?,
+            _ => Peer::start(engine, &folder, SOURCE)?,
+        };
         let api = Api::connect(&peer.socket())?;
         let measured = Self { peer, api, folder, registry: registry.to_path_buf() };
         let archive = measured.folder.join("small.tar");
