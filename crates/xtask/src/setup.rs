@@ -92,6 +92,7 @@ const GROUPS: &[Group] = &[
             "python3-venv",
             "git",
             "sqlite3",
+            "libacl1-dev",
         ],
     },
 ];

@@ -7,6 +7,7 @@ mod contest;
 mod docker_py;
 mod dockerfiles;
 mod engines;
+mod pjdfstest;
 mod python;
 mod runtime;
 mod runtime_tools;
@@ -25,6 +26,8 @@ pub(crate) enum Args {
     Contest(contest::Args),
     /// Others' engines on our runtime: what they run, exec, stop and log with it.
     Engines(engines::Args),
+    /// pjdfstest: what POSIX says of files, in a shared folder and on a volume.
+    Pjdfstest(pjdfstest::Args),
     /// The validation of the OCI's runtime-tools.
     RuntimeTools(runtime_tools::Args),
 }
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Args::Dockerfiles(args) => dockerfiles::run(args),
         Args::Contest(args) => contest::run(args),
         Args::Engines(args) => engines::run(args),
+        Args::Pjdfstest(args) => pjdfstest::run(args),
         Args::RuntimeTools(args) => runtime_tools::run(args),
     }
 }
