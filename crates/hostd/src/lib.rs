@@ -6,6 +6,7 @@
 //! input and powers the guest off in order.
 
 mod boot;
+mod clock;
 mod context;
 mod control;
 mod daemon_json;

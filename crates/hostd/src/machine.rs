@@ -15,9 +15,9 @@ use protocol::control::Problem;
 use protocol::guest::{FromGuest, ToGuest};
 use protocol::machine::{Kind, State};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
 use crate::boot::{Running, boot};
+use crate::clock::Clock;
 use crate::guest;
 use crate::settings::Settings;
 use crate::state::{Change, Shared};
@@ -35,9 +35,6 @@ const FAREWELL: Duration = Duration::from_millis(100);
 
 /// A daemon that nobody wants anything of ends.
 const FIRST_WISH: Duration = Duration::from_secs(30);
-
-/// How often the guest hears the host's clock: soon enough after the host woke from sleep.
-const CLOCK: Duration = Duration::from_secs(10);
 
 /// Why a running machine no longer is.
 enum End {
@@ -118,8 +115,7 @@ async fn stop_wish(inbox: &mut mpsc::Receiver<Change>, state: &Shared) {
 
 /// Carries out what the guest says until the machine ends or is to stop.
 async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<Change>) -> End {
-    let mut clock = tokio::time::interval(CLOCK);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clock = Clock::new();
     loop {
         tokio::select! {
             () = stop_wish(inbox, state) => {
@@ -130,7 +126,7 @@ async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<
                 state.change(|status| status.ports.clear());
                 return End::Crashed(problem);
             }
-            _ = clock.tick() => {
+            () = clock.is_due() => {
                 drop(running.guest.say(&ToGuest::Clock { unix_nanos: guest::now() }).await);
             }
             Some(message) = running.guest.messages.recv() => {
