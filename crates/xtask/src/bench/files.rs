@@ -54,9 +54,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for run in 1..=args.runs {
         println!("==> run {run}");
         for (deed, took) in DEEDS.iter().zip(&mut took) {
-            for ((_, place), took) in PLACES.iter().zip(took) {
+            for ((_, place), took) in PLACES.iter().zip(&mut *took) {
                 took.push(once(&folders, args, *deed, place)?);
             }
+            let last = took.each_ref().map(|took| took.last().copied().unwrap_or(f64::NAN));
+            println!("  {:<16} {:>9.3} s {:>9.3} s {:>9.3} s", deed.name(), last[0], last[1], last[2]);
         }
     }
     print(args, took);
