@@ -48,6 +48,24 @@ fn containers_outlive_the_engine_in_the_guest_with_every_line_and_exit_code() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_by_hours_is_set_right() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let seconds = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        now.as_secs()
+    };
+    for jump in ["+ 36000", "- 36000"] {
+        engine.ok(&[ROOT, &[&format!("date -s @$(($(date +%s) {jump})) > /dev/null")]].concat());
+        eventually("the guest's clock is right", || {
+            let before = seconds();
+            let guest: u64 =
+                engine.ok(&["run", "--rm", "--network", "none", "busybox", "date", "+%s"]).parse().ok()?;
+            (before - 1..=seconds() + 1).contains(&guest).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_container_in_the_guest_dies_with_its_guard_and_says_why() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
     let id = engine.ok(&["run", "-d", "--name", "held", "--network", "none", "busybox", "sleep", "1000"]);
