@@ -65,10 +65,13 @@ impl Lane {
 
     /// One request; returns how long its reply is.
     fn serve(&mut self, request: &Pieces<'_>, room: &Pieces<'_>, files: &dyn Files) -> usize {
-        self.request.clear();
-        self.request.resize(request.len(), 0);
-        request.copy_to(&mut self.request);
-        files.answer(&self.request, room.len(), &mut self.reply);
+        // Zeroed once, not for each request: it is overwritten anyway.
+        if self.request.len() < request.len() {
+            self.request.resize(request.len(), 0);
+        }
+        let bytes = &mut self.request[..request.len()];
+        request.copy_to(bytes);
+        files.answer(bytes, room.len(), &mut self.reply);
         let length = self.reply.len().min(room.len());
         room.copy_from(&self.reply[..length]);
         length
