@@ -99,20 +99,20 @@ impl Build {
             let build = self.clone();
             tasks.spawn(async move { build.stage(stage).await.map(drop) });
         }
-        let mut failed = None;
+        let mut stages = Vec::new();
         while let Some(done) = tasks.join_next().await {
-            if let Err(error) = done.map_err(Error::from).and_then(|done| done) {
+            let done = done.map_err(Error::from).and_then(|done| done);
+            if done.is_err() {
                 self.cancel.cancel();
-                // What was cancelled on the way isn't the reason.
-                if failed.as_ref().is_none_or(|known| matches!(known, Error::Cancelled)) {
-                    failed = Some(error);
-                }
             }
+            stages.push(done);
         }
-        match failed {
-            Some(error) => Err(error),
-            None => self.stage(self.plan.target).await,
+        all_or_why(stages)?;
+        let built = self.stage(self.plan.target).await;
+        if built.is_err() {
+            self.cancel.cancel();
         }
+        built
     }
 
     /// What a stage comes to, built when it is first asked for.
@@ -229,6 +229,21 @@ impl Build {
         let name = self.file.stages[stage].name.clone().unwrap_or_else(|| stage.to_string());
         self.options.no_cache || self.options.no_cache_stages.contains(&name)
     }
+}
+
+/// What several came to, or why one of them failed: those that were cancelled on the way aren't the reason.
+pub(crate) fn all_or_why<T>(all: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let (mut done, mut failed) = (Vec::new(), None);
+    for one in all {
+        match one {
+            Ok(one) => done.push(one),
+            Err(error) if failed.as_ref().is_none_or(|known| matches!(known, Error::Cancelled)) => {
+                failed = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    failed.map_or(Ok(done), Err)
 }
 
 /// Whether a step is one that shows in progress: the others only change the configuration.

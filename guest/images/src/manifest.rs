@@ -62,6 +62,11 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// In OCI's terms.
+    pub(crate) fn of(manifests: Vec<Descriptor>) -> Self {
+        Self { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests }
+    }
+
     /// What it has manifests for.
     pub(crate) fn platforms(&self) -> Vec<Platform> {
         self.manifests.iter().filter_map(|manifest| manifest.platform.clone()).collect()

@@ -261,9 +261,37 @@ impl Client {
             Error::NoSuchImage(_) => Error::NothingToPush(reference.to_string()),
             error => error,
         })?;
+        self.to_push(store, reference, credentials, report).await?.run(&image).await
+    }
+
+    /// Brings images for several platforms to the registry of `reference`, which names an index of them there.
+    ///
+    /// # Errors
+    /// In Docker's words.
+    pub async fn push_index(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        images: &[Digest],
+        credentials: Option<&Credentials>,
+        report: Report<'_>,
+    ) -> Result<Pushed> {
+        let reference = &reference.clone().or_latest();
+        let images =
+            images.iter().map(|image| store.image(&image.to_string())).collect::<Result<Vec<_>>>()?;
+        self.to_push(store, reference, credentials, report).await?.run_index(&images).await
+    }
+
+    async fn to_push<'a>(
+        &self,
+        store: &'a Store,
+        reference: &'a Reference,
+        credentials: Option<&Credentials>,
+        report: Report<'a>,
+    ) -> Result<push::Push<'a>> {
         let session = self.first(reference.domain(), credentials, scope(reference, "pull,push")).await?;
         let uploads = self.options().uploads;
-        push::Push { session: Arc::new(session), store, reference, uploads, report }.run(&image).await
+        Ok(push::Push { session: Arc::new(session), store, reference, uploads, report })
     }
 
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.

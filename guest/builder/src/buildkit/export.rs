@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_images::{Digest, Reference};
+use berth_images::{Digest, ImageConfig, Platform, Reference};
 
 use super::frontend::{options, session_of};
 use super::jobs::{Built, Job};
@@ -12,7 +13,7 @@ use super::messages::control::{Exporter, SolveRequest};
 use super::{BuildKit, send, sync};
 use crate::steps::blocking;
 use crate::workspace::Workspace;
-use crate::{Error, Result};
+use crate::{Builder, Error, Result};
 
 /// What the client is told of the result.
 type Response = HashMap<String, String>;
@@ -22,7 +23,7 @@ pub(super) async fn export(
     kit: &Arc<BuildKit>,
     job: &Arc<Job>,
     request: &SolveRequest,
-    built: Option<&Built>,
+    built: &[Built],
 ) -> Result<Response> {
     let deprecated = Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() };
     let exporters = match request.exporters.as_slice() {
@@ -30,10 +31,14 @@ pub(super) async fn export(
         several => several,
     };
     let mut response = Response::new();
-    for exporter in exporters.iter().filter(|exporter| !exporter.kind.is_empty()) {
-        let Some(built) = built else { continue };
+    let is_something = |exporter: &&Exporter| !exporter.kind.is_empty() && !built.is_empty();
+    for exporter in exporters.iter().filter(is_something) {
         let one = match exporter.kind.as_str() {
             "moby" | "image" => image(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
+            "docker" if built.len() > 1 => {
+                let message = "docker exporter does not currently support exporting manifest lists";
+                return Err(Error::Unsupported(message.to_owned()));
+            }
             "docker" | "oci" => archive(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
             "local" => folder(kit, job, built).await?,
             "tar" => tar(kit, job, built).await?,
@@ -55,9 +60,16 @@ fn is_on(exporter: &Exporter, key: &str) -> bool {
     exporter.attrs.get(key).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true"))
 }
 
-/// The result with the times that the exporter asks for; `rewrite-timestamp` is about the files that the build made.
-async fn dated(kit: &Arc<BuildKit>, exporter: &Exporter, built: &Built) -> Result<Built> {
-    let mut built = built.clone();
+/// The results with the times that the exporter asks for; `rewrite-timestamp` is about the files that the build made.
+async fn dated(kit: &Arc<BuildKit>, exporter: &Exporter, built: &[Built]) -> Result<Vec<Built>> {
+    let mut all = Vec::with_capacity(built.len());
+    for one in built {
+        all.push(dated_one(kit, exporter, one.clone()).await?);
+    }
+    Ok(all)
+}
+
+async fn dated_one(kit: &Arc<BuildKit>, exporter: &Exporter, mut built: Built) -> Result<Built> {
     let asked = exporter.attrs.get("source-date-epoch").map(String::as_str).unwrap_or_default();
     built.state.epoch = options::epoch(asked)?.or(built.state.epoch);
     if !is_on(exporter, "rewrite-timestamp") {
@@ -76,40 +88,52 @@ async fn dated(kit: &Arc<BuildKit>, exporter: &Exporter, built: &Built) -> Resul
     .await
 }
 
-async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, exporter: &Exporter, built: &Built) -> Result<Response> {
+/// Images here, of which the one for this machine, else the first, gets the names; an index is a registry's alone.
+async fn image(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    exporter: &Exporter,
+    built: &[Built],
+) -> Result<Response> {
     let names = names(exporter)?;
     let work = job.progress.start("exporting to image");
-    let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
+    let (store, tags) = (kit.builder.store.clone(), names.clone());
+    let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
     let made = blocking(move || {
-        let id = store.compose(&config, None)?;
+        let ids = configs.iter().map(|config| store.compose(config, None)).collect::<Result<Vec<_>, _>>()?;
+        let local = Platform::local();
+        let own = configs.iter().position(|config| local.distance(&config.platform()).is_some());
+        let named = ids[own.unwrap_or(0)].clone();
         for tag in &tags {
-            store.tag(&id.to_string(), tag)?;
+            store.tag(&named.to_string(), tag)?;
         }
-        Ok(id)
+        Ok((named, ids))
     })
     .await;
-    if let Ok(id) = &made {
-        work.transfer(&format!("writing image {id}"), 0, 0, true);
+    if let Ok((id, ids)) = &made {
+        for id in ids {
+            work.transfer(&format!("writing image {id}"), 0, 0, true);
+        }
         for name in &names {
             work.transfer(&format!("naming to {}", name.canonical()), 0, 0, true);
         }
         (kit.told)(&id.to_string(), &names);
     }
     work.end(made.as_ref().err().map(Error::describe).as_deref());
-    let id = made?;
+    let (id, ids) = made?;
     let mut response = told(&id, &names);
     // Since buildx 0.22 also the exporter that it calls "moby" pushes, where a worker names its snapshotter; earlier
     // ones push once more through Docker's API, and find all there.
     if is_on(exporter, "push") {
         for name in &names {
-            let digest = push(kit, job, name).await?;
+            let digest = push(kit, job, name, &ids).await?;
             response.insert("containerimage.digest".to_owned(), digest);
         }
     }
     Ok(response)
 }
 
-async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<String> {
+async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference, images: &[Digest]) -> Result<String> {
     let work = job.progress.start(&format!("pushing {name}"));
     let session = session_of(kit, job).await?;
     let credentials = sync::credentials(&session, name.domain()).await;
@@ -124,8 +148,12 @@ async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference) -> Result<S
             );
         }
     };
-    let builder = &kit.builder;
-    let pushed = builder.registries.push(&builder.store, name, credentials.as_ref(), &report).await;
+    let (store, registries, credentials) =
+        (&kit.builder.store, &kit.builder.registries, credentials.as_ref());
+    let pushed = match images {
+        [_] => registries.push(store, name, credentials, &report).await,
+        several => registries.push_index(store, name, several, credentials, &report).await,
+    };
     let pushed = pushed.map_err(Error::from);
     work.transfer("pushing layers", 0, 0, pushed.is_ok());
     work.end(pushed.as_ref().err().map(Error::describe).as_deref());
@@ -149,7 +177,7 @@ async fn archive(
     kit: &Arc<BuildKit>,
     job: &Arc<Job>,
     exporter: &Exporter,
-    built: &Built,
+    built: &[Built],
 ) -> Result<Response> {
     if exporter.attrs.get("tar").is_some_and(|tar| tar == "false") {
         let message = format!("type={} with tar=false isn't supported: give dest= a file", exporter.kind);
@@ -158,29 +186,72 @@ async fn archive(
     let names = names(exporter)?;
     let session = session_of(kit, job).await?;
     let work = job.progress.start(&format!("exporting to {} image format", exporter.kind));
-    let (store, config, tags) = (kit.builder.store.clone(), built.state.finished(), names.clone());
-    let json = serde_json::to_vec(&config).map_err(|error| Error::Description(error.to_string()))?;
+    let (store, tags) = (kit.builder.store.clone(), names.clone());
+    let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
+    let json = serde_json::to_vec(&configs[0]).map_err(|error| Error::Description(error.to_string()))?;
     let id = Digest::of(&json);
     let sent =
-        send::file(&session, &[], move |writer| Ok(store.save_composed(&config, &tags, writer)?)).await;
+        send::file(&session, &[], move |writer| Ok(store.save_composed(&configs, &tags, writer)?)).await;
     work.transfer("sending tarball", 0, 0, sent.is_ok());
     work.end(sent.as_ref().err().map(Error::describe).as_deref());
     sent.map(|()| told(&id, &names))
 }
 
-/// The files, mounted as long as they are sent.
-async fn mounted(kit: &Arc<BuildKit>, built: &Built) -> Result<Workspace> {
-    let (builder, files) = (kit.builder.clone(), built.state.files.clone());
-    blocking(move || Workspace::open(&builder, &files)).await
+/// The files, mounted as long as they are sent: of one build all, of several each below its platform's name.
+struct Mounted {
+    folder: PathBuf,
+    workspaces: Vec<Workspace>,
 }
 
-async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
+impl Mounted {
+    /// Blocks.
+    fn open(builder: &Arc<Builder>, built: &[Built]) -> Result<Self> {
+        let folder = builder.exec_root.join(format!("export-{}", crate::identity::fresh()?));
+        let mut mounted = Self { folder, workspaces: Vec::new() };
+        for one in built {
+            let workspace = Workspace::open(builder, &one.state.files)?;
+            if built.len() > 1 {
+                let place = mounted.folder.join(one.state.config.platform().to_string().replace('/', "_"));
+                std::fs::create_dir_all(&place).map_err(Error::file("make folder", &place))?;
+                let bound = rustix::mount::mount_bind(workspace.root(), &place);
+                bound.map_err(|error| Error::file("bind to", &place)(error.into()))?;
+            }
+            mounted.workspaces.push(workspace);
+        }
+        Ok(mounted)
+    }
+
+    fn root(&self) -> PathBuf {
+        match self.workspaces.as_slice() {
+            [one] => one.root(),
+            _ => self.folder.clone(),
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        for place in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let _ = rustix::mount::unmount(place.path(), rustix::mount::UnmountFlags::DETACH);
+            // Empty, or still mounted: then it stays.
+            drop(std::fs::remove_dir(place.path()));
+        }
+        drop(std::fs::remove_dir(&self.folder));
+    }
+}
+
+async fn mounted(kit: &Arc<BuildKit>, built: &[Built]) -> Result<Mounted> {
+    let (builder, built) = (kit.builder.clone(), built.to_vec());
+    blocking(move || Mounted::open(&builder, &built)).await
+}
+
+async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &[Built]) -> Result<Response> {
     let session = session_of(kit, job).await?;
     let work = job.progress.start("exporting to client directory");
-    let workspace = mounted(kit, built).await?;
-    let sent = send::folder(&session, workspace.root()).await;
+    let mounted = mounted(kit, built).await?;
+    let sent = send::folder(&session, mounted.root()).await;
     blocking(move || {
-        drop(workspace);
+        drop(mounted);
         Ok(())
     })
     .await?;
@@ -188,15 +259,15 @@ async fn folder(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Re
     sent.map(|()| Response::new())
 }
 
-async fn tar(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &Built) -> Result<Response> {
+async fn tar(kit: &Arc<BuildKit>, job: &Arc<Job>, built: &[Built]) -> Result<Response> {
     let session = session_of(kit, job).await?;
     let work = job.progress.start("exporting to client tarball");
-    let workspace = mounted(kit, built).await?;
-    let root = workspace.root();
+    let mounted = mounted(kit, built).await?;
+    let root = mounted.root();
     let sent = send::file(&session, &[], move |writer| {
         let folder = std::fs::File::open(&root).map_err(Error::file("open", &root))?;
         berth_images::export(folder.as_fd(), writer)?;
-        drop(workspace);
+        drop(mounted);
         Ok(())
     })
     .await;

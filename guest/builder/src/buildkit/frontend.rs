@@ -6,7 +6,8 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use berth_images::Dress;
+use berth_images::{Dress, Platform};
+use futures_util::future::join_all;
 
 use super::jobs::{Built, Job};
 use super::progress::{Watcher, definition, words};
@@ -19,8 +20,9 @@ use crate::dockerfile::{self, Dockerfile};
 use crate::history::Style;
 use crate::observe::Observer;
 use crate::options::Options;
-use crate::solve::Build;
+use crate::solve::{self, Build};
 use crate::sources::Sources;
+use crate::state::State;
 use crate::{Error, Result, git};
 
 /// Options as the client gives them.
@@ -28,8 +30,8 @@ type Given = HashMap<String, String>;
 
 /// What a frontend gives back.
 pub(super) enum Answer {
-    /// What was built.
-    Image(Box<Built>),
+    /// What was built, for each platform.
+    Images(Vec<Built>),
     /// Words about the Dockerfile, by what they are called.
     About(HashMap<String, Vec<u8>>),
 }
@@ -53,7 +55,7 @@ pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -
     if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {
         return requests::answer(request, &definition, &options).map(Answer::About);
     }
-    build(kit, job, session, given, options, definition).await.map(Box::new).map(Answer::Image)
+    build(kit, job, session, given, options, definition).await.map(Answer::Images)
 }
 
 /// Fetches the Dockerfile, and the context with it when that isn't the client's folder.
@@ -80,10 +82,10 @@ async fn build(
     given: &Given,
     options: Options,
     definition: Definition,
-) -> Result<Built> {
+) -> Result<Vec<Built>> {
     let Definition { file, own_rules, remote, .. } = definition;
     let imports = cache::imports(kit, job, job.cache()).await?;
-    let watcher = Arc::new(Watcher { progress: job.progress.clone() });
+    let watcher = Watcher { progress: job.progress.clone(), platform: None };
     file.warnings.iter().for_each(|warning| watcher.warns(warning));
     if let Some(why) = file.forbidden() {
         return Err(Error::Invalid(why));
@@ -102,20 +104,45 @@ async fn build(
         sources.preset(folder).await;
     }
     let sources: Arc<dyn Sources> = Arc::new(sources);
-    let labels = options.labels.clone();
-    let (builder, cancel) = (kit.builder.clone(), job.cancel.clone());
-    let build = Build::new(builder, file, options, sources, watcher, cancel, Style::BuildKit)?;
+    let mut builds = Vec::new();
+    for (options, platform) in for_each_platform(options, &options::platforms(given)?) {
+        let watcher = Arc::new(Watcher { platform, ..watcher.clone() });
+        let (builder, file, cancel) = (kit.builder.clone(), file.clone(), job.cancel.clone());
+        builds.push(Build::new(builder, file, options, sources.clone(), watcher, cancel, Style::BuildKit)?);
+    }
     for import in &imports {
         let work = job.progress.start(&format!("importing cache manifest from {}", import.depot.name()));
-        let taken = build.import(import).await;
+        let mut taken = Ok(());
+        for build in &builds {
+            taken = taken.and(build.import(import).await.map(drop));
+        }
         work.end(taken.err().map(|error| words(&error)).as_deref());
     }
-    let mut state = build.at_once().await?;
-    state.run().labels.extend(labels);
-    if given.get("build-arg:BUILDKIT_INLINE_CACHE").is_some_and(|on| on == "1") || job.exports_inline() {
+    let is_inline =
+        given.get("build-arg:BUILDKIT_INLINE_CACHE").is_some_and(|on| on == "1") || job.exports_inline();
+    // The first that fails cancels the others; each ends in order.
+    let running = builds.iter().cloned().map(|build| async move { build.at_once().await });
+    let states = solve::all_or_why(join_all(running).await)?;
+    Ok(builds.iter().zip(states).map(|(build, state)| finished(build, state, is_inline)).collect())
+}
+
+/// A build's wishes once for each platform, with what its steps are called by when there are several.
+fn for_each_platform(options: Options, platforms: &[Platform]) -> Vec<(Options, Option<String>)> {
+    if platforms.len() < 2 {
+        return vec![(options, None)];
+    }
+    let with = |platform: &Platform| {
+        (Options { platform: Some(platform.clone()), ..options.clone() }, Some(platform.to_string()))
+    };
+    platforms.iter().map(with).collect()
+}
+
+fn finished(build: &Build, mut state: State, is_inline: bool) -> Built {
+    state.run().labels.extend(build.options.labels.clone());
+    if is_inline {
         state.config.cache = state.trail.clone();
     }
-    Ok(Built { own: state.noted(), all: build.noted(), state })
+    Built { own: state.noted(), all: build.noted(), state }
 }
 
 /// The session of whoever asked for the build.

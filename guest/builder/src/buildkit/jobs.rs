@@ -34,6 +34,17 @@ pub(super) struct Built {
     pub(super) all: Vec<Noted>,
 }
 
+/// What the builds for several platforms have made, as a cache elsewhere keeps it: the steps of all.
+pub(super) fn together(built: &[Built]) -> Option<Built> {
+    let (first, others) = built.split_first()?;
+    let mut all = first.clone();
+    for other in others {
+        all.own.extend(other.own.iter().cloned());
+        all.all.extend(other.all.iter().cloned());
+    }
+    Some(all)
+}
+
 /// One build.
 pub(super) struct Job {
     pub(super) reference: String,

@@ -163,22 +163,25 @@ impl Drop for Work {
 }
 
 /// Tells a build's steps.
+#[derive(Clone)]
 pub(super) struct Watcher {
     pub(super) progress: Arc<Progress>,
+    /// What the build is for, where there are several.
+    pub(super) platform: Option<String>,
 }
 
 impl Watcher {
-    fn vertex(step: &StepName) -> Vertex {
+    fn vertex(&self, step: &StepName) -> Vertex {
         let place = format!("{} {}", step.stage, step.index);
-        Vertex {
-            digest: key_of(&["step", &place, &step.title]).to_string(),
-            name: step.title.clone(),
-            ..Default::default()
-        }
+        let name = match &self.platform {
+            Some(platform) => step.title.replacen('[', &format!("[{platform} "), 1),
+            None => step.title.clone(),
+        };
+        Vertex { digest: key_of(&["step", &place, &name]).to_string(), name, ..Default::default() }
     }
 
     fn started(&self, step: &StepName) -> Vertex {
-        let wanted = Self::vertex(step);
+        let wanted = self.vertex(step);
         let inner = self.progress.inner();
         inner.vertexes.iter().find(|known| known.digest == wanted.digest).cloned().unwrap_or(wanted)
     }
@@ -187,13 +190,13 @@ impl Watcher {
 impl Observer for Watcher {
     fn begins(&self, step: &StepName) {
         if step.makes_files {
-            self.progress.tell_vertex(Vertex { started: Some(now()), ..Self::vertex(step) });
+            self.progress.tell_vertex(Vertex { started: Some(now()), ..self.vertex(step) });
         }
     }
 
     fn says(&self, step: &StepName, stream: Stream, bytes: &[u8]) {
         let log = VertexLog {
-            vertex: Self::vertex(step).digest,
+            vertex: self.vertex(step).digest,
             timestamp: Some(now()),
             stream: if stream == Stream::Out { 1 } else { 2 },
             message: bytes.to_vec(),
@@ -206,7 +209,7 @@ impl Observer for Watcher {
         let id =
             if moved.id.is_empty() { moved.status.clone() } else { format!("{} {}", moved.status, moved.id) };
         let completed = detail.total > 0 && detail.current >= detail.total;
-        self.progress.transfer(&Self::vertex(step).digest, &id, detail.current, detail.total, completed);
+        self.progress.transfer(&self.vertex(step).digest, &id, detail.current, detail.total, completed);
     }
 
     fn done(&self, step: &StepName, outcome: Outcome, _state: &State) -> Result<(), Error> {

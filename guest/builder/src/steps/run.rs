@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use berth_images::Platform;
 use berth_runtime::attended::{CgroupPlace, Ending};
 
 use super::blocking;
@@ -113,19 +114,25 @@ fn key(
     let mut environment = plan.environment.clone();
     environment.retain(|entry| entry.split_once('=').is_none_or(|(name, _)| !PROXIES.contains(&name)));
     let mounts: Vec<String> = wishes.iter().map(|wish| wish.key.clone()).collect();
-    key_of(&[
-        "run",
-        &state.files.key.to_string(),
-        &plan.argv.join("\0"),
-        &environment.join("\0"),
-        &plan.folder,
-        &plan.user,
-        run.network.as_deref().unwrap_or_default(),
-        plan.script.as_ref().map_or("", |(_, content)| content),
-        &build.options.extra_hosts.join("\0"),
-        &build.options.hostname,
-        &mounts.join("\0"),
-    ])
+    let platform = state.config.platform();
+    let mut parts = vec![
+        "run".to_owned(),
+        state.files.key.to_string(),
+        plan.argv.join("\0"),
+        environment.join("\0"),
+        plan.folder.clone(),
+        plan.user.clone(),
+        run.network.clone().unwrap_or_default(),
+        plan.script.as_ref().map(|(_, content)| content.clone()).unwrap_or_default(),
+        build.options.extra_hosts.join("\0"),
+        build.options.hostname.clone(),
+        mounts.join("\0"),
+    ];
+    // The same files may be for several processors, and programs ask which.
+    if platform != Platform::local() {
+        parts.push(platform.to_string());
+    }
+    key_of(&parts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Runs the step's container to its end.

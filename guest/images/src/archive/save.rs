@@ -45,51 +45,84 @@ impl Store {
     }
 
     /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
+    /// Several configurations are one image's for several platforms: they get an index of their own.
     ///
     /// # Errors
     /// When a layer isn't here, or the writer refuses.
-    pub fn save_composed(&self, config: &ImageConfig, tags: &[Reference], writer: impl Write) -> Result<()> {
-        let (json, layers) = self.composed(config)?;
-        let _kept = self.pin(layers.iter().map(|layer| layer.digest.clone()));
-        let part = Part { id: Digest::of(&json), config: json.into(), layers, tags: tags.to_vec() };
-        self.write_archive(&[part], writer)
+    pub fn save_composed(
+        &self,
+        configs: &[ImageConfig],
+        tags: &[Reference],
+        writer: impl Write,
+    ) -> Result<()> {
+        let (mut parts, mut pins) = (Vec::new(), Vec::new());
+        for config in configs {
+            let (json, layers) = self.composed(config)?;
+            pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone())));
+            parts.push(Part { id: Digest::of(&json), config: json.into(), layers, tags: tags.to_vec() });
+        }
+        match parts.as_slice() {
+            [_] => self.write_archive(&parts, writer),
+            several => self.write_platforms(configs, several, tags, writer),
+        }
+    }
+
+    /// An OCI layout of one index. Without `manifest.json`: that knows no platforms.
+    fn write_platforms(
+        &self,
+        configs: &[ImageConfig],
+        parts: &[Part],
+        tags: &[Reference],
+        writer: impl Write,
+    ) -> Result<()> {
+        let mut output = Output { writer, written: BTreeSet::new() };
+        let mut manifests = Vec::new();
+        for (config, part) in configs.iter().zip(parts) {
+            let platform = Some(config.platform());
+            manifests.push(Descriptor { platform, ..self.write_part(&mut output, part)? });
+        }
+        let index = json(&Index::of(manifests))?;
+        output.blob(&index)?;
+        let whole = Descriptor::new(manifest::OCI_INDEX, Digest::of(&index), index.len() as u64);
+        output.small("index.json", &json(&Index::of(entries(&whole, tags)))?)?;
+        output.end_of_layout()
+    }
+
+    /// Writes one image's blobs; says what its manifest is.
+    fn write_part(&self, output: &mut Output<impl Write>, part: &Part) -> Result<Descriptor> {
+        let Part { id, config, layers, .. } = part;
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(manifest::OCI_MANIFEST.to_owned()),
+            config: Descriptor::new(manifest::OCI_CONFIG, id.clone(), config.len() as u64),
+            layers: layers.clone(),
+        };
+        let manifest_json = json(&manifest)?;
+        output.blob(config)?;
+        output.blob(&manifest_json)?;
+        for layer in layers {
+            let blob = self.blobs().open_blob(&layer.digest)?;
+            output.file(&blob_path(&layer.digest), layer.size, blob)?;
+        }
+        let (digest, size) = (Digest::of(&manifest_json), manifest_json.len() as u64);
+        Ok(Descriptor::new(manifest::OCI_MANIFEST, digest, size))
     }
 
     fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
         let (mut docker, mut manifests) = (Vec::new(), Vec::new());
-        for Part { id, config, layers, tags } in parts {
-            let described = Descriptor::new(manifest::OCI_CONFIG, id.clone(), config.len() as u64);
-            let manifest = Manifest {
-                schema_version: 2,
-                media_type: Some(manifest::OCI_MANIFEST.to_owned()),
-                config: described,
-                layers: layers.clone(),
-            };
-            let manifest_json = json(&manifest)?;
-            output.blob(config)?;
-            output.blob(&manifest_json)?;
-            for layer in layers {
-                let blob = self.blobs().open_blob(&layer.digest)?;
-                output.file(&blob_path(&layer.digest), layer.size, blob)?;
-            }
-            let descriptor = Descriptor::new(
-                manifest::OCI_MANIFEST,
-                Digest::of(&manifest_json),
-                manifest_json.len() as u64,
-            );
-            manifests.extend(entries(&descriptor, tags));
+        for part in parts {
+            let Part { id, layers, tags, .. } = part;
+            manifests.extend(entries(&self.write_part(&mut output, part)?, tags));
             docker.push(DockerImage {
                 config: blob_path(id),
                 repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),
                 layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
             });
         }
-        let index = Index { schema_version: 2, media_type: Some(manifest::OCI_INDEX.to_owned()), manifests };
-        output.small("index.json", &json(&index)?)?;
+        output.small("index.json", &json(&Index::of(manifests))?)?;
         output.small("manifest.json", &json(&docker)?)?;
-        output.small("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        output.end()
+        output.end_of_layout()
     }
 
     /// Images by id, each with the tags it is saved under.
@@ -186,7 +219,8 @@ impl<W: Write> Output<W> {
         self.writer.write_all(&[0; 512][..padding]).map_err(Error::stream(wrong))
     }
 
-    fn end(mut self) -> Result<()> {
+    fn end_of_layout(mut self) -> Result<()> {
+        self.small("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         self.writer.write_all(&[0; 1024]).map_err(Error::stream("write the archive"))?;
         self.writer.flush().map_err(Error::stream("write the archive"))
     }

@@ -18,8 +18,8 @@ use super::connect::Body;
 use super::session::{self, Ask, Session};
 use super::token::escape;
 use super::{Pushed, Report};
-use crate::manifest::{self, Descriptor, Document, Manifest};
-use crate::{Digest, Error, Image, Progress, Reference, Result, Store};
+use crate::manifest::{self, Descriptor, Document, Index, Manifest};
+use crate::{Digest, Error, Image, Platform, Progress, Reference, Result, Store};
 
 /// Says how large the chunks of an upload must be at least.
 const CHUNK_LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -42,18 +42,48 @@ impl Push<'_> {
     /// Pushes the image under its tag.
     pub(super) async fn run(&self, image: &Image) -> Result<Pushed> {
         self.say("", format!("The push refers to repository [{}]", self.reference.name()));
+        let descriptor = self.send(image, None).await?;
+        let pushed = Pushed { digest: descriptor.digest, size: descriptor.size };
+        self.say_pushed(&pushed);
+        Ok(pushed)
+    }
+
+    /// Pushes images for several platforms by their digests, and under the tag an index of them.
+    pub(super) async fn run_index(&self, images: &[Image]) -> Result<Pushed> {
+        let mut manifests = Vec::with_capacity(images.len());
+        for image in images {
+            manifests.push(self.send(image, Some(image.config.platform())).await?);
+        }
+        let json = serde_json::to_vec(&Index::of(manifests))
+            .map_err(|source| Error::Json { subject: "index", source })?;
+        let pushed = Pushed { digest: Digest::of(&json), size: json.len() as u64 };
+        put_manifest(&self.session, self.reference, manifest::OCI_INDEX, json).await?;
+        self.say_pushed(&pushed);
+        Ok(pushed)
+    }
+
+    /// Sends all of an image: its manifest by digest when it is one of several platforms', else under the tag.
+    async fn send(&self, image: &Image, platform: Option<Platform>) -> Result<Descriptor> {
         let layers = self.store.blobs_of(&image.id)?;
         let _pin = self.store.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()]));
         let (json, media_type) = self.manifest(image, &layers)?;
         self.layers(image, &layers).await?;
         let config = Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64);
         upload(&self.session, self.store, self.reference, &config, &[], |_| {}).await?;
-        let pushed = self.put_manifest(json, &media_type).await?;
+        let digest = Digest::of(&json);
+        let by_digest = self.reference.with_digest(digest.clone());
+        let place = if platform.is_some() { &by_digest } else { self.reference };
+        put_manifest(&self.session, place, &media_type, json.clone()).await?;
+        let _new = self.store.pin([digest.clone()]);
+        self.store.blobs().put(&json)?;
+        let mut state = self.store.state();
+        self.store.set_name(&mut state, by_digest, &image.id)?;
+        Ok(Descriptor { platform, ..Descriptor::new(&media_type, digest, json.len() as u64) })
+    }
+
+    fn say_pushed(&self, pushed: &Pushed) {
         let tag = self.reference.tag().unwrap_or(crate::DEFAULT_TAG);
         self.say("", format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size));
-        let mut state = self.store.state();
-        self.store.set_name(&mut state, self.reference.with_digest(pushed.digest.clone()), &image.id)?;
-        Ok(pushed)
     }
 
     fn say(&self, id: &str, status: impl Into<String>) {
@@ -122,25 +152,18 @@ impl Push<'_> {
         }
         Ok(())
     }
-
-    async fn put_manifest(&self, json: Vec<u8>, media_type: &str) -> Result<Pushed> {
-        let (digest, size) = (Digest::of(&json), json.len() as u64);
-        put_manifest(&self.session, self.reference, media_type, json.clone()).await?;
-        let _new = self.store.pin([digest.clone()]);
-        self.store.blobs().put(&json)?;
-        Ok(Pushed { digest, size })
-    }
 }
 
-/// Puts a manifest under a reference's tag.
+/// Puts a manifest under a reference's digest or tag.
 pub(super) async fn put_manifest(
     session: &Session,
     reference: &Reference,
     media_type: &str,
     json: Vec<u8>,
 ) -> Result<()> {
-    let tag = reference.tag().unwrap_or(crate::DEFAULT_TAG);
-    let target = format!("/v2/{}/manifests/{tag}", reference.path());
+    let digest = reference.digest().map(Digest::to_string);
+    let place = digest.as_deref().or(reference.tag()).unwrap_or(crate::DEFAULT_TAG);
+    let target = format!("/v2/{}/manifests/{place}", reference.path());
     let headers = [(CONTENT_TYPE, media_type)];
     let body = Bytes::from(json);
     let ask = Ask { method: Method::PUT, target: &target, headers: &headers };

@@ -61,7 +61,7 @@ pub(super) fn read(given: &Given) -> Result<Options> {
             .map(|stages| stages.split(',').map(str::to_owned).collect())
             .unwrap_or_default(),
         pull: text("image-resolve-mode") == "pull",
-        platform: platform(text("platform"))?,
+        platform: platforms(given)?.into_iter().next(),
         network: text("force-network-mode").to_owned(),
         extra_hosts: hosts,
         shm_size: text("shm-size").parse().unwrap_or(0),
@@ -105,16 +105,17 @@ pub(in crate::buildkit) fn epoch(text: &str) -> Result<Option<Timestamp>> {
     })
 }
 
-fn platform(text: &str) -> Result<Option<Platform>> {
-    let platforms: Vec<&str> = text.split(',').filter(|platform| !platform.is_empty()).collect();
-    match platforms.as_slice() {
-        [] => Ok(None),
-        [one] => Ok(Some(one.parse()?)),
-        _ => {
-            let message = "several platforms at once aren't supported by this engine: build them one by one";
-            Err(Error::Unsupported(message.to_owned()))
+/// What the result is for, each once, in the order in which they were asked for; this machine when there is none.
+pub(super) fn platforms(given: &Given) -> Result<Vec<Platform>> {
+    let text = given.get("platform").map(String::as_str).unwrap_or_default();
+    let mut platforms: Vec<Platform> = Vec::new();
+    for platform in text.split(',').filter(|platform| !platform.is_empty()) {
+        let platform = platform.parse()?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
         }
     }
+    Ok(platforms)
 }
 
 /// `nofile=1024:2048,nproc=…`

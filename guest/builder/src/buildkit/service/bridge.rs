@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::json;
 use tonic::Status;
 
 use super::control::{self, code, foreign};
 use crate::buildkit::BuildKit;
 use crate::buildkit::frontend::{self, Answer};
+use crate::buildkit::jobs::{Built, Job};
 use crate::buildkit::messages::Empty;
 use crate::buildkit::messages::bridge::{
-    Capability, Outcome, Pong, Reference, References, ReturnRequest, SolveRequest, SolveResponse,
+    Capability, Outcome, Pong, Reference, ReferenceMap, References, ReturnRequest, SolveRequest,
+    SolveResponse,
 };
 use crate::buildkit::progress::words;
 
@@ -81,16 +84,32 @@ pub(super) async fn solve(
     let answer = answer.map_err(|error| Status::new(code(&error), words(&error)));
     // Kept alive: the export comes next.
     drop(attended.disarm());
-    let built = match answer? {
-        Answer::Image(built) => *built,
-        Answer::About(metadata) => {
-            return Ok(SolveResponse { result: Some(Outcome { references: None, metadata }) });
-        }
+    let result = match answer? {
+        Answer::Images(built) => result(&job, built)?,
+        Answer::About(metadata) => Outcome { references: None, metadata },
     };
-    let config = serde_json::to_vec(&built.state.finished()).unwrap_or_default();
-    let metadata = HashMap::from([("containerimage.config".to_owned(), config)]);
-    let references = Some(References::One(Reference { id: job.keep(built)? }));
-    Ok(SolveResponse { result: Some(Outcome { references, metadata }) })
+    Ok(SolveResponse { result: Some(result) })
+}
+
+/// One result, or one for each platform, as BuildKit's exporters know them (`exptypes.Platforms`).
+fn result(job: &Job, built: Vec<Built>) -> Result<Outcome, Status> {
+    let config = |built: &Built| serde_json::to_vec(&built.state.finished()).unwrap_or_default();
+    let mut metadata = HashMap::new();
+    if let [one] = built.as_slice() {
+        metadata.insert("containerimage.config".to_owned(), config(one));
+        let references = Some(References::One(Reference { id: job.keep(one.clone())? }));
+        return Ok(Outcome { references, metadata });
+    }
+    let (mut references, mut platforms) = (HashMap::new(), Vec::new());
+    for one in built {
+        let platform = one.state.config.platform();
+        let id = platform.to_string();
+        metadata.insert(format!("containerimage.config/{id}"), config(&one));
+        platforms.push(json!({ "ID": id, "Platform": platform }));
+        references.insert(id, Reference { id: job.keep(one)? });
+    }
+    metadata.insert("refs.platforms".to_owned(), json!({ "Platforms": platforms }).to_string().into_bytes());
+    Ok(Outcome { references: Some(References::Several(ReferenceMap { references })), metadata })
 }
 
 /// The frontend on the client's side is done.

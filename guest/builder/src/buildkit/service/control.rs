@@ -1,6 +1,6 @@
 //! `moby.buildkit.v1.Control`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::buildkit::messages::control::{
 };
 use crate::buildkit::messages::{self, Empty};
 use crate::buildkit::progress::words;
-use crate::buildkit::{BuildKit, cache, export};
+use crate::buildkit::{BuildKit, cache, export, jobs};
 use crate::{Error, Filter, Prune, Usage};
 
 /// How often who follows the history is looked after.
@@ -70,25 +70,26 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
             let caches = cache::exports(request.cache.as_ref())?;
             let built = if request.frontend.is_empty() {
                 let outcome = job.returned().await.map_err(Error::Invalid)?;
-                let id = match outcome.references {
-                    Some(References::One(reference)) => Some(reference.id),
+                let ids: Vec<String> = match outcome.references {
+                    Some(References::One(reference)) => vec![reference.id],
                     Some(References::Several(map)) => {
-                        map.references.into_values().next().map(|found| found.id)
+                        let in_order: BTreeMap<_, _> = map.references.into_iter().collect();
+                        in_order.into_values().map(|found| found.id).collect()
                     }
-                    None => None,
+                    None => Vec::new(),
                 };
-                id.and_then(|id| job.built(&id))
+                ids.iter().filter_map(|id| job.built(id)).collect()
             } else if frontend::is_ours(&request.frontend, &request.frontend_attrs) {
                 match frontend::answer(&kit, &job, &request.frontend_attrs).await? {
-                    Answer::Image(built) => Some(*built),
-                    Answer::About(_) => None,
+                    Answer::Images(built) => built,
+                    Answer::About(_) => Vec::new(),
                 }
             } else {
                 return Err(foreign(&request.frontend));
             };
-            let mut response = export::export(&kit, &job, &request, built.as_ref()).await?;
-            if let Some(built) = &built {
-                response.extend(cache::export(&kit, &job, &caches, built).await?);
+            let mut response = export::export(&kit, &job, &request, &built).await?;
+            if let Some(built) = jobs::together(&built) {
+                response.extend(cache::export(&kit, &job, &caches, &built).await?);
             }
             Ok(response)
         }

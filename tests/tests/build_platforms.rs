@@ -1,0 +1,101 @@
+//! Builds for several platforms at once, by a remote builder (the client's `docker` driver asks for none).
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+
+use e2e::buildx;
+use e2e::context::Context;
+use e2e::engine::{Engine, Said, said};
+use e2e::registry::Registry;
+
+const BOTH: &str = "linux/amd64,linux/arm64";
+const COPIES: &str = "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n";
+
+/// A client whose builder is the engine's own socket.
+struct Client {
+    engine: Engine,
+    config: tempfile::TempDir,
+}
+
+impl Client {
+    fn new() -> Option<Self> {
+        let config = buildx::config()?;
+        let client = Self { engine: Engine::with_busybox()?, config };
+        let socket = format!("unix://{}", client.engine.socket().display());
+        let made = client.run(&["buildx", "create", "--name", "raw", "--driver", "remote", "--use", &socket]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        Some(client)
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        said(&self.engine.client(args).env("DOCKER_CONFIG", self.config.path()).output().unwrap())
+    }
+
+    fn build(&self, context: &Context, args: &[&str]) -> Said {
+        let start = ["buildx", "build", "--provenance=false", "--progress", "plain"];
+        self.run(&[&start, args, &[context.path().to_str().unwrap()]].concat())
+    }
+
+    fn built(&self, context: &Context, args: &[&str]) -> String {
+        let said = self.build(context, &[&["--platform", BOTH], args].concat());
+        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+        said.err
+    }
+}
+
+fn two() -> Context {
+    Context::new(COPIES).write("amd64", "one").write("arm64", "other")
+}
+
+#[test]
+fn a_pushed_tag_means_an_image_for_each_platform() {
+    let Some(client) = Client::new() else { return };
+    let Some(registry) = Registry::start(&client.engine) else { return };
+    let name = format!("{}/team/both:v1", registry.address);
+    let progress = client.built(&two(), &["--push", "--tag", &name]);
+    assert!(progress.contains("[linux/arm64 2/2] COPY $TARGETARCH /arch"), "{progress}");
+    let told = client.engine.get(&format!("/distribution/{name}/json"));
+    assert_eq!(told["Descriptor"]["mediaType"], "application/vnd.oci.image.index.v1+json", "{told}");
+    let of = |platform: &serde_json::Value| platform["architecture"].as_str().unwrap().to_owned();
+    let platforms: Vec<String> = told["Platforms"].as_array().unwrap().iter().map(of).collect();
+    assert_eq!(platforms, ["amd64", "arm64"]);
+    for (platform, content) in [("linux/arm64", "other"), ("linux/amd64", "one")] {
+        client.engine.ok(&["rmi", "--force", &name]);
+        client.engine.ok(&["pull", "--quiet", "--platform", platform, &name]);
+        assert_eq!(client.engine.inspect(&name, ".Architecture"), &platform["linux/".len()..]);
+        let container = client.engine.ok(&["create", "--platform", platform, &name, "/arch"]);
+        let copied = client.config.path().join("arch");
+        client.engine.ok(&["cp", &format!("{container}:/arch"), copied.to_str().unwrap()]);
+        assert_eq!(fs::read_to_string(copied).unwrap(), content);
+        client.engine.ok(&["rm", &container]);
+    }
+}
+
+#[test]
+fn archives_and_folders_have_every_platform() {
+    let Some(client) = Client::new() else { return };
+    let context = two();
+    let out = tempfile::tempdir().unwrap();
+    let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    client.built(&context, &["--output", &path("folder")]);
+    let read = |name: &str| fs::read_to_string(out.path().join("folder").join(name)).unwrap();
+    assert_eq!([read("linux_amd64/arch"), read("linux_arm64/arch")], ["one", "other"]);
+    client.built(&context, &["--output", &format!("type=oci,name=both:v1,dest={}", path("oci.tar"))]);
+    client.engine.ok(&["load", "--quiet", "--input", &path("oci.tar")]);
+    assert_eq!(client.engine.inspect("both:v1", ".Architecture"), "amd64");
+    let docker = format!("type=docker,dest={}", path("docker.tar"));
+    let refused = client.build(&context, &["--platform", BOTH, "--output", &docker]);
+    assert!(refused.err.contains("does not currently support exporting manifest lists"), "{}", refused.err);
+    client.built(&context, &["--output", "type=image,name=here:v1"]);
+    assert_eq!(client.engine.inspect("here:v1", ".Architecture"), "amd64");
+}
+
+#[test]
+fn a_step_that_no_processor_here_runs_fails_the_build_by_name() {
+    let Some(client) = Client::new() else { return };
+    let text = format!("{COPIES}RUN [\"/arch\"]\n");
+    let context = Context::new(&text).write("s390x", "x").write("riscv64", "y");
+    let failed = client.build(&context, &["--platform", "linux/s390x,linux/riscv64"]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.err.contains("needs an interpreter that this machine hasn't"), "{}", failed.err);
+}
