@@ -9,6 +9,7 @@ mod files;
 mod images;
 mod memory;
 mod podman;
+mod ports;
 mod runtimes;
 
 /// What `cargo xtask bench` takes.
@@ -25,6 +26,8 @@ pub(crate) enum Args {
     FilesDeed(files::deed::Args),
     /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
     Images(images::Args),
+    /// What published ports carry, against the bridge's own address and dockerd's ports.
+    Ports(ports::Args),
 }
 
 /// Measures.
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Args::Files(args) => files::run(args),
         Args::FilesDeed(args) => files::deed::run(args),
         Args::Images(args) => images::run(args),
+        Args::Ports(args) => ports::run(args),
     }
 }
 

@@ -20,7 +20,8 @@ pub(crate) struct Args {
     guest: bool,
 }
 
-const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What programs without a C library of the machine are compiled for.
+pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Guest programs, each a binary of the package of the same name.
 const GUEST_PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"];
 

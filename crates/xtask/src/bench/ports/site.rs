@@ -1,0 +1,116 @@
+//! An engine with one server behind a published port, and the ways to ask it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::super::memory;
+use crate::interrupt;
+use crate::peer::{Engine, Peer};
+
+/// Where the program lies in its image.
+pub(super) const LOAD: &str = "/load";
+/// Where it serves in its container.
+pub(super) const CONTAINER_PORT: &str = "80";
+/// Where that is published.
+const PUBLISHED: u16 = 18_400;
+/// No registry is asked.
+const NO_REGISTRY: u16 = 5000;
+/// A server answers by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+/// The kernel's unit of processors' time towards programs (`USER_HZ`), the same on every Linux.
+const TICKS: f64 = 100.0;
+
+/// An engine with its server; both end with the value.
+pub(super) struct Site {
+    peer: Peer,
+    folder: PathBuf,
+    /// The published address.
+    pub(super) published: String,
+    /// The container's own address.
+    pub(super) bridge: String,
+}
+
+impl Site {
+    /// Starts an engine and its server.
+    pub(super) fn open(engine: Engine, folder: &Path, archive: &Path, image: &str) -> anyhow::Result<Self> {
+        let folder = folder.join(format!("{engine:?}"));
+        fs::create_dir(&folder)?;
+        let peer = Peer::start(engine, &folder, NO_REGISTRY)?;
+        let published = format!("127.0.0.1:{PUBLISHED}");
+        let mut site = Self { peer, folder, published, bridge: String::new() };
+        site.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])?;
+        let port = format!("{}:{CONTAINER_PORT}", site.published);
+        site.docker(&["run", "--detach", "--name", "server", "--publish", &port, image])?;
+        let address = ["inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "server"];
+        site.bridge = format!("{}:{CONTAINER_PORT}", site.docker(&address)?);
+        site.wait(image)?;
+        Ok(site)
+    }
+
+    /// A figure of the published or the container's address, taken from where the engine's user is.
+    pub(super) fn outside(&self, load: &Path, address: &str, work: &[&str]) -> anyhow::Result<f64> {
+        let mut command = self.peer.beside(&load.to_string_lossy());
+        command.args(arguments(address, work));
+        figure(&interrupt::output(&mut command)?.stdout)
+    }
+
+    /// A figure taken from the engine's own network namespace.
+    pub(super) fn inside(&self, image: &str, address: &str, work: &[&str]) -> anyhow::Result<f64> {
+        let run = ["run", "--rm", "--network", "host", image, LOAD];
+        let said = self.docker(&[&run[..], &arguments(address, work)].concat())?;
+        figure(said.as_bytes())
+    }
+
+    /// The seconds that the machine's processes have had of a processor.
+    pub(super) fn processor_seconds(&self) -> anyhow::Result<f64> {
+        let lock = self.folder.join("run/berth/hostd.lock");
+        let daemon: u32 = fs::read_to_string(&lock).context("the daemon doesn't run")?.trim().parse()?;
+        let machine = memory::child_of(daemon).context("the daemon has no machine")?;
+        let emulator = memory::child_of(machine).context("the machine has no emulator")?;
+        [daemon, machine, emulator].into_iter().map(processor_seconds).sum()
+    }
+
+    fn wait(&self, image: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.inside(image, &self.bridge, &["bulk", "1"]) {
+            if Instant::now() > deadline {
+                return Err(error.context("the server doesn't answer"));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut docker = Command::new("docker");
+        docker.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
+        docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
+        let output = interrupt::output(&mut docker).with_context(|| format!("docker {}", args.join(" ")))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+/// The work's name, then the address, then the rest.
+fn arguments<'a>(address: &'a str, work: &[&'a str]) -> Vec<&'a str> {
+    let (name, rest) = work.split_at(1.min(work.len()));
+    [name, &[address], rest].concat()
+}
+
+fn figure(said: &[u8]) -> anyhow::Result<f64> {
+    let text = String::from_utf8_lossy(said);
+    text.trim().parse().with_context(|| format!("the load says {:?}", text.trim()))
+}
+
+/// The fields `utime` and `stime` of `/proc/PID/stat` (proc(5)); the name before them may hold anything.
+fn processor_seconds(process: u32) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = text.rsplit_once(')').context("no name")?;
+    let ticks: Vec<f64> =
+        fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS)
+}
