@@ -262,6 +262,6 @@ fn an_ipvlan_routes_by_the_machine_or_by_a_router() {
     let (three, at) = world.container("three", "routed");
     assert!(inside(&three, &["route"]).contains("default dev eth0 scope link"));
     assert!(inside(&three, &["-6", "route"]).contains("default dev eth0"));
-    inside(&neighbour, &["route", "add", "172.18.0.0/16", "dev", "out1"]);
+    inside(&neighbour, &["route", "add", "172.18.0.0/16", "via", MACHINE]);
     assert_eq!(ask(&three, NEIGHBOUR, 80), Some(own_address(&at)));
 }
