@@ -96,6 +96,29 @@ fn published_ports_outlive_the_engine() {
     assert_eq!(engine.fetch("127.0.0.1:18082"), None);
 }
 
+#[test]
+fn a_thousand_ports_open_at_once_outlive_the_engine_and_close_with_their_container() {
+    let Some(mut engine) = Engine::native_with_busybox() else { return };
+    let script =
+        "mkdir /www; echo hello > /www/index.html; httpd -p 9000 -h /www; exec httpd -f -p 9999 -h /www";
+    let run = ["run", "-d", "--name", "many", "-p", "19000-19999:9000-9999", "busybox", "sh", "-c", script];
+    engine.ok(&run);
+    let shown = engine.ok(&["port", "many"]);
+    assert_eq!(shown.lines().filter(|line| line.contains("0.0.0.0:")).count(), 1000);
+    let answers = |engine: &Engine| {
+        for address in ["127.0.0.1:19000", "127.0.0.1:19999"] {
+            assert_eq!(eventually("the page comes", || engine.fetch(address)), "hello\n");
+        }
+    };
+    answers(&engine);
+    engine.crash();
+    answers(&engine);
+    engine.ok(&["rm", "-f", "many"]);
+    assert_eq!(engine.fetch("127.0.0.1:19999"), None);
+    engine.ok(&run);
+    answers(&engine);
+}
+
 /// Two addresses of the host's own on a bridge (RFC 5737); when dropped, the bridge is gone. This machine's connections
 /// to the first come from the second.
 struct Bridge<'a> {
@@ -151,6 +174,74 @@ fn a_container_sees_who_connected_to_its_port() {
     };
     assert_eq!(seen(FIRST), SECOND, "another address of the host is the peer's own");
     assert_eq!(seen("127.0.0.1"), gateway, "loopback appears as the gateway, as in Docker");
+}
+
+/// Makes a network with these options; false, with the reason printed, where the engine's kernel has no such interfaces.
+fn has_network(engine: &Engine, name: &str, options: &[&str]) -> bool {
+    let said = engine.docker(&[&["network", "create"][..], options, &[name]].concat());
+    if said.err.contains("kernel has no") {
+        eprintln!("skipped: {}", said.err);
+        return false;
+    }
+    assert_eq!(said.code, 0, "{said:?}");
+    true
+}
+
+/// Waits until `server` answers by its name in the network.
+fn answers_by_name(engine: &Engine, network: &str, server: &str) {
+    let url = format!("http://{server}/");
+    let ask = ["run", "--rm", "--network", network, "busybox", "wget", "-q", "-O", "-", &url];
+    let hello = format!("hello from {server}");
+    eventually("the name answers", || (engine.docker(&ask).out == hello).then_some(()));
+}
+
+#[test]
+fn containers_on_a_macvlan_outlive_the_engine_and_come_and_go() {
+    let Some(mut engine) = Engine::native_with_busybox() else { return };
+    let veth = ["link", "add", "card", "type", "veth", "peer", "name", "other"];
+    assert!(engine.beside("ip").args(veth).status().expect("run ip").success());
+    for name in ["card", "other"] {
+        assert!(engine.beside("ip").args(["link", "set", name, "up"]).status().expect("run ip").success());
+    }
+    if !has_network(&engine, "lan", &["-d", "macvlan", "-o", "parent=card"]) {
+        return;
+    }
+    let known = engine.ok(&["info", "--format", "{{.Plugins.Network}}"]);
+    assert_eq!(known, "[bridge host ipvlan macvlan null]");
+    serve(&engine, "server", &["--network", "lan", "-p", "18086:80"]);
+    answers_by_name(&engine, "lan", "server");
+    assert_eq!(engine.ok(&["port", "server"]), "", "nothing is published: its address is there for all");
+    engine.crash();
+    answers_by_name(&engine, "lan", "server");
+    engine.ok(&["network", "disconnect", "lan", "server"]);
+    assert!(!engine.ok(&["exec", "server", "ls", "/sys/class/net"]).contains("eth"));
+    engine.ok(&["network", "connect", "lan", "server"]);
+    answers_by_name(&engine, "lan", "server");
+    engine.ok(&["rm", "-f", "server"]);
+    assert!(engine.ok(&["network", "prune", "--force"]).contains("lan"));
+    assert!(engine.beside("ip").args(["link", "show", "card"]).status().expect("run ip").success());
+}
+
+#[test]
+fn the_vm_has_macvlans_and_ipvlans_of_every_kind() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let card = ["-d", "macvlan", "-o", "parent=eth0", "--subnet", "10.0.2.0/24", "--gateway", "10.0.2.2"];
+    let kinds: [&[&str]; 7] = [
+        &[&card[..], &["--ip-range", "10.0.2.128/26"]].concat(),
+        &["-d", "macvlan"],
+        &["-d", "macvlan", "-o", "parent=eth0.50"],
+        &["-d", "ipvlan"],
+        &["-d", "ipvlan", "-o", "ipvlan_mode=l3"],
+        &["-d", "ipvlan", "-o", "ipvlan_mode=l3s"],
+        &["-d", "ipvlan", "-o", "parent=eth0.51", "--ipv6"],
+    ];
+    for options in kinds {
+        assert!(has_network(&engine, "kind", options), "the VM's kernel has them all: {options:?}");
+        serve(&engine, "one", &["--network", "kind"]);
+        answers_by_name(&engine, "kind", "one");
+        engine.ok(&["rm", "-f", "one"]);
+        engine.ok(&["network", "rm", "kind"]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_network::Endpoint;
-pub use berth_network::{IpamWish, Network, NetworkWish};
+pub use berth_network::{Driver, IpamWish, Network, NetworkWish};
 
 use crate::endpoint::EndpointSettings;
 use crate::filters::Filters;

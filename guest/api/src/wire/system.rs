@@ -1,6 +1,7 @@
 //! The engine itself on the wire (API 1.51, `SystemVersion`, `SystemInfo`).
 
 use berth_engine::images::{RegistryOptions, masked};
+use berth_engine::network::Driver;
 use berth_engine::{Info, Settings};
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ pub(crate) fn info(info: &Info, settings: &Settings, root: &std::path::Path, now
     let proxies = &settings.registries.proxies;
     let more = json!({
         "Plugins": {
-            "Volume": ["local"], "Network": ["bridge", "host", "none"], "Authorization": null,
+            "Volume": ["local"], "Network": Driver::ALL.map(Driver::name), "Authorization": null,
             "Log": ["json-file", "local", "none"],
         },
         "NFd": info.descriptors, "NGoroutines": 0, "NEventsListener": info.listeners, "IndexServerAddress": "https://index.docker.io/v1/",

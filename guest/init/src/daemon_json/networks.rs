@@ -15,12 +15,15 @@ const ICC: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
+/// The drivers that new networks may have.
+const DRIVERS: [&str; 3] = ["bridge", "ipvlan", "macvlan"];
+
 /// What the file says of networks.
 pub(crate) fn networks(json: &DaemonJson) -> anyhow::Result<Defaults> {
     let options: BTreeMap<String, BTreeMap<String, String>> =
         json.get_or("default-network-opts", BTreeMap::new())?;
-    if let Some(driver) = options.keys().find(|driver| *driver != "bridge") {
-        bail!("default-network-opts: new networks have the driver bridge, not {driver}");
+    if let Some(driver) = options.keys().find(|driver| !DRIVERS.contains(&driver.as_str())) {
+        bail!("default-network-opts: new networks have the drivers {}, not {driver}", DRIVERS.join(", "));
     }
     Ok(Defaults {
         pools: pools(json)?,
