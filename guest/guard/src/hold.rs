@@ -33,14 +33,13 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
         open_at_most(files);
     }
     let root = launch.cgroup_mount.clone().map(|mount| CgroupRoot { mount });
-    if let (Some(root), Some(path)) = (&root, &launch.guard_cgroup) {
-        let copy = root.make(path, None)?.copy_self()?;
-        if let Some(copy) = copy {
-            return say_number(copy);
-        }
-    } else {
-        say_number(rustix::process::getpid().as_raw_pid())?;
+    if let (Some(root), Some(path)) = (&root, &launch.guard_cgroup)
+        && root.make(path, None)?.copy_self()?.is_some()
+    {
+        return Ok(());
     }
+    // By the copy itself: whoever reads this hears next that the guard is ready.
+    say_number(rustix::process::getpid().as_raw_pid())?;
     let _ = std::fs::remove_file(berth_guard::EXIT_FILE);
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Pid::from_raw(1)).doing("become a subreaper")?;
