@@ -209,6 +209,8 @@ fn daemon_json(host: &str, registry: u16) -> String {
     let address = format!("{host}:{registry}");
     serde_json::json!({
         "insecure-registries": [address], "registry-mirrors": [format!("http://{address}")],
+        // What a suite leaves running ends with its engine.
+        "live-restore": false,
     })
     .to_string()
 }
