@@ -397,7 +397,7 @@ impl Target<'_> {
         Error::Copy { keyword: self.plan.keyword, reason: error.to_string() }
     }
 
-    /// Folders on the way are made with a mode that is a number, too, as in BuildKit.
+    /// Folders on a copy's way are made with a mode that is a number, too, as in BuildKit; those of an archive's aren't.
     fn folders_mode(&self) -> u32 {
         match self.plan.chmod {
             Some(Chmod::Octal(mode)) => mode,
@@ -501,9 +501,7 @@ impl Target<'_> {
 
     /// Unpacks an archive; owners and permissions are its own unless the instruction says others.
     fn extract(&self, file: std::fs::File, destination: &str, folders: Option<Owner>) -> Result<()> {
-        self.root
-            .make_folders(destination, self.folders_mode(), folders)
-            .map_err(|error| self.fail(error))?;
+        self.root.make_folders(destination, 0o755, folders).map_err(|error| self.fail(error))?;
         let chmod = self.plan.chmod.as_ref();
         let mode = move |mode: u32, is_folder: bool| chmod.map_or(mode, |chmod| chmod.apply(mode, is_folder));
         let mode = chmod.is_some().then_some(&mode as &dyn Fn(u32, bool) -> u32);
