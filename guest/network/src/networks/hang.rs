@@ -68,6 +68,18 @@ pub(super) fn unhang(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
     inside.remove_link(name).map_err(kernel("remove the interface", name))
 }
 
+/// Removes what a namespace that nobody has may have hanging on a parent. The kernel would do so after the namespace's
+/// end, and until then no other container gets the hardware address. Interfaces that can't be removed go with it.
+pub(super) fn unhang_all(sandbox: &Path) {
+    if !namespace::is_held(sandbox) {
+        return;
+    }
+    let Ok(mut inside) = namespace::within(sandbox, Kernel::open) else { return };
+    for (name, _) in inside.links().unwrap_or_default() {
+        let _ = inside.remove_link(&name);
+    }
+}
+
 /// The kernel inside, and the index of the endpoint's interface there.
 pub(super) fn find(endpoint: &Endpoint, sandbox: &Path) -> Result<(Kernel, u32)> {
     let name = &endpoint.interface;

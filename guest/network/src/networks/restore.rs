@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 
-use super::{Networks, file, kernel};
+use super::{Networks, file, hang, kernel};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::namespace;
@@ -46,6 +46,7 @@ impl Networks {
                 let entry = entry.map_err(|source| file("list", folder, source))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if !state.endpoints.contains_key(&name) {
+                    hang::unhang_all(&entry.path());
                     namespace::remove(&entry.path())?;
                 }
             }
