@@ -33,10 +33,11 @@ pub(super) fn choose_mac(
     Ok(Endpoint { mac, ..endpoint })
 }
 
-/// Makes the interface.
+/// Makes the interface, which has the name `first` before it gets its own.
 pub(super) fn hang(
     links: &mut Kernel,
     network: &Network,
+    first: &str,
     parent: &Parent,
     endpoint: &Endpoint,
     sandbox: &Path,
@@ -45,17 +46,22 @@ pub(super) fn hang(
     let namespace = File::open(sandbox).map_err(|source| file("open", sandbox, source))?;
     let upper = Upper {
         parent: parent::build(links, network, parent)?,
-        inside: &endpoint.interface,
+        name: first,
         namespace: namespace.as_fd(),
         mode,
         mac: endpoint.mac,
         mtu: network.mtu(),
     };
     links.add_upper(&upper).map_err(kernel("make an interface on", &parent.name))?;
+    let name = &endpoint.interface;
+    let (mut inside, index) = find(first, sandbox)?;
+    if let Err(error) = inside.rename(index, name) {
+        let _ = inside.remove_link(first);
+        return Err(kernel("give its name to", name)(error));
+    }
     let Some(mac) = endpoint.mac.filter(|_| mode.passes_through()) else { return Ok(()) };
     // Such an interface begins with the parent's address, whatever was asked for.
-    let (mut inside, index) = find(endpoint, sandbox)?;
-    inside.set_mac(index, mac).map_err(kernel("give a hardware address to", &endpoint.interface))
+    inside.set_mac(index, mac).map_err(kernel("give a hardware address to", name))
 }
 
 /// Removes the interface, so that its parent is free at once; one that isn't there is fine.
@@ -80,9 +86,8 @@ pub(super) fn unhang_all(sandbox: &Path) {
     }
 }
 
-/// The kernel inside, and the index of the endpoint's interface there.
-pub(super) fn find(endpoint: &Endpoint, sandbox: &Path) -> Result<(Kernel, u32)> {
-    let name = &endpoint.interface;
+/// The kernel inside, and the index of the interface of this name there.
+pub(super) fn find(name: &str, sandbox: &Path) -> Result<(Kernel, u32)> {
     let mut inside = namespace::within(sandbox, Kernel::open)?;
     let index = inside.index(name).map_err(kernel("look for", name))?;
     let missing = || -> Error { kernel("look for", name)(std::io::ErrorKind::NotFound.into()) };

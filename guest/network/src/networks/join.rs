@@ -92,7 +92,10 @@ impl Networks {
         sandbox: &Path,
     ) -> Result<()> {
         match &network.parent {
-            Some(parent) => hang::hang(&mut state.kernel, network, parent, endpoint, sandbox)?,
+            Some(parent) => {
+                let first = self.outside_name(endpoint);
+                hang::hang(&mut state.kernel, network, &first, parent, endpoint, sandbox)?;
+            }
             None => self.plug(state, network, endpoint, sandbox)?,
         }
         set_up_inside(endpoint, sandbox)?;
@@ -292,7 +295,7 @@ fn set_up_inside(endpoint: &Endpoint, sandbox: &Path) -> Result<()> {
             _ => Ok(()),
         }
     })?;
-    let (mut inside, index) = hang::find(endpoint, sandbox)?;
+    let (mut inside, index) = hang::find(&endpoint.interface, sandbox)?;
     inside.bring_up(index).map_err(kernel("bring up", name))?;
     for (address, length) in endpoint.addresses().chain(endpoint.link_local()) {
         inside.add_address(index, address, length).map_err(kernel("give an address to", name))?;

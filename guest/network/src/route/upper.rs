@@ -18,8 +18,8 @@ use crate::mode::Mode;
 pub(crate) struct Upper<'a> {
     /// The parent's index.
     pub(crate) parent: u32,
-    /// Its name in the container.
-    pub(crate) inside: &'a str,
+    /// Its first name, which must be free here as well as in the container: the kernel looks at both.
+    pub(crate) name: &'a str,
     /// The container's namespace.
     pub(crate) namespace: BorrowedFd<'a>,
     /// How it hangs on the parent.
@@ -34,7 +34,7 @@ impl Kernel {
     /// Makes an interface on a parent, in the container's namespace.
     pub(crate) fn add_upper(&mut self, upper: &Upper<'_>) -> io::Result<()> {
         let mut link = LinkMessage::default();
-        link.attributes.push(LinkAttribute::IfName(upper.inside.to_owned()));
+        link.attributes.push(LinkAttribute::IfName(upper.name.to_owned()));
         link.attributes.push(LinkAttribute::Link(upper.parent));
         link.attributes.push(LinkAttribute::NetNsFd(upper.namespace.as_raw_fd()));
         link.attributes.extend(upper.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
@@ -86,6 +86,14 @@ impl Kernel {
             LinkAttribute::Address(octets) => Some(Mac(octets.as_slice().try_into().ok()?)),
             _ => None,
         }))
+    }
+
+    /// Gives an interface that is down another name.
+    pub(crate) fn rename(&mut self, index: u32, name: &str) -> io::Result<()> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        self.change(RouteNetlinkMessage::SetLink(link), 0)
     }
 
     /// Gives an interface a hardware address.

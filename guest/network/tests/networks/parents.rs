@@ -8,7 +8,7 @@ use berth_network::{Endpoint, EndpointWish, IpamWish, Kind, Network, NetworkWish
 use crate::world::{MACHINE, NEIGHBOUR, World, ask, ask_here, interfaces, run, serve, wish};
 
 /// The machine's interface towards its neighbour.
-const PARENT: &str = "out0";
+const PARENT: &str = "eth0";
 
 /// A network in the neighbour's subnet, whose router the neighbour is.
 fn among_neighbours(name: &str, driver: &str, options: &[(&str, &str)]) -> NetworkWish {
@@ -103,7 +103,7 @@ fn passthru_has_the_parent_for_itself() {
     };
     let refused = world.networks.create(bare("late", "macvlan", &[("parent", PARENT)]));
     let words =
-        format!("macvlan network {} is already using parent interface out0 in mode passthru", network.id);
+        format!("macvlan network {} is already using parent interface eth0 in mode passthru", network.id);
     assert_eq!(said(refused), words);
     let (one, at) = world.container("one", "alone");
     let machine = run("ip", &["link", "show", PARENT]);
@@ -128,7 +128,7 @@ fn a_parent_that_makes_no_sense_is_refused_in_dockers_words() {
     assert_eq!(
         macvlan(&[("parent", PARENT), ("macvlan_mode", "passthru")]),
         format!(
-            "cannot use mode passthru, macvlan network {} is already using parent interface out0",
+            "cannot use mode passthru, macvlan network {} is already using parent interface eth0",
             first.id
         )
     );
@@ -142,7 +142,7 @@ fn a_parent_that_makes_no_sense_is_refused_in_dockers_words() {
         "invalid subinterface vlan name nope, example formatting is eth0.10"
     );
     assert_eq!(macvlan(&[("parent", "nope.5")]), "-o parent interface was not found on the host: nope");
-    assert_eq!(macvlan(&[("parent", "out0.5000")]), "vlan id must be between 1-4094, received: 5000");
+    assert_eq!(macvlan(&[("parent", "eth0.5000")]), "vlan id must be between 1-4094, received: 5000");
     let ipvlan = |options: &[(&str, &str)]| said(world.networks.create(bare("no", "ipvlan", options)));
     assert_eq!(
         ipvlan(&[("ipvlan_mode", "l9")]),
@@ -191,17 +191,17 @@ fn macvlan_containers_outlive_the_engine() {
     world.networks.restore(Vec::new()).unwrap();
     world.networks.open_sandbox("late").unwrap();
     let refused = world.networks.join("late", "lan", &EndpointWish::default()).unwrap_err();
-    assert_eq!(refused.to_string(), "the requested parent interface out0 was not found on the Docker host");
+    assert_eq!(refused.to_string(), "the requested parent interface eth0 was not found on the Docker host");
 }
 
 #[test]
 fn a_vlan_is_made_and_removed_with_the_last_network_on_it() {
     let Some((world, neighbour)) = World::with_neighbour() else { return };
-    let options = [("parent", "out0.50")];
+    let options = [("parent", "eth0.50")];
     let Some(_) = supported(world.networks.create(among_neighbours("tagged", "macvlan", &options))) else {
         return;
     };
-    let there = || interfaces().contains(&"out0.50".to_owned());
+    let there = || interfaces().contains(&"eth0.50".to_owned());
     inside(&neighbour, &["link", "add", "link", "out1", "name", "tag", "type", "vlan", "id", "50"]);
     inside(&neighbour, &["address", "del", &format!("{NEIGHBOUR}/24"), "dev", "out1"]);
     inside(&neighbour, &["address", "add", &format!("{NEIGHBOUR}/24"), "dev", "tag"]);
@@ -244,7 +244,7 @@ fn an_ipvlan_routes_by_the_machine_or_by_a_router() {
     let flat = among_neighbours("flat", "ipvlan", &[("parent", PARENT)]);
     let Some(_) = supported(world.networks.create(flat)) else { return };
     let taken = said(world.networks.create(bare("no", "ipvlan", &[("parent", PARENT)])));
-    assert!(taken.ends_with(" is already using parent interface out0"), "{taken}");
+    assert!(taken.ends_with(" is already using parent interface eth0"), "{taken}");
     let (one, at) = world.container("one", "flat");
     assert_eq!(at.mac, None, "it is the parent's");
     serve(&neighbour, 80);

@@ -39,7 +39,7 @@ fn a_container_sees_who_connected() {
     let (server, endpoint) = world.container("server", "bridge");
     serve(&server, 80);
     let target = SocketAddr::new(endpoint.ipv4.unwrap().0.into(), 80);
-    let peers = Peers::prepare(PREFIX, "out0").unwrap();
+    let peers = Peers::prepare(PREFIX, "eth0").unwrap();
     assert_eq!(seen(&peers, STRANGER, target), "198.51.100.7");
     assert_eq!(seen(&peers, &format!("{NEIGHBOUR}:4000"), target), NEIGHBOUR);
     assert_eq!(seen_by_datagram(&peers, STRANGER, target), "198.51.100.7");
@@ -51,7 +51,7 @@ fn a_peer_keeps_its_port_unless_that_is_taken() {
     let (server, endpoint) = world.container("server", "bridge");
     serve(&server, 80);
     let target = SocketAddr::new(endpoint.ipv4.unwrap().0.into(), 80);
-    let peers = Peers::prepare(PREFIX, "out0").unwrap();
+    let peers = Peers::prepare(PREFIX, "eth0").unwrap();
     let connect = || peers.connect(at(STRANGER), target, Duration::from_secs(5)).unwrap();
     let (first, second) = (connect(), connect());
     assert_eq!(first.local_addr().unwrap(), at(STRANGER));
@@ -64,7 +64,7 @@ fn loopback_and_addresses_of_this_machines_own_appear_as_the_gateway() {
     let (server, endpoint) = world.container("server", "bridge");
     serve(&server, 80);
     let target = SocketAddr::new(endpoint.ipv4.unwrap().0.into(), 80);
-    let peers = Peers::prepare(PREFIX, "out0").unwrap();
+    let peers = Peers::prepare(PREFIX, "eth0").unwrap();
     for peer in ["127.0.0.1:4000", "[::1]:4000", "203.0.113.1:4000", "172.17.0.2:4000", "172.17.0.9:4000"] {
         assert_eq!(seen(&peers, peer, target), "172.17.0.1", "{peer}");
     }
@@ -79,6 +79,6 @@ fn the_peers_of_ipv6_are_seen_too() {
     let (server, endpoint) = world.container("server", "six");
     serve(&server, 80);
     let target = SocketAddr::new(endpoint.ipv6.unwrap().0.into(), 80);
-    let peers = Peers::prepare(PREFIX, "out0").unwrap();
+    let peers = Peers::prepare(PREFIX, "eth0").unwrap();
     assert_eq!(seen(&peers, "[2001:db8::7]:4321", target), "2001:db8::7");
 }

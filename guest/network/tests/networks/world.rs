@@ -66,9 +66,9 @@ impl World {
             made.join().unwrap();
         });
         let at = neighbour.to_str().unwrap();
-        run("ip", &["link", "add", "out0", "type", "veth", "peer", "name", "out1"]);
-        run("ip", &["address", "add", &format!("{MACHINE}/24"), "dev", "out0"]);
-        run("ip", &["link", "set", "out0", "up"]);
+        run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "out1"]);
+        run("ip", &["address", "add", &format!("{MACHINE}/24"), "dev", "eth0"]);
+        run("ip", &["link", "set", "eth0", "up"]);
         run_moving("out1", &neighbour);
         let inside = |arguments: &[&str]| {
             let net = format!("--net={at}");
