@@ -66,7 +66,6 @@ impl Engine {
         if exit.oom_killed {
             self.tell(container, "oom");
         }
-        self.events.tell("container", "die", &container.id, attributes);
         let restart = {
             let mut after = container.record();
             exit.note(&mut after);
@@ -76,6 +75,9 @@ impl Engine {
             if restart {
                 record.state.status = Status::Restarting;
             }
+            // While the record is held: whoever looks because of the event finds the end, and whoever waits for the end
+            // finds the event among the past ones.
+            self.events.tell("container", "die", &container.id, attributes);
         });
         container.output.end();
         container.exited();
