@@ -34,7 +34,7 @@ pub(crate) fn run(folder: &Path) -> Result<(), Error> {
     }
     let root = launch.cgroup_mount.clone().map(|mount| CgroupRoot { mount });
     if let (Some(root), Some(path)) = (&root, &launch.guard_cgroup)
-        && root.make(path, None)?.copy_self()?.is_some()
+        && !root.make(path, None)?.copy_self()?
     {
         return Ok(());
     }

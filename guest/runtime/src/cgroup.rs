@@ -43,15 +43,14 @@ impl Cgroup {
         &self.path
     }
 
-    /// Copies the calling process into the cgroup, as a child of its parent: the copy's number to the caller, and
-    /// nothing to the copy. A process that moved instead would wait until every processor has been through its
+    /// Copies the calling process into the cgroup, as a child of its parent; true to the copy, false to the caller. A process that moved instead would wait until every processor has been through its
     /// scheduler: 5 to 20 ms. The caller must be single-threaded.
-    pub fn copy_self(&self) -> Result<Option<i32>, Error> {
+    pub fn copy_self(&self) -> Result<bool, Error> {
         let cgroup = self.open()?;
         let cloned = sys::clone3(libc::CLONE_PARENT as u64, Some(cgroup.as_fd()));
         match cloned.on("be born in the cgroup", &self.path)? {
-            Cloned::Child => Ok(None),
-            Cloned::Parent { pid, .. } => Ok(Some(pid)),
+            Cloned::Child => Ok(true),
+            Cloned::Parent { .. } => Ok(false),
         }
     }
 

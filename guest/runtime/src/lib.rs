@@ -18,6 +18,7 @@ mod credentials;
 pub mod defaults;
 mod error;
 mod exec;
+mod handover;
 mod handshake;
 mod hooks;
 pub mod init;

@@ -4,26 +4,17 @@
 //! The filter already binds the process that has the descriptor, so the process only names its number; the caller takes
 //! it out of it. The one call that this needs, write(2), can't be asked about: nobody could answer yet.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use oci_spec::runtime::{ContainerProcessStateBuilder, ContainerState, LinuxSeccomp, LinuxSeccompAction};
-use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use rustix::process::PidfdGetfdFlags;
 
 use crate::error::{Doing, Error};
-use crate::handshake;
+use crate::handover;
 use crate::hooks::Hooked;
 
 /// What the specification calls the descriptor.
 const NAME: &str = "seccompFd";
-/// How long an agent may take to take it.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The call that the descriptor is named by.
 const NAMED_BY: &str = "write";
 
@@ -65,7 +56,8 @@ impl Asking<'_> {
         let profile = linux.and_then(|linux| linux.seccomp().as_ref()).ok_or(Error::ChildVanished)?;
         let listener = rustix::process::pidfd_getfd(self.pidfd, fd, PidfdGetfdFlags::empty())
             .doing("take the listener of the system call filter")?;
-        send(profile, &self.told(profile)?, &listener)
+        let path = profile.listener_path().as_deref().ok_or(Error::Spec("no listenerPath"))?;
+        handover::send(path, &self.told(profile)?, listener.as_fd())
     }
 
     /// The state that the agent is told.
@@ -80,23 +72,5 @@ impl Asking<'_> {
         }
         let told = told.build().map_err(|_| Error::Spec("a state that can't be told to a listener"))?;
         serde_json::to_vec(&told).map_err(Error::Handshake)
-    }
-}
-
-fn send(profile: &LinuxSeccomp, told: &[u8], listener: &OwnedFd) -> Result<(), Error> {
-    let path = profile.listener_path().as_deref().ok_or(Error::Spec("no listenerPath"))?;
-    let line = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .doing("make a socket to the seccomp agent")?;
-    sockopt::set_socket_timeout(&line, Timeout::Send, Some(PATIENCE))
-        .doing("limit the wait for the seccomp agent")?;
-    handshake::short(path, |address| rustix::net::connect(&line, address)).on("connect to", path)?;
-    let fds = [listener.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    let sent = rustix::net::sendmsg(&line, &[IoSlice::new(told)], &mut control, SendFlags::NOSIGNAL);
-    match sent.on("send the listener to", path)? {
-        all if all == told.len() => Ok(()),
-        _ => Err(Error::Spec("the seccomp agent took only a part of the state")),
     }
 }
