@@ -4,6 +4,7 @@
 mod builds;
 mod floor;
 mod made;
+mod tap;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "docker version".to_owned(),
         both(&mut engines, args.runs, |engine| engine.docker(&["version"]))?,
     ));
-    builds::measure(&mut engines, folder.path(), args, &mut rows)?;
+    builds::measure(&engines, folder.path(), args, &mut rows)?;
     let files = made::files(args.size << 20)?;
     for layers in &args.layers {
         let name = format!("127.0.0.1:{SOURCE}/bench/l{layers}:v1");
@@ -145,11 +146,12 @@ impl Measured {
     }
 
     fn docker(&self, args: &[&str]) -> anyhow::Result<()> {
-        self.client(&mut Command::new("docker"), args)
+        self.client(&mut Command::new("docker"), &self.peer.socket(), args)
     }
 
-    fn client(&self, docker: &mut Command, args: &[&str]) -> anyhow::Result<()> {
-        docker.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
+    /// Runs a client that is told to find the engine at `socket`.
+    fn client(&self, docker: &mut Command, socket: &Path, args: &[&str]) -> anyhow::Result<()> {
+        docker.arg("--host").arg(format!("unix://{}", socket.display())).args(args);
         docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
         interrupt::output(docker).map(drop)
     }
@@ -194,7 +196,7 @@ fn save(engine: &mut Measured, subject: &Subject) -> anyhow::Result<f64> {
     // Into nothing: what is measured is the engine, not this disk.
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec docker \"$@\" > /dev/null", "sh"]);
-    timed(|| engine.client(&mut shell, &["save", &subject.name]))
+    timed(|| engine.client(&mut shell, &engine.peer.socket(), &["save", &subject.name]))
 }
 
 fn remove(engine: &mut Measured, subject: &Subject) -> anyhow::Result<f64> {

@@ -1,20 +1,29 @@
-//! Builds through buildx, client included: thirty steps from nothing and from the cache, and a context of many files
-//! sent again after one of them changed.
+//! Builds through buildx, with the client and by the engine's own time: thirty steps from nothing and from the cache, and
+//! a context of many files sent again after one of them changed.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use super::{Args, Measured, Rows, both};
+use super::tap::Tap;
+use super::{Args, Measured, Rows, timed};
+use crate::bench::median;
 use crate::buildx;
 
 const STEPS: usize = 30;
 /// Files of a folder of the large context.
 const PER_FOLDER: usize = 500;
 
+/// An engine whose builds are watched.
+struct Watched<'a> {
+    engine: &'a Measured,
+    tap: Tap,
+}
+
 /// Measures all three.
 pub(super) fn measure(
-    engines: &mut [Measured; 2],
+    engines: &[Measured; 2],
     folder: &Path,
     args: &Args,
     rows: &mut Rows,
@@ -23,9 +32,9 @@ pub(super) fn measure(
         println!("==> builds: skipped: buildx isn't installed, and BERTH_E2E_BUILDX doesn't name it");
         return Ok(());
     };
-    for engine in &*engines {
-        buildx::give(&plugin, &engine.folder)?;
-    }
+    let watch = |engine| Watched::new(engine, &plugin);
+    let [ours, theirs] = engines.each_ref().map(watch);
+    let engines = [ours?, theirs?];
     let steps = folder.join("steps");
     fs::create_dir(&steps)?;
     let mut text = format!("FROM {}\n", super::SMALL);
@@ -33,37 +42,62 @@ pub(super) fn measure(
         writeln!(text, "RUN echo {step} > /tmp/{step}")?;
     }
     fs::write(steps.join("Dockerfile"), text)?;
-    rows.push((
-        "build 30 steps, cold".to_owned(),
-        both(engines, args.runs, |engine| build(engine, &steps, true))?,
-    ));
-    rows.push((
-        "build 30 steps, cached".to_owned(),
-        both(engines, args.runs, |engine| build(engine, &steps, false))?,
-    ));
+    rows.extend(both(&engines, args.runs, "build 30 steps, cold", |engine| engine.build(&steps, true))?);
+    rows.extend(both(&engines, args.runs, "build 30 steps, cached", |engine| engine.build(&steps, false))?);
     let many = folder.join("many");
     many_files(&many, args.files)?;
-    for engine in &mut *engines {
-        build(engine, &many, false)?;
+    for engine in &engines {
+        engine.build(&many, false)?;
+        engine.tap.took()?;
     }
     let mut change = 0;
-    let again = both(engines, args.runs, |engine| {
+    let name = format!("build, one of {} files changed", args.files);
+    rows.extend(both(&engines, args.runs, &name, |engine| {
         change += 1;
         fs::write(many.join("0/0"), change.to_string())?;
-        build(engine, &many, false)
-    })?;
-    rows.push((format!("build, one of {} files changed", args.files), again));
+        engine.build(&many, false)
+    })?);
     Ok(())
 }
 
-fn build(engine: &mut Measured, context: &Path, is_cold: bool) -> anyhow::Result<()> {
-    let mut args = vec!["buildx", "build", "--quiet", "--provenance=false"];
-    if is_cold {
-        args.push("--no-cache");
+/// The medians of ours and theirs, done in turns: of the whole command, and of what the engine had to do with it.
+fn both(
+    engines: &[Watched<'_>; 2],
+    runs: usize,
+    name: &str,
+    mut build: impl FnMut(&Watched<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Rows> {
+    println!("==> {name}");
+    let mut took = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for _ in 0..runs {
+        for (engine, (whole, busy)) in engines.iter().zip(&mut took) {
+            whole.push(timed(|| build(engine))?);
+            busy.push(engine.tap.took()?);
+        }
     }
-    let context = context.to_string_lossy();
-    args.push(&context);
-    engine.docker(&args)
+    let [ours, theirs] = took.map(|(whole, busy)| (median(whole), median(busy)));
+    Ok(vec![
+        (format!("{name}, with client"), (ours.0, theirs.0)),
+        (format!("{name}, engine"), (ours.1, theirs.1)),
+    ])
+}
+
+impl<'a> Watched<'a> {
+    fn new(engine: &'a Measured, plugin: &Path) -> anyhow::Result<Self> {
+        buildx::give(plugin, &engine.folder)?;
+        let tap = Tap::start(&engine.peer.socket(), engine.folder.join("tap.sock"))?;
+        Ok(Self { engine, tap })
+    }
+
+    fn build(&self, context: &Path, is_cold: bool) -> anyhow::Result<()> {
+        let mut args = vec!["buildx", "build", "--quiet", "--provenance=false"];
+        if is_cold {
+            args.push("--no-cache");
+        }
+        let context = context.to_string_lossy();
+        args.push(&context);
+        self.engine.client(&mut Command::new("docker"), &self.tap.socket, &args)
+    }
 }
 
 fn many_files(folder: &Path, count: usize) -> anyhow::Result<()> {
