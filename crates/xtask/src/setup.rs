@@ -55,6 +55,7 @@ const GROUPS: &[Group] = &[
             "erofs-utils",
             "e2fsprogs",
             "ca-certificates",
+            "qemu-user-static",
         ],
     },
     Group { purpose: "run the emulated machine", need: Need::Always, packages: &["qemu-system-x86"] },

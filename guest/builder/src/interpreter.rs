@@ -9,6 +9,19 @@ use crate::{Error, Result};
 /// Where the kernel lists its interpreters.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
 
+/// Architectures as images name them, and as QEMU does.
+const INTERPRETED: &[(&str, &str)] = &[
+    ("arm64", "aarch64"),
+    ("arm", "arm"),
+    ("riscv64", "riscv64"),
+    ("ppc64le", "ppc64le"),
+    ("s390x", "s390x"),
+    ("amd64", "x86_64"),
+    ("386", "i386"),
+    ("mips64le", "mips64el"),
+    ("mipsle", "mipsel"),
+];
+
 /// Whether steps of an image for this platform run here; refused when they can't.
 pub(crate) fn check(platform: &Platform) -> Result<()> {
     let local = Platform::local();
@@ -27,16 +40,27 @@ pub(crate) fn check(platform: &Platform) -> Result<()> {
     )))
 }
 
+/// The platforms whose steps run here, this machine's own first.
+pub(crate) fn platforms() -> Vec<Platform> {
+    let local = Platform::local();
+    let of = |architecture: &str| Platform::normalised("linux", architecture, "");
+    let mut platforms = vec![local.clone()];
+    if local.architecture == "amd64" {
+        platforms.push(of("386"));
+    }
+    for (architecture, _) in INTERPRETED {
+        let other = of(architecture);
+        if !platforms.contains(&other) && has_handler(Path::new(HANDLERS), architecture) {
+            platforms.push(other);
+        }
+    }
+    platforms
+}
+
 /// Whether an interpreter is enabled that the kernel holds open, so that containers needn't have it.
 fn has_handler(folder: &Path, architecture: &str) -> bool {
-    let name = match architecture {
-        "arm64" => "aarch64",
-        "386" => "i386",
-        "amd64" => "x86_64",
-        "mips64le" => "mips64el",
-        "mipsle" => "mipsel",
-        other => other,
-    };
+    let known = INTERPRETED.iter().find(|(known, _)| *known == architecture);
+    let name = known.map_or(architecture, |(_, name)| name);
     let Ok(text) = std::fs::read_to_string(folder.join(format!("qemu-{name}"))) else { return false };
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or_default();
     text.lines().next() == Some("enabled") && flags.contains('F')

@@ -11,6 +11,7 @@ mod control;
 mod datagrams;
 mod disk;
 mod forward;
+mod interpreters;
 mod mount;
 mod network;
 mod power_off;
@@ -69,6 +70,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 fn live() -> anyhow::Result<()> {
     mount::kernel_file_systems()?;
+    interpreters::register();
     rustix::process::setrlimit(Resource::Nofile, OPEN_FILES).context("set the limit of open files")?;
     let (events, inbox) = channel();
     let host = Arc::new(Host::new(events.clone()));

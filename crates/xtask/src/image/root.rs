@@ -33,6 +33,8 @@ const LINKS: &[(&str, &str)] = &[
 const PROGRAMS: &[&str] = &["berth-guest", "berth-guard", "berth-runtime"];
 /// Debian's programs that make, check and grow the data disk, with the libraries they name.
 const TOOLS: &[&str] = &["/usr/sbin/mke2fs", "/usr/sbin/e2fsck", "/usr/sbin/resize2fs"];
+/// Debian's emulators of other processors, for their containers: static ones, which PID 1 names to the kernel.
+const EMULATORS: &[&str] = &["qemu-aarch64-static", "qemu-arm-static"];
 /// Certificate authorities for registries.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -70,6 +72,13 @@ impl Tree {
         }
         for tool in TOOLS {
             add_with_libraries(&mut entries, Path::new(tool))?;
+        }
+        for name in EMULATORS {
+            let content = Path::new("/usr/bin").join(name);
+            if !content.exists() {
+                bail!("{} isn't there: run `cargo xtask setup`", content.display());
+            }
+            entries.insert(format!("bin/{name}"), Entry::File { content, executable: true });
         }
         let certificates = PathBuf::from(CERTIFICATES);
         if !certificates.exists() {

@@ -9,6 +9,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 /// Source and type, place, flags, options; in the order in which they are mounted.
 const MOUNTS: &[(&str, &str, MountFlags, &CStr)] = &[
     ("proc", "/proc", NOTHING_RUNS, c""),
+    ("binfmt_misc", "/proc/sys/fs/binfmt_misc", NOTHING_RUNS, c""),
     ("sysfs", "/sys", NOTHING_RUNS, c""),
     ("tmpfs", "/run", NO_DEVICES, c"mode=755,size=25%"),
     ("tmpfs", "/tmp", NO_DEVICES, c"mode=1777,size=25%"),

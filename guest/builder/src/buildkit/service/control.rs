@@ -19,7 +19,7 @@ use crate::buildkit::messages::control::{
 use crate::buildkit::messages::{self, Empty};
 use crate::buildkit::progress::words;
 use crate::buildkit::{BuildKit, cache, export, jobs};
-use crate::{Error, Filter, Prune, Usage};
+use crate::{Error, Filter, Prune, Usage, interpreter};
 
 /// How often who follows the history is looked after.
 const HISTORY_TICK: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ pub(super) fn info() -> InfoResponse {
 }
 
 pub(in crate::buildkit) fn workers() -> ListWorkersResponse {
-    let Platform { os, architecture, variant } = Platform::local();
+    let named = |Platform { os, architecture, variant }| messages::Platform { architecture, os, variant };
     let label =
         |name: &str, value: &str| (format!("org.mobyproject.buildkit.worker.{name}"), value.to_owned());
     let labels = HashMap::from([
@@ -50,7 +50,7 @@ pub(in crate::buildkit) fn workers() -> ListWorkersResponse {
     let record = WorkerRecord {
         id: "berth".to_owned(),
         labels,
-        platforms: vec![messages::Platform { architecture, os, variant }],
+        platforms: interpreter::platforms().into_iter().map(named).collect(),
         version: Some(version()),
     };
     ListWorkersResponse { record: vec![record] }
