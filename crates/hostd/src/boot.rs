@@ -66,7 +66,8 @@ pub(crate) async fn boot(settings: &Settings, state: &Shared) -> Result<Running,
         }
     };
     let mut guest = state.phase(since, "greet the guest", "the guest's init", GREETING, greeted).await?;
-    let mut ports = Ports::new(&settings.vsock_socket());
+    let mut ports = Ports::new(&settings.vsock_socket(), &settings.vmm_config().door_socket())
+        .map_err(|error| died(format!("the machine's door can't be reached: {error}")))?;
     let engine_is_up = async {
         tokio::select! {
             up = engine_is_up(&mut guest, &mut ports, state) => up,

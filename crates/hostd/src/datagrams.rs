@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use protocol::port::{DatagramLength, Forward, Forwarded, LONGEST_DATAGRAM, Transport};
+use protocol::port::{DatagramLength, Forward, Forwarded, LONGEST_DATAGRAM};
 use protocol::vsock::FORWARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -92,7 +92,7 @@ async fn carry(
 
 async fn reach(vsock: &Path, target: SocketAddr, peer: SocketAddr) -> io::Result<UnixStream> {
     let mut guest = pipe::dial(vsock, FORWARD).await;
-    pipe::write(&mut guest, &Forward { transport: Transport::Udp, target, peer }).await?;
+    pipe::write(&mut guest, &Forward { target, peer }).await?;
     match pipe::read(&mut guest).await? {
         Forwarded::Connected => Ok(guest),
         Forwarded::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -172,7 +172,6 @@ mod tests {
                     let mut body = vec![0; protocol::frame::body_length(prefix).unwrap()];
                     host.read_exact(&mut body).unwrap();
                     let wanted: Forward = protocol::frame::decode(&body).unwrap();
-                    assert_eq!(wanted.transport, Transport::Udp);
                     host.write_all(&protocol::frame::encode(&Forwarded::Connected).unwrap()).unwrap();
                     let mut length = DatagramLength::default();
                     while host.read_exact(&mut length).is_ok() {

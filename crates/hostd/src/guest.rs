@@ -96,6 +96,7 @@ fn hello(settings: &Settings) -> Result<HostHello, Error> {
         unix_nanos: now(),
         os: HostOs::Linux,
         shares: shares(settings),
+        door: vmm::config::DOOR,
         host_subnets: subnets::of_host(),
         daemon_json: settings.daemon_json.clone(),
         files: daemon_json::files(settings)?,

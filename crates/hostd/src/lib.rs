@@ -12,6 +12,7 @@ mod control;
 mod daemon_json;
 mod datagrams;
 mod docker;
+mod door;
 mod guest;
 mod machine;
 mod open_files;

@@ -1,5 +1,6 @@
 //! Published ports: the guest's set is made so ([`protocol::port`]). What is in it stays open with its
-//! connections, what isn't closes, what is new opens or is refused with the reason.
+//! connections, what isn't closes, what is new opens or is refused with the reason. Connections are carried by the
+//! machine's process (door), datagrams by streams to the guest.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,22 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::port::{Forward, Forwarded, Outcome, Refusal, Transport, Wanted};
-use protocol::vsock::FORWARD;
+use protocol::port::{Outcome, Refusal, Transport, Wanted};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
-use crate::{datagrams, pipe};
+use crate::datagrams;
+use crate::door::Door;
 
-/// How long the guest may take to reach the container; it dials for 5 s.
-const DIAL: Duration = Duration::from_secs(8);
 /// Clients that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// The open ports of one machine.
 pub(crate) struct Ports {
     vsock: Arc<PathBuf>,
+    door: Arc<Door>,
     open: HashMap<Key, Open>,
 }
 
@@ -41,8 +41,10 @@ impl Drop for Open {
 }
 
 impl Ports {
-    pub(crate) fn new(vsock: &Path) -> Self {
-        Self { vsock: Arc::new(vsock.to_path_buf()), open: HashMap::new() }
+    /// Of a machine whose vsock ports and whose door are at these paths.
+    pub(crate) fn new(vsock: &Path, door: &Path) -> io::Result<Self> {
+        let (vsock, door) = (Arc::new(vsock.to_path_buf()), Arc::new(Door::of(door)?));
+        Ok(Self { vsock, door, open: HashMap::new() })
     }
 
     /// Makes `wanted` the complete set; one outcome per entry, in order.
@@ -87,13 +89,13 @@ impl Ports {
 
     /// Opens the port; returns where.
     fn serve(&self, (transport, address, target): Key) -> io::Result<(SocketAddr, JoinHandle<()>)> {
-        let vsock = Arc::clone(&self.vsock);
         match transport {
             Transport::Tcp => {
                 let listener = listen(address)?;
-                Ok((listener.local_addr()?, tokio::spawn(accept(listener, target, vsock))))
+                Ok((listener.local_addr()?, tokio::spawn(accept(listener, target, Arc::clone(&self.door)))))
             }
             Transport::Udp => {
+                let vsock = Arc::clone(&self.vsock);
                 let socket = UdpSocket::from_std(bind(address, SocketType::DGRAM)?.into())?;
                 Ok((socket.local_addr()?, tokio::spawn(datagrams::serve(socket, target, vsock))))
             }
@@ -138,10 +140,16 @@ fn refusal(error: &io::Error) -> Refusal {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, vsock: Arc<PathBuf>) {
+/// Hands each client to the machine; one that it doesn't take is reset.
+async fn accept(listener: TcpListener, target: SocketAddr, door: Arc<Door>) {
     loop {
         match listener.accept().await {
-            Ok((client, peer)) => drop(tokio::spawn(carry(client, peer, target, Arc::clone(&vsock)))),
+            Ok((client, peer)) => {
+                if let Err(error) = door.hand(&client, peer, target).await {
+                    tracing::warn!(%error, "the machine takes no connection");
+                    drop(client.set_zero_linger());
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "a published port can't accept");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -150,27 +158,11 @@ async fn accept(listener: TcpListener, target: SocketAddr, vsock: Arc<PathBuf>) 
     }
 }
 
-/// One connection; it is reset when the container doesn't take it.
-async fn carry(client: TcpStream, peer: SocketAddr, target: SocketAddr, vsock: Arc<PathBuf>) {
-    let reach = async {
-        let mut guest = pipe::dial(&vsock, FORWARD).await;
-        pipe::write(&mut guest, &Forward { transport: Transport::Tcp, target, peer }).await?;
-        match pipe::read(&mut guest).await? {
-            Forwarded::Connected => Ok(guest),
-            Forwarded::Refused => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
-        }
-    };
-    match tokio::time::timeout(DIAL, reach).await {
-        Ok(Ok(guest)) => {
-            let _ = client.set_nodelay(true);
-            let _ = pipe::copy(client, guest).await;
-        }
-        _ => drop(client.set_zero_linger()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     fn wanted(port: u16) -> Wanted {
@@ -182,6 +174,14 @@ mod tests {
         Wanted { transport, host_ip, host_port: port, target: "172.17.0.2:80".parse().unwrap() }
     }
 
+    /// Of a machine that takes connections, while its end lives.
+    fn ports() -> (Ports, (tempfile::TempDir, UnixDatagram)) {
+        let folder = tempfile::tempdir().unwrap();
+        let door = folder.path().join("door.sock");
+        let end = UnixDatagram::bind(&door).unwrap();
+        (Ports::new(Path::new("/nowhere"), &door).unwrap(), (folder, end))
+    }
+
     fn bound(outcome: &Outcome) -> u16 {
         let Outcome::Bound { port } = outcome else { panic!("{outcome:?}") };
         *port
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_chosen_port_stays_when_it_is_asked_for_again_and_closes_when_it_is_not() {
-        let mut ports = Ports::new(Path::new("/nowhere"));
+        let (mut ports, _door) = ports();
         let chosen = bound(&ports.reconcile(&[wanted(0)]).await[0]);
         assert_eq!(bound(&ports.reconcile(&[wanted(chosen)]).await[0]), chosen);
         assert!(ports.reconcile(&[]).await.is_empty());
@@ -199,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_refused_and_the_others_open() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut ports = Ports::new(Path::new("/nowhere"));
+        let (mut ports, _door) = ports();
         let set = [wanted(taken.local_addr().unwrap().port()), wanted(0)];
         let outcomes = ports.reconcile(&set).await;
         assert_eq!(outcomes[0], Outcome::Refused { reason: Refusal::InUse });
@@ -207,7 +207,7 @@ mod tests {
     }
     #[tokio::test]
     async fn one_number_is_open_by_both_transports_and_each_closes_by_itself() {
-        let mut ports = Ports::new(Path::new("/nowhere"));
+        let (mut ports, _door) = ports();
         let chosen = bound(&ports.reconcile(&[wanted(0)]).await[0]);
         let both = [wanted(chosen), wanted_by(Transport::Udp, chosen)];
         let outcomes = ports.reconcile(&both).await;
@@ -219,5 +219,27 @@ mod tests {
         let again = ports.reconcile(&both).await;
         assert_eq!(again[1], Outcome::Refused { reason: Refusal::InUse });
         drop(taken);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_handed_to_the_machine_and_reset_when_that_is_gone() {
+        let (mut ports, (folder, machine)) = ports();
+        let at = ("127.0.0.1", bound(&ports.reconcile(&[wanted(0)]).await[0]));
+        machine.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut taken = std::net::TcpStream::connect(at).unwrap();
+        let peer = taken.local_addr().unwrap();
+        let said = tokio::task::spawn_blocking(move || {
+            let mut said = [0; 1024];
+            let length = machine.recv(&mut said).unwrap();
+            serde_json::from_slice::<protocol::port::Forward>(&said[..length]).unwrap()
+        });
+        assert_eq!(said.await.unwrap(), protocol::port::Forward { target: wanted(0).target, peer });
+        // Its descriptor wasn't taken out of the message, and the daemon keeps none.
+        let ended = tokio::task::spawn_blocking(move || taken.read(&mut [0]));
+        assert_eq!(ended.await.unwrap().unwrap(), 0);
+        drop(folder);
+        let mut lost = std::net::TcpStream::connect(at).unwrap();
+        let ended = tokio::task::spawn_blocking(move || lost.read(&mut [0]));
+        assert_eq!(ended.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }

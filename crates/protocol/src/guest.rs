@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Version;
-use crate::port::{Outcome, Wanted};
+use crate::port::{Door, Outcome, Wanted};
 
 /// What the host says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,8 @@ pub struct HostHello {
     pub os: HostOs,
     /// Host folders that containers may see.
     pub shares: Vec<Share>,
+    /// How published connections come into the guest's network.
+    pub door: Door,
     /// The host's own subnets, which container networks avoid (`192.168.0.0/16`).
     pub host_subnets: Vec<String>,
     /// The user's `daemon.json`, as text; empty when there is none.

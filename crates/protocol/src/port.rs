@@ -1,7 +1,7 @@
 //! Published ports. They are reconciled, not commanded: the guest owns the wanted set and always sends it whole;
 //! the host closes what isn't in it. So a lost message or a restart on either side heals at the next set.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// A stream per connection.
+    /// Connections: they reach the guest by its network, and no stream carries them.
     Tcp,
     /// Datagrams: a stream per peer, on which each follows its length ([`DatagramLength`]).
     Udp,
@@ -64,11 +64,10 @@ pub type DatagramLength = [u8; 2];
 /// The longest payload of a datagram (RFC 768 over IPv4), in bytes.
 pub const LONGEST_DATAGRAM: usize = 65_507;
 
-/// The first message on a stream to [`crate::vsock::FORWARD`]; [`Forwarded`] answers, then bytes flow.
+/// The first message on a stream to [`crate::vsock::FORWARD`]; [`Forwarded`] answers, then datagrams flow. It also goes
+/// with each connection that the host daemon hands to the machine's process, which brings it into the guest's network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
-    /// The transport.
-    pub transport: Transport,
     /// The container's address, from [`Wanted::target`].
     pub target: SocketAddr,
     /// The peer that connected to the host.
@@ -79,8 +78,20 @@ pub struct Forward {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forwarded {
-    /// Connected; everything after this message is the connection's own bytes, or datagrams.
+    /// Everything after this message is datagrams.
     Connected,
-    /// The container didn't accept; the host resets its client.
+    /// There is no way to the container.
     Refused,
+}
+
+/// How the guest's network marks the connections that come from the host's published ports: nothing else in it does, so
+/// that the guest lets these, and no others, reach its containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// The hardware address that they come from.
+    pub hardware: [u8; 6],
+    /// Who connects where the container can't or mustn't see the peer: it gets to see its own network's gateway.
+    pub hidden: (Ipv4Addr, Ipv6Addr),
+    /// The next hop of what goes back by IPv6, a link-local address.
+    pub router: Ipv6Addr,
 }

@@ -14,7 +14,7 @@ pub const DOCKER_API: u32 = 1025;
 /// guest speaks TLS when the user wants it.
 pub const DOCKER_API_REMOTE: u32 = 1028;
 
-/// A published port: one stream per connection, opened by [`crate::port::Forward`].
+/// A published UDP port: one stream per peer, opened by [`crate::port::Forward`].
 pub const FORWARD: u32 = 1026;
 
 /// Changes of shared folders: one stream for the life of the VM, of FUSE notifications as they would be written to

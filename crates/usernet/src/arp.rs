@@ -28,7 +28,8 @@ pub(crate) fn answer(bytes: &[u8], settings: &Settings, wire: &mut Wire<'_>) {
         target_hardware_addr: source_hardware_addr,
         target_protocol_addr: source_protocol_addr,
     };
-    wire.frame(source_hardware_addr, EthernetProtocol::Arp, answer.buffer_len(), |bytes| {
+    let cards = (wire.hardware, source_hardware_addr);
+    wire.frame(cards, EthernetProtocol::Arp, answer.buffer_len(), |bytes| {
         answer.emit(&mut ArpPacket::new_unchecked(bytes));
     });
 }

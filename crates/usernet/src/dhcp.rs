@@ -44,7 +44,7 @@ pub(crate) fn answer(bytes: &[u8], settings: &Settings, wire: &mut Wire<'_>) {
     } else {
         packet.client_hardware_address()
     };
-    let path = Path { card, guest: IpAddr::V4(guest), remote: IpAddr::V4(v4.gateway) };
+    let path = Path { card, ours: wire.hardware, guest: IpAddr::V4(guest), remote: IpAddr::V4(v4.gateway) };
     let mut message = vec![0; answer.buffer_len()];
     if answer.emit(&mut DhcpPacket::new_unchecked(&mut message[..])).is_ok() {
         wire.datagram(&path, SERVER, CLIENT, &message);

@@ -30,10 +30,10 @@ pub(crate) struct Wire<'a> {
 }
 
 impl Wire<'_> {
-    /// A frame whose payload of that length `fill` writes, over zeros.
+    /// A frame between those cards whose payload of that length `fill` writes, over zeros.
     pub(crate) fn frame(
         &mut self,
-        to: EthernetAddress,
+        (from, to): (EthernetAddress, EthernetAddress),
         ethertype: EthernetProtocol,
         length: usize,
         fill: impl FnOnce(&mut [u8]),
@@ -41,7 +41,7 @@ impl Wire<'_> {
         let Some(room) = self.link.room(EthernetFrame::<&[u8]>::buffer_len(length)) else { return false };
         room.fill(0);
         let mut frame = EthernetFrame::new_unchecked(room);
-        EthernetRepr { src_addr: self.hardware, dst_addr: to, ethertype }.emit(&mut frame);
+        EthernetRepr { src_addr: from, dst_addr: to, ethertype }.emit(&mut frame);
         fill(frame.payload_mut());
         true
     }
@@ -61,7 +61,7 @@ impl Wire<'_> {
             IpVersion::Ipv4 => EthernetProtocol::Ipv4,
             IpVersion::Ipv6 => EthernetProtocol::Ipv6,
         };
-        self.frame(path.card, ethertype, header.buffer_len(), |bytes| {
+        self.frame((path.ours, path.card), ethertype, header.buffer_len(), |bytes| {
             let (head, body) = bytes.split_at_mut(header.header_len());
             header.emit(head, &ChecksumCapabilities::default());
             fill(body);
@@ -90,7 +90,7 @@ impl Wire<'_> {
         let (from, to) = path.back();
         let header = IpRepr::new(from, to, IpProtocol::Udp, length, HOPS);
         let [.., high, low] = self.number.to_be_bytes();
-        self.frame(path.card, EthernetProtocol::Ipv4, header.buffer_len(), |bytes| {
+        self.frame((path.ours, path.card), EthernetProtocol::Ipv4, header.buffer_len(), |bytes| {
             let (head, body) = bytes.split_at_mut(header.header_len());
             header.emit(&mut *head, &ChecksumCapabilities::ignored());
             let mut head = Ipv4Packet::new_unchecked(head);

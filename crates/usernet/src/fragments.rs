@@ -124,6 +124,7 @@ mod tests {
 
     fn piece(number: u32, offset: usize, more: bool, payload: &[u8]) -> Piece<'_> {
         let path = Path {
+            ours: EthernetAddress::BROADCAST,
             card: EthernetAddress([2; 6]),
             guest: "10.0.2.15".parse().unwrap(),
             remote: "198.51.100.7".parse().unwrap(),

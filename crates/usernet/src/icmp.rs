@@ -1,7 +1,7 @@
 //! ICMP towards the guest: answers to its pings, and why a packet of its own didn't arrive (RFC 792, RFC 4443).
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -10,7 +10,7 @@ use smoltcp::wire::{
 };
 
 use crate::emit::Wire;
-use crate::packet::Path;
+use crate::packet::{Packet, Path};
 
 /// A ping or its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,36 @@ pub(crate) fn echo(protocol: IpProtocol, message: &[u8], answer: bool) -> Option
             _ => None,
         }
     }
+}
+
+/// Which segment of ours the guest couldn't pass on, if that is what it says: where it went, and where it came from.
+pub(crate) fn unreached(packet: &Packet<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let ignored = ChecksumCapabilities::ignored();
+    let (protocol, to, from, data): (_, IpAddr, IpAddr, _) = if packet.protocol == IpProtocol::Icmp {
+        match Icmpv4Repr::parse(&Icmpv4Packet::new_checked(packet.payload).ok()?, &ignored).ok()? {
+            // RFC 1191, 4: it is too long, which is no reason to give up.
+            Icmpv4Repr::DstUnreachable { reason: Icmpv4DstUnreachable::FragRequired, .. } => return None,
+            Icmpv4Repr::DstUnreachable { header, data, .. } => {
+                (header.next_header, header.dst_addr.into(), header.src_addr.into(), data)
+            }
+            _ => return None,
+        }
+    } else {
+        let nobody = std::net::Ipv6Addr::UNSPECIFIED;
+        match Icmpv6Repr::parse(&nobody, &nobody, &Icmpv6Packet::new_checked(packet.payload).ok()?, &ignored)
+        {
+            Ok(Icmpv6Repr::DstUnreachable { header, data, .. }) => {
+                (header.next_header, header.dst_addr.into(), header.src_addr.into(), data)
+            }
+            _ => return None,
+        }
+    };
+    let (source, rest) = data.split_first_chunk()?;
+    let destination = rest.first_chunk()?;
+    (protocol == IpProtocol::Tcp).then(|| {
+        let port = |bytes: &[u8; 2]| u16::from_be_bytes(*bytes);
+        (SocketAddr::new(to, port(destination)), SocketAddr::new(from, port(source)))
+    })
 }
 
 /// Answers a ping.

@@ -6,18 +6,21 @@
 //!                                  ├─ TCP: ended here, a socket of the host per connection (tcp)
 //!                                  ├─ UDP, echo: a socket per pair of addresses (datagram)
 //!                                  └─ port 53 of the gateway: the host's resolvers (dns)
+//! guest ◄─frames── Link ◄─ Stack ◄─── Door ◄── connections that the host accepted for it
 //! ```
 //!
-//! The guest opens, the host never does. [`Policy`] says what a guest may reach; the host itself isn't among it, but for
-//! the ports that are named. Who carries the frames isn't known here: a [`Link`] is a queue of a device or a socket.
+//! [`Policy`] says what a guest may reach; the host itself isn't among it, but for the ports that are named. The other way
+//! round a connection comes through the [`Door`] alone, under the address of whoever made it. Who carries the frames
+//! isn't known here: a [`Link`] is a queue of a device or a socket; nor who listens on the host.
 //!
-//! One thread, [`serve`], does it all; nothing in here blocks. Not here: routing between guests, connections from
-//! outside (they take another way), IP options, multicast.
+//! One thread, [`serve`], does it all; nothing in here blocks. Not here: routing between guests, datagrams that the guest
+//! didn't ask for, IP options, multicast.
 
 mod arp;
 mod datagram;
 mod dhcp;
 mod dns;
+mod door;
 mod emit;
 mod fragments;
 mod icmp;
@@ -33,6 +36,7 @@ mod sys;
 mod tcp;
 mod token;
 
+pub use door::{Arrival, Door};
 pub use link::Link;
 pub use policy::Policy;
 pub use serve::serve;

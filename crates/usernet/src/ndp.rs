@@ -83,7 +83,7 @@ fn tell_card(packet: &Packet<'_>, address: Ipv6Addr, wire: &mut Wire<'_>) {
     let answer =
         NdiscRepr::NeighborAdvert { flags, target_addr: address, lladdr: Some(wire.hardware.into()) };
     let (card, guest) = if named { (path.card, path.guest) } else { (ALL_NODES_CARD, ALL_NODES.into()) };
-    send(answer, &Path { card, guest, remote: address.into() }, wire);
+    send(answer, &Path { card, ours: wire.hardware, guest, remote: address.into() }, wire);
 }
 
 fn advertise(settings: &Settings, wire: &mut Wire<'_>, lifetime: smoltcp::time::Duration) {
@@ -106,7 +106,8 @@ fn advertise(settings: &Settings, wire: &mut Wire<'_>, lifetime: smoltcp::time::
             prefix: prefix.into(),
         }),
     };
-    let path = Path { card: ALL_NODES_CARD, guest: ALL_NODES.into(), remote: settings.v6.router.into() };
+    let (guest, remote) = (ALL_NODES.into(), settings.v6.router.into());
+    let path = Path { card: ALL_NODES_CARD, ours: wire.hardware, guest, remote };
     send(advertisement, &path, wire);
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Packet<'a> {
 pub(crate) struct Path {
     /// The guest's card; containers may have several.
     pub(crate) card: EthernetAddress,
+    /// Ours.
+    pub(crate) ours: EthernetAddress,
     pub(crate) guest: IpAddr,
     pub(crate) remote: IpAddr,
 }
@@ -45,16 +47,16 @@ pub(crate) fn read(frame: &[u8], ours: EthernetAddress) -> Option<Content<'_>> {
     }
     match frame.ethertype() {
         EthernetProtocol::Arp => Some(Content::Arp(frame.payload())),
-        EthernetProtocol::Ipv4 => v4(card, frame.payload()),
-        EthernetProtocol::Ipv6 => v6(card, frame.payload()),
+        EthernetProtocol::Ipv4 => v4((card, ours), frame.payload()),
+        EthernetProtocol::Ipv6 => v6((card, ours), frame.payload()),
         EthernetProtocol::Unknown(_) => None,
     }
 }
 
 /// Checksums aren't looked at: the frame has crossed no wire, and a card may leave them to us.
-fn v4(card: EthernetAddress, bytes: &[u8]) -> Option<Content<'_>> {
+fn v4((card, ours): (EthernetAddress, EthernetAddress), bytes: &[u8]) -> Option<Content<'_>> {
     let packet = Ipv4Packet::new_checked(bytes).ok().filter(|packet| packet.version() == 4)?;
-    let path = Path { card, guest: packet.src_addr().into(), remote: packet.dst_addr().into() };
+    let path = Path { card, ours, guest: packet.src_addr().into(), remote: packet.dst_addr().into() };
     let whole = Packet { path, protocol: packet.next_header(), payload: packet.payload() };
     let (offset, more) = (usize::from(packet.frag_offset()), packet.more_frags());
     Some(if offset == 0 && !more {
@@ -65,9 +67,9 @@ fn v4(card: EthernetAddress, bytes: &[u8]) -> Option<Content<'_>> {
 }
 
 /// Of the headers that may stand between, only that of fragments is known: others are for routers and groups.
-fn v6(card: EthernetAddress, bytes: &[u8]) -> Option<Content<'_>> {
+fn v6((card, ours): (EthernetAddress, EthernetAddress), bytes: &[u8]) -> Option<Content<'_>> {
     let packet = Ipv6Packet::new_checked(bytes).ok().filter(|packet| packet.version() == 6)?;
-    let path = Path { card, guest: packet.src_addr().into(), remote: packet.dst_addr().into() };
+    let path = Path { card, ours, guest: packet.src_addr().into(), remote: packet.dst_addr().into() };
     let payload = packet.payload();
     if packet.next_header() != IpProtocol::Ipv6Frag {
         return Some(Content::Whole(Packet { path, protocol: packet.next_header(), payload }));

@@ -13,6 +13,11 @@ const DOMAIN: u16 = 53;
 pub struct Settings {
     /// The gateway's hardware address.
     pub hardware: [u8; 6],
+    /// What connections from outside come from instead, which nobody behind the guest can make us send: by this the guest
+    /// knows them.
+    pub door: [u8; 6],
+    /// The guest's own card, to which they go.
+    pub card: [u8; 6],
     /// The largest IP packet, in bytes; the guest's card must take it, too.
     pub mtu: u16,
     /// IPv4.
@@ -23,7 +28,7 @@ pub struct Settings {
     pub policy: Policy,
     /// Names the resolvers that questions to the gateway are passed on to, as resolv.conf(5); read for each question.
     pub resolvers: PathBuf,
-    /// The most connections; as many pairs of addresses may exchange datagrams. Each takes a descriptor.
+    /// The most connections, both ways; as many pairs of addresses may exchange datagrams. Each takes a descriptor.
     pub most_flows: usize,
 }
 
@@ -55,6 +60,20 @@ impl Settings {
         match address {
             IpAddr::V4(address) => address == self.v4.gateway || address == self.v4.host,
             IpAddr::V6(address) => address == self.v6.gateway || address == self.v6.router,
+        }
+    }
+
+    /// The address under which the guest sees a peer of the host's: its own, or the gateway's where that would mean
+    /// somebody else to the guest, or nobody.
+    pub(crate) fn seen(&self, peer: IpAddr, target: IpAddr) -> IpAddr {
+        let of_nobody = peer.is_loopback() || peer.is_unspecified() || peer.is_multicast();
+        // Such an address means nothing without its link.
+        let of_a_link = matches!(peer, IpAddr::V6(peer) if peer.is_unicast_link_local());
+        let hidden = of_nobody || of_a_link || self.is_inside(peer) || self.is_ours(peer);
+        match target {
+            _ if !hidden && peer.is_ipv4() == target.is_ipv4() => peer,
+            IpAddr::V4(_) => self.v4.gateway.into(),
+            IpAddr::V6(_) => self.v6.gateway.into(),
         }
     }
 

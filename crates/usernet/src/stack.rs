@@ -16,7 +16,7 @@ use crate::ndp::Router;
 use crate::packet::{self, Content, Packet};
 use crate::tcp::Connections;
 use crate::token::{Owner, owner};
-use crate::{Link, Settings, arp, dhcp, icmp, resolvers};
+use crate::{Arrival, Link, Settings, arp, dhcp, icmp, resolvers};
 
 /// How long after something happened deadlines are looked at, at the latest.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -65,6 +65,15 @@ impl Stack {
                 }
             }
             None => {}
+        }
+    }
+
+    /// Lets a connection from outside in; what can't be carried is reset.
+    pub fn arrive(&mut self, arrival: Arrival) {
+        self.look_soon();
+        let Self { settings, registry, connections, .. } = self;
+        if let Err(error) = connections.call(arrival, settings, registry, Instant::now()) {
+            tracing::warn!(%error, "a connection to the guest can't be carried");
         }
     }
 
@@ -161,7 +170,10 @@ impl Stack {
     }
 
     fn ping(&mut self, packet: &Packet<'_>, link: &mut dyn Link) {
-        let Self { settings, registry, datagrams, number, .. } = self;
+        let Self { settings, registry, connections, datagrams, number, .. } = self;
+        if let Some((guest, remote)) = icmp::unreached(packet) {
+            return connections.unreachable(guest, remote);
+        }
         let Some(echo) = icmp::echo(packet.protocol, packet.payload, false) else { return };
         if !between_two(packet) {
             return;

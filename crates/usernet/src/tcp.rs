@@ -10,10 +10,21 @@
 //!   │ ◄─ data ◄─ bytes held ◄─ read       │   held until the guest has them for sure
 //! ```
 //!
+//! A connection from outside begins the other way round (call):
+//!
+//! ```text
+//! guest                                   host
+//!   │                                     │ accepted by the host: it came through the door
+//!   │ ◄── SYN  ────────────────────────── │
+//!   │ SYN-ACK ─► data both ways, as above │
+//!   │ RST, ICMP or no word ─► reset       │
+//! ```
+//!
 //! The link loses nothing, but networks behind it may: what isn't acknowledged in time is sent again. What comes out of
 //! its turn is dropped and asked for again.
 
 mod buffer;
+mod call;
 mod flow;
 mod inbound;
 mod outbound;
@@ -93,6 +104,10 @@ impl Connections {
         };
         if let Some(token) = self.known.get(&key).copied() {
             if let Some(flow) = self.flows.get_mut(&token) {
+                if flow.is_of_another(&segment) {
+                    // The guest keeps a connection of that name that is no more: told so, it answers our call.
+                    return reset(path, &segment, wire);
+                }
                 let before = flow.held();
                 let gone = flow.receive(path, &segment, MOST_HELD.saturating_sub(self.held), now);
                 self.held = self.held + flow.held() - before;
@@ -131,11 +146,7 @@ impl Connections {
             settings.way(key.remote).into_iter().collect()
         };
         ways.reverse();
-        if self.flows.len() >= settings.most_flows {
-            tracing::warn!(
-                most = settings.most_flows,
-                "a connection of the guest is refused: there are too many"
-            );
+        if self.is_full(settings) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let token = self.tokens.next();
@@ -159,9 +170,23 @@ impl Connections {
             mtu: settings.mtu,
             ways,
         };
-        self.flows.insert(token, Flow::new(socket, opening, segment, now));
-        self.known.insert(key, token);
+        self.insert(token, key, Flow::new(socket, opening, segment, now));
         Ok(())
+    }
+
+    /// Whether there may be no more connections; said in the log.
+    fn is_full(&self, settings: &Settings) -> bool {
+        let most = settings.most_flows;
+        let full = self.flows.len() >= most;
+        if full {
+            tracing::warn!(most, "a connection is refused: the guest has too many");
+        }
+        full
+    }
+
+    fn insert(&mut self, token: Token, key: Key, flow: Flow) {
+        self.flows.insert(token, flow);
+        self.known.insert(key, token);
     }
 
     /// Where our numbers begin: not to be guessed by who isn't asked (RFC 6528).

@@ -15,6 +15,8 @@ const OWNERS: usize = 4;
 
 /// The link's number.
 pub(crate) const LINK: Token = Token(0);
+/// The door's, which the loop looks after as well.
+pub(crate) const DOOR: Token = Token(OWNERS);
 
 /// Counts one owner's numbers; none comes twice, so a late event never reaches the wrong socket.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::path::PathBuf;
 
+use protocol::port::Door;
 use serde::{Deserialize, Serialize};
 
 /// One machine.
@@ -61,11 +62,22 @@ pub const HOST_ALIAS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 pub const GUEST_GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd62, 0x6572, 0x7468, 0, 0, 0, 0, 2);
 /// The guest's way out by IPv6.
 pub const GUEST_ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+/// How published connections come into the guest's network; the hardware address is local, and none that QEMU gives.
+pub const DOOR: Door = Door {
+    hardware: [0x52, 0x55, 10, 0, 2, 3],
+    hidden: (GUEST_GATEWAY, GUEST_GATEWAY_V6),
+    router: GUEST_ROUTER_V6,
+};
 
 impl Config {
     /// Where clients reach the guest's vsock ports.
     pub fn vsock_socket(&self) -> PathBuf {
         self.run_dir.join("vsock.sock")
+    }
+
+    /// Where connections to published ports are handed over ([`crate::handover`]).
+    pub fn door_socket(&self) -> PathBuf {
+        self.run_dir.join("door.sock")
     }
 
     /// The guest's console.

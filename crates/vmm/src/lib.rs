@@ -1,13 +1,15 @@
 //! One virtual machine: its process, its memory, the wiring of its devices.
 //!
 //! [`process::run`] is the whole life of a vmm process; the host daemon starts itself again as one, so that a
-//! crash here isn't a crash there. [`connect::connect`] reaches a port of the guest from any process.
+//! crash here isn't a crash there. [`connect::connect`] reaches a vsock port of the guest from any process, and
+//! [`handover::send`] brings a connection into its network.
 //! [`emulated::Machine`] is the machine that works everywhere: an emulator's CPU with our own vsock and file system devices and our own network.
 
 pub mod config;
 pub mod connect;
 mod data_disk;
 pub mod emulated;
+pub mod handover;
 mod power_off;
 pub mod process;
 mod sys;

@@ -41,6 +41,7 @@ fn tell(stream: &mut UnixStream, deadline: Instant) -> std::io::Result<()> {
         unix_nanos: u64::try_from(now.as_nanos()).unwrap_or_default(),
         os: HostOs::Linux,
         shares: Vec::new(),
+        door: crate::config::DOOR,
         host_subnets: Vec::new(),
         daemon_json: String::new(),
         files: std::collections::BTreeMap::new(),

@@ -31,6 +31,8 @@ pub struct Config {
     pub guard_program: PathBuf,
     /// How many files a container may open unless it asks for more (the soft limit); the engine's own limit when none.
     pub open_files: Option<u64>,
+    /// By which published connections come into the networks, in a VM.
+    pub door: Option<berth_network::Door>,
     /// How paths of the user's machine look from here.
     pub host_paths: HostPaths,
 }

@@ -198,6 +198,7 @@ fn open_networks(config: &Config) -> Result<Networks, Error> {
         name_prefix: config.name_prefix.clone(),
         avoid: config.avoid.clone(),
         defaults: config.networks.clone(),
+        door: config.door.clone(),
     };
     Ok(Networks::open(options, config.publisher.clone())?)
 }

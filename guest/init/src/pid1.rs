@@ -2,7 +2,7 @@
 //!
 //! It starts no container and serves no API: it prepares the machine, keeps the vsock listeners (so that a client
 //! waits while the engine restarts, instead of being refused), runs the engine as a child, carries published
-//! connections and ends the machine in order.
+//! datagrams and ends the machine in order.
 
 mod arguments;
 mod cgroup;
@@ -29,6 +29,7 @@ use protocol::vsock::{CONTROL, DOCKER_API, DOCKER_API_REMOTE, FORWARD};
 use rustix::process::{Pid, Resource, Rlimit, WaitStatus};
 
 pub(crate) use control::{read, write};
+pub(crate) use network::CARD;
 pub(crate) use shares::PLACE as SHARES;
 
 use control::Host;

@@ -169,6 +169,7 @@ async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::
         name_prefix: args.name_prefix.clone(),
         open_files: open_as_many_files_as_allowed(),
         guard_program: program.with_file_name("berth-guard"),
+        door: hello.as_ref().map(machine::door),
         host_paths: hello.map_or(HostPaths::Native, machine::host_paths),
     })
     .await?;

@@ -1,10 +1,11 @@
 //! The rules that networks imply, as one table of our own: computed whole from the networks and replaced at once.
 //!
 //! As Docker's: containers of one bridge talk, bridges don't talk to each other, from outside a container is reached
-//! at published ports alone, an internal network has no way out.
+//! at published ports alone (in a VM: through its door), an internal network has no way out.
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::door::Door;
 use crate::network::Network;
 use crate::nft::{Chain, ChainKind, Hook, Match, Rule, Table, Verdict};
 use crate::subnet::Subnet;
@@ -13,8 +14,8 @@ use crate::subnet::Subnet;
 const FILTER: i32 = 0;
 const SOURCE_NAT: i32 = 100;
 
-/// The table of these networks.
-pub(crate) fn table(name: &str, networks: &[Network]) -> Table {
+/// The table of these networks, and of the door by which published connections come in a VM.
+pub(crate) fn table(name: &str, networks: &[Network], door: Option<&Door>) -> Table {
     let bridges: Vec<(&Network, &str)> =
         networks.iter().filter_map(|network| Some((network, network.bridge.as_deref()?))).collect();
     let forward = Chain {
@@ -22,14 +23,17 @@ pub(crate) fn table(name: &str, networks: &[Network]) -> Table {
         kind: ChainKind::Filter,
         hook: Hook::Forward,
         priority: FILTER,
-        rules: forward(&bridges),
+        rules: door.map(Door::entry).into_iter().chain(forward(&bridges)).collect(),
     };
+    let subnets = bridges.iter().flat_map(|(network, _)| network.ipam.iter().map(|ipam| ipam.subnet));
+    let through_door = door.map(|door| door.translations(subnets)).unwrap_or_default();
+    let own = bridges.iter().flat_map(|(network, bridge)| translate(network, bridge));
     let postrouting = Chain {
         name: "postrouting",
         kind: ChainKind::Nat,
         hook: Hook::Postrouting,
         priority: SOURCE_NAT,
-        rules: bridges.iter().flat_map(|(network, bridge)| translate(network, bridge)).collect(),
+        rules: through_door.into_iter().chain(own).collect(),
     };
     Table { name: name.to_owned(), chains: vec![forward, postrouting] }
 }

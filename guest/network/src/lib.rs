@@ -8,6 +8,7 @@
 
 mod defaults;
 mod dns;
+mod door;
 mod endpoint;
 mod error;
 mod firewall;
@@ -27,6 +28,7 @@ mod subnet;
 mod sys;
 
 pub use defaults::{Defaults, Pool};
+pub use door::Door;
 pub use endpoint::{Endpoint, EndpointWish, Mac};
 pub use error::{Error, Kind, ParentError, Result};
 pub use network::{Driver, Ipam, IpamWish, Network, NetworkWish, Parent};

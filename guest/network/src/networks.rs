@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::defaults::Defaults;
 use crate::dns::{Directory, Resolver};
+use crate::door::Door;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -48,6 +49,8 @@ pub struct Options {
     pub avoid: Vec<Subnet>,
     /// What the engine's configuration says.
     pub defaults: Defaults,
+    /// By which published connections come, in a VM.
+    pub door: Option<Door>,
 }
 
 /// All networks of one engine, in the network namespace of the thread that opened them. Methods block.
@@ -127,6 +130,9 @@ impl Networks {
         self.add_predefined(&mut state)?;
         // Rules stand before the first bridge could carry a packet.
         self.apply_rules(&mut state)?;
+        if let Some(door) = &self.options.door {
+            door.open(&mut state.kernel).map_err(kernel("let connections in by", &door.card))?;
+        }
         if self.options.defaults.forward {
             bridge::forward_packets()?;
         }
@@ -144,7 +150,7 @@ impl Networks {
     }
 
     fn apply_rules(&self, state: &mut State) -> Result<()> {
-        let table = firewall::table(&self.options.name_prefix, &state.networks);
+        let table = firewall::table(&self.options.name_prefix, &state.networks, self.options.door.as_ref());
         state.rules.commit(&table.replace()).map_err(kernel("replace the rules of", &table.name))
     }
 

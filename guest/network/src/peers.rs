@@ -1,13 +1,12 @@
-//! Sockets that speak to containers in somebody else's name: a container sees the peer that connected to the host, and
+//! Sockets for datagrams that speak to containers in somebody else's name: a container sees the peer that sent to the host, and
 //! what it answers comes back here although this machine doesn't have that address.
 //!
 //! Such a socket may have any address (`IP_TRANSPARENT`, ip(7)). A rule marks the packets that one waits for, and a
 //! routing table says that marked packets are for this machine (the kernel's Documentation/networking/tproxy.rst).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use netlink_packet_route::AddressFamily;
 use rustix::io::Errno;
@@ -22,7 +21,7 @@ const MANGLE: i32 = -150;
 const MARK: u32 = 0x0be2_7480;
 const TABLE: u8 = 198;
 
-/// Who containers see at the other end of published connections.
+/// Who containers see at the other end of published ports for datagrams.
 pub struct Peers(Option<Routes>);
 
 /// How this machine tells others' addresses from its own.
@@ -60,36 +59,21 @@ impl Peers {
         Ok(Self(Some(Routes { kernel: Mutex::new(kernel), card, ipv6: ipv6.is_ok() })))
     }
 
-    /// Nobody: every connection is this machine's own.
+    /// Nobody: every datagram is this machine's own.
     pub fn hidden() -> Self {
         Self(None)
     }
 
-    /// A connection to `target` as from `peer`; from this machine where the container can't or mustn't see the peer:
-    /// it is the host itself on loopback, of the other family, or has an address that is somebody's here.
-    ///
-    /// # Errors
-    /// When the target doesn't accept in time.
-    pub fn connect(&self, peer: SocketAddr, target: SocketAddr, most: Duration) -> io::Result<TcpStream> {
-        for name in self.names(peer, target) {
-            let named = named(name, target, Type::STREAM);
-            match named.and_then(|socket| socket.connect_timeout(&target.into(), most).map(|()| socket)) {
-                // It speaks with the target already, by another way.
-                Err(error) if is_taken(&error) => {}
-                connected => return connected.map(TcpStream::from),
-            }
-        }
-        TcpStream::connect_timeout(&target, most)
-    }
-
-    /// A socket for datagrams to and from `target`, as of `peer` where [`connect`](Self::connect) would be.
+    /// A socket for datagrams to and from `target`, as of `peer`; of this machine where the container can't or mustn't
+    /// see the peer: it is the host itself on loopback, of the other family, or has an address that is somebody's here.
     ///
     /// # Errors
     /// When there is no way to the target.
     pub fn datagrams(&self, peer: SocketAddr, target: SocketAddr) -> io::Result<UdpSocket> {
         for name in self.names(peer, target) {
-            let named = named(name, target, Type::DGRAM);
+            let named = named(name, target);
             match named.and_then(|socket| socket.connect(&target.into()).map(|()| socket)) {
+                // It speaks with the target already, by another way.
                 Err(error) if is_taken(&error) => {}
                 connected => return connected.map(UdpSocket::from),
             }
@@ -128,15 +112,11 @@ impl Routes {
 }
 
 /// A socket that is called so.
-fn named(name: SocketAddr, target: SocketAddr, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(target), kind, None)?;
+fn named(name: SocketAddr, target: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::DGRAM, None)?;
     match target {
         SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
         SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
-    }
-    if kind == Type::STREAM {
-        // A peer's port may lead to several containers; of datagrams the same would mean that one takes all answers.
-        socket.set_reuse_address(true)?;
     }
     socket.bind(&name.into())?;
     Ok(socket)

@@ -3,6 +3,7 @@
 //! The socket speaks for the namespace that it was opened in, whichever thread uses it later.
 
 mod address;
+mod last_resort;
 mod link;
 mod local;
 mod upper;

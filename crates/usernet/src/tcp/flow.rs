@@ -5,10 +5,16 @@
 //!  (nothing) ───► Connecting ──────────────► Greeting ───────────────► Open ───────────────────────► gone
 //!                    │ refused, or too late     │ no word for long        │ a reset of either side
 //!                    └──────────────────────────┴────────────────────────┴──────────────────────────► gone
+//!
+//!         accepted by the host            SYN-ACK of the guest
+//!  (nothing) ───► Calling ──────────────────────────────────────► Open
+//!                    │ refused, or no word
+//!                    └───────────────────► gone
 //! ```
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -29,6 +35,8 @@ const CONNECT: Duration = Duration::from_secs(130);
 const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(2);
 /// How long the guest may take to answer our SYN-ACK; it asks again if it misses it.
 const GREETING: Duration = Duration::from_secs(75);
+/// How often the guest is called: for seven seconds in all. A container is a bridge away.
+const MOST_CALLS: u32 = 3;
 /// After so much silence the guest is asked whether it still knows the connection: its container may be gone.
 const SILENCE: Duration = Duration::from_secs(600);
 /// How long the guest may take to acknowledge; each time it doesn't, twice as long, up to a minute.
@@ -73,6 +81,7 @@ pub(super) struct Opening {
 enum Stage {
     Connecting,
     Greeting,
+    Calling,
     Open,
 }
 
@@ -105,26 +114,37 @@ pub(super) struct Flow {
 }
 
 impl Flow {
+    /// Of a guest that sent this SYN, while the host connects.
     pub(super) fn new(socket: TcpStream, opening: Opening, syn: &TcpRepr<'_>, now: Instant) -> Self {
+        let deadline = now + patience_to_connect(&opening.ways);
+        let mut flow = Self::unmet(socket, opening, Stage::Connecting, deadline);
+        flow.meet(syn);
+        flow
+    }
+
+    /// Of a host that has accepted, while the guest is called.
+    pub(super) fn call(socket: TcpStream, opening: Opening, now: Instant) -> io::Result<Self> {
+        let mut flow = Self::unmet(socket, opening, Stage::Calling, now + patience(0));
+        flow.begin()?;
+        Ok(flow)
+    }
+
+    fn unmet(socket: TcpStream, opening: Opening, stage: Stage, deadline: Instant) -> Self {
         let Opening { path, guest, remote, first, mtu, ways } = opening;
         let ip_header = if path.guest.is_ipv4() { 20 } else { 40 };
         let segment = mtu.saturating_sub(ip_header + TCP_HEADER);
-        let theirs = syn.max_seg_size.map_or(USUAL_SEGMENT, usize::from).max(LEAST_SEGMENT);
-        let outbound =
-            Outbound::new(first, syn.window_len, syn.window_scale.unwrap_or(0), theirs.min(segment.into()));
-        let deadline = now + patience_to_connect(&ways);
         Self {
             path,
             guest,
             remote,
             first,
             segment,
-            scaled: syn.window_scale.is_some(),
+            scaled: true,
             socket,
             ways,
-            stage: Stage::Connecting,
-            inbound: Inbound::new(number(syn.seq_number), syn.window_scale.is_some()),
-            outbound,
+            stage,
+            inbound: Inbound::new(0, true),
+            outbound: Outbound::new(first, 0, 0, USUAL_SEGMENT),
             readable: false,
             writable: false,
             queued: false,
@@ -135,6 +155,24 @@ impl Flow {
             tries: 0,
             deadline,
         }
+    }
+
+    /// Learns from the guest's SYN what it takes and where its numbers begin.
+    fn meet(&mut self, syn: &TcpRepr<'_>) {
+        let theirs = syn.max_seg_size.map_or(USUAL_SEGMENT, usize::from).max(LEAST_SEGMENT);
+        let (scale, segment) = (syn.window_scale.unwrap_or(0), theirs.min(self.segment.into()));
+        self.scaled = syn.window_scale.is_some();
+        self.inbound = Inbound::new(number(syn.seq_number), self.scaled);
+        self.outbound = Outbound::new(self.first, syn.window_len, scale, segment);
+    }
+
+    /// The host is connected: the guest is to hear of it.
+    fn begin(&mut self) -> io::Result<()> {
+        // Segments are the guest's choice, or the host's client's: the host isn't to gather them anew.
+        self.socket.set_nodelay(true)?;
+        self.owes_syn = true;
+        (self.readable, self.writable) = (true, true);
+        Ok(())
     }
 
     /// The guest's place and the far one.
@@ -181,18 +219,21 @@ impl Flow {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
             Err(error) => return Err(error),
         }
-        // Segments are the guest's choice: the host isn't to gather them anew.
-        self.socket.set_nodelay(true)?;
+        self.begin()?;
         self.stage = Stage::Greeting;
-        self.owes_syn = true;
-        (self.readable, self.writable) = (true, true);
         self.deadline = Instant::now() + GREETING;
         Ok(true)
     }
 
+    /// Whether a segment answers something else than our call.
+    pub(super) fn is_of_another(&self, segment: &TcpRepr<'_>) -> bool {
+        let answers = segment.ack_number.is_none_or(|heard| number(heard) == plus(self.first, 1));
+        self.stage == Stage::Calling && !answers
+    }
+
     /// Takes a segment of the guest; true when it ends the connection. `room`: what all connections may still hold.
     pub(super) fn receive(&mut self, path: &Path, segment: &TcpRepr<'_>, room: usize, now: Instant) -> bool {
-        self.path = *path;
+        self.path.card = path.card;
         let sequence = number(segment.seq_number);
         match (self.stage, segment.control) {
             (Stage::Connecting, TcpControl::Rst) => return true,
@@ -202,6 +243,19 @@ impl Flow {
                 return false;
             }
             (Stage::Connecting, _) => return false,
+            (Stage::Calling, TcpControl::Rst) => {
+                return segment.ack_number.is_some() && self.is_refused_call();
+            }
+            (Stage::Calling, TcpControl::Syn) if segment.ack_number.is_some() => {
+                self.meet(segment);
+                self.stage = Stage::Open;
+                self.owes_syn = false;
+                self.inbound.owes_ack = true;
+                self.tries = 0;
+                self.deadline = now + SILENCE;
+                return false;
+            }
+            (Stage::Calling, _) => return false,
             (_, TcpControl::Rst) => {
                 let meant = self.inbound.expects(sequence);
                 if meant {
@@ -250,7 +304,7 @@ impl Flow {
         if self.owes_syn && !self.greet(wire) {
             return Step::Blocked;
         }
-        if self.stage == Stage::Greeting {
+        if matches!(self.stage, Stage::Greeting | Stage::Calling) {
             return Step::Done;
         }
         let moved = self.serve_host().and_then(|()| self.serve_guest(wire, room));
@@ -296,13 +350,15 @@ impl Flow {
         }
     }
 
-    /// The SYN-ACK.
+    /// The SYN-ACK, or the SYN of a call.
     fn greet(&mut self, wire: &mut Wire<'_>) -> bool {
         let window = self.inbound.offer(true);
+        let header = self.header(TcpControl::Syn, self.first, window);
         let header = TcpRepr {
             max_seg_size: Some(self.segment),
             window_scale: self.scaled.then_some(inbound::SCALE),
-            ..self.header(TcpControl::Syn, self.first, window)
+            ack_number: header.ack_number.filter(|_| self.stage != Stage::Calling),
+            ..header
         };
         let sent = emit(&self.path, &header, &[], wire);
         if sent {
@@ -375,12 +431,16 @@ impl Flow {
 
     /// The deadline has passed: whether to go on, with something to do.
     pub(super) fn is_late(&mut self, now: Instant) -> bool {
-        if self.stage == Stage::Greeting || self.tries == MOST_TRIES {
+        let calls = self.stage == Stage::Calling;
+        let most = if calls { MOST_CALLS - 1 } else { MOST_TRIES };
+        if self.stage == Stage::Greeting || self.tries >= most {
             return false;
         }
         self.tries += 1;
         self.deadline = now + patience(self.tries);
-        if self.outbound.waits() {
+        if calls {
+            self.owes_syn = true;
+        } else if self.outbound.waits() {
             self.outbound.is_late();
         } else {
             self.owes_probe = true;
@@ -404,13 +464,25 @@ impl Flow {
         self.reset_socket();
     }
 
-    /// Closed with this, the host's socket resets its connection.
+    /// Whether this is a call, which is refused now: who connected to the host is told so.
+    pub(super) fn is_refused_call(&self) -> bool {
+        let calls = self.stage == Stage::Calling;
+        if calls {
+            self.reset_socket();
+        }
+        calls
+    }
+
     fn reset_socket(&self) {
-        let now = Some(Duration::ZERO);
-        if let Err(error) = rustix::net::sockopt::set_socket_linger(&self.socket, now) {
+        if let Err(error) = reset(&self.socket) {
             tracing::debug!(%error, "a connection is closed instead of reset");
         }
     }
+}
+
+/// Closed with this, a socket of the host's resets its connection.
+pub(super) fn reset(socket: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
 }
 
 /// The first bytes of a segment, by which the guest knows what didn't arrive.

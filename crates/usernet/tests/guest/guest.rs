@@ -15,6 +15,7 @@ use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 use usernet::{Policy, Settings, V4, V6};
 
+use crate::door::Listening;
 use crate::link;
 
 /// What anything here may take.
@@ -22,7 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const MTU: u16 = 65_520;
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const CARD: EthernetAddress = EthernetAddress([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const ADDRESS_V6: &str = "fd62:6572:7468::15";
 const ROUTER_V6: &str = "fe80::2";
@@ -31,6 +32,8 @@ const ROUTER_V6: &str = "fe80::2";
 pub(crate) fn settings() -> Settings {
     Settings {
         hardware: [0x52, 0x55, 10, 0, 2, 2],
+        door: [0x52, 0x55, 10, 0, 2, 3],
+        card: CARD.0,
         mtu: MTU,
         v4: V4 { gateway: GATEWAY, host: HOST, guest: ADDRESS, prefix: 24 },
         v6: V6 { gateway: "fd62:6572:7468::2".parse().unwrap(), router: ROUTER_V6.parse().unwrap() },
@@ -65,9 +68,24 @@ impl Guest {
 
     /// On a link of that MTU, which does something to one of `faulty` frames.
     pub(crate) fn on(settings: Settings, faulty: usize, mtu: u16) -> Self {
+        Self::behind(Listening::to_nobody(), settings, faulty, mtu)
+    }
+
+    /// As [`Guest::on`], and where on this host is what leads to `target` in it.
+    pub(crate) fn reached(
+        settings: Settings,
+        faulty: usize,
+        mtu: u16,
+        target: SocketAddr,
+    ) -> (Self, SocketAddr) {
+        let (door, address) = Listening::leading_to(target);
+        (Self::behind(door, settings, faulty, mtu), address)
+    }
+
+    fn behind(mut door: Listening, settings: Settings, faulty: usize, mtu: u16) -> Self {
         let (mut ours, theirs) = link::pair(faulty);
         let network = std::thread::spawn(move || {
-            let ended = usernet::serve(&mut ours, settings).unwrap_err();
+            let ended = usernet::serve(&mut ours, &mut door, settings).unwrap_err();
             assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof, "{ended}");
         });
         let mut frames = Wire { socket: theirs, mtu: mtu.into() };
@@ -92,6 +110,14 @@ impl Guest {
         let to: SocketAddr = to.into();
         let to = IpEndpoint::new(IpAddress::from(to.ip()), to.port());
         socket.connect(self.interface.context(), to, self.next_port).unwrap();
+        self.sockets.add(socket)
+    }
+
+    /// Waits for a connection; both buffers have that many bytes.
+    pub(crate) fn listen(&mut self, port: u16, buffer: usize) -> SocketHandle {
+        let room = || tcp::SocketBuffer::new(vec![0; buffer]);
+        let mut socket = tcp::Socket::new(room(), room());
+        socket.listen(port).unwrap();
         self.sockets.add(socket)
     }
 

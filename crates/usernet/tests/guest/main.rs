@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod calls;
+mod door;
 mod guest;
 mod link;
 mod names;

@@ -51,7 +51,10 @@ pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> C
         "-netdev",
         format!("stream,id=network,server=off,addr.type=unix,addr.path={}", path(&config.network_socket())),
     );
-    add("-device", format!("virtio-net-device,netdev=network,host_mtu={}", network::MTU));
+    add(
+        "-device",
+        format!("virtio-net-device,netdev=network,mac={},host_mtu={}", network::card(), network::MTU),
+    );
     command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
     command
 }

@@ -14,14 +14,16 @@ use usernet::{Link, Policy, Settings, V4, V6};
 
 use super::carrier;
 use crate::config::{self, Config};
+use crate::handover::Handed;
 use crate::{Error, sys};
 
 /// The largest packet that our network and the guest's card carry. A big one stands in for the offloading of segments,
 /// which this way of handing over frames doesn't have. The networks of containers have a smaller one, by which their
 /// connections go.
 pub(super) const MTU: u16 = 65_520;
-/// The gateway's card: local, and none that QEMU gives.
+/// The gateway's card and the guest's: local, and none that QEMU gives.
 const HARDWARE: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
+const CARD: [u8; 6] = [0x52, 0x55, 10, 0, 2, 15];
 /// Before a frame.
 const PREFIX: usize = 4;
 /// The longest frame.
@@ -38,19 +40,27 @@ const MOST_FLOWS: usize = 8192;
 /// The network's thread; it ends with the emulator's connection.
 pub(super) struct Network {
     socket: PathBuf,
+    door: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
 
+/// The guest's card, as QEMU reads it.
+pub(super) fn card() -> String {
+    CARD.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 impl Network {
-    /// Waits for the emulator and serves it.
+    /// Waits for the emulator and serves it, and who connects to the ports that lead into it.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
         let socket = config.network_socket();
         let listener = carrier::listen(&socket)?;
+        let door = config.door_socket();
+        let mut handed = Handed::bind(&door).map_err(Error::os(format!("bind {}", door.display())))?;
         let settings = settings(config);
         let thread = std::thread::Builder::new().name("network".to_owned()).spawn(move || {
             let served = listener.accept().and_then(|(emulator, _)| {
                 emulator.set_nonblocking(true)?;
-                usernet::serve(&mut Frames::new(emulator), settings)
+                usernet::serve(&mut Frames::new(emulator), &mut handed, settings)
             });
             match served {
                 Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
@@ -60,7 +70,7 @@ impl Network {
             }
         });
         let thread = thread.map_err(Error::os("start the network"))?;
-        Ok(Self { socket, thread: Some(thread) })
+        Ok(Self { socket, door, thread: Some(thread) })
     }
 }
 
@@ -72,6 +82,7 @@ impl Drop for Network {
             let _ = thread.join();
         }
         drop(std::fs::remove_file(&self.socket));
+        drop(std::fs::remove_file(&self.door));
     }
 }
 
@@ -83,6 +94,8 @@ fn settings(config: &Config) -> Settings {
     let forwards: BTreeMap<_, _> = config.forwards.iter().map(forward).collect();
     Settings {
         hardware: HARDWARE,
+        door: config::DOOR.hardware,
+        card: CARD,
         mtu: MTU,
         v4: V4 {
             gateway: config::GUEST_GATEWAY,

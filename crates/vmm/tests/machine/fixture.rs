@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::frame;
 use protocol::guest::{FromGuest, HostHello, HostOs, ToGuest};
-use protocol::port::{Forward, Forwarded, Transport};
+use protocol::port::{Forward, Forwarded};
 use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,7 @@ pub(crate) fn greet(machine: &Machine) -> UnixStream {
         unix_nanos: u64::try_from(now.as_nanos()).unwrap(),
         os: HostOs::Linux,
         shares: Vec::new(),
+        door: vmm::config::DOOR,
         host_subnets: Vec::new(),
         daemon_json: String::new(),
         files: std::collections::BTreeMap::new(),
@@ -88,18 +89,25 @@ pub(crate) fn greet(machine: &Machine) -> UnixStream {
     control
 }
 
-/// A published connection to `target`, or datagrams of one peer, and the guest's answer.
-pub(crate) fn forward(
-    machine: &Machine,
-    transport: Transport,
-    target: SocketAddr,
-) -> (UnixStream, Forwarded) {
+/// Datagrams of one peer to and from `target`.
+pub(crate) fn forward(machine: &Machine, target: SocketAddr) -> UnixStream {
     let mut stream = machine.connect(FORWARD, Instant::now() + PATIENCE).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let peer = "127.0.0.1:1".parse().unwrap();
-    write(&mut stream, &Forward { transport, target, peer });
-    let answer = read(&mut stream);
-    (stream, answer)
+    write(&mut stream, &Forward { target, peer });
+    assert_eq!(read::<Forwarded>(&mut stream), Forwarded::Connected);
+    stream
+}
+
+/// Sends a datagram and waits for one back.
+pub(crate) fn exchange(stream: &mut UnixStream, datagram: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(datagram.len()).unwrap();
+    stream.write_all(&[&length.to_le_bytes(), datagram].concat()).unwrap();
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).unwrap();
+    let mut arrived = vec![0; u16::from_le_bytes(length).into()];
+    stream.read_exact(&mut arrived).unwrap();
+    arrived
 }
 
 /// `GET /_ping` over the Docker API's port.

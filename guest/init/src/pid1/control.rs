@@ -222,6 +222,11 @@ mod tests {
     use super::*;
     use protocol::port::{Transport, Wanted};
 
+    fn door() -> protocol::port::Door {
+        let hidden = ("10.0.2.2".parse().unwrap(), "fd62:6572:7468::2".parse().unwrap());
+        protocol::port::Door { hardware: [2; 6], hidden, router: "fe80::2".parse().unwrap() }
+    }
+
     fn hello(host: &mut UnixStream) {
         let hello = HostHello {
             // One that this guest doesn't understand ends before anything of the machine is touched.
@@ -229,6 +234,7 @@ mod tests {
             unix_nanos: 0,
             os: protocol::guest::HostOs::Linux,
             shares: Vec::new(),
+            door: door(),
             host_subnets: Vec::new(),
             daemon_json: String::new(),
             files: std::collections::BTreeMap::new(),

@@ -19,7 +19,7 @@ use netlink_sys::{Socket, SocketAddr};
 use super::arguments::Arguments;
 
 /// The card by which the machine reaches the world.
-pub(super) const CARD: &str = "eth0";
+pub(crate) const CARD: &str = "eth0";
 
 /// Sets up what the machine named on the kernel's command line; without a network card that is loopback alone.
 pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {

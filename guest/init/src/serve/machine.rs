@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use berth_engine::{HostOs, HostPaths, Settings, Share};
-use berth_network::Subnet;
+use berth_network::{Door, Mac, Subnet};
 use protocol::guest::HostHello;
 
 /// The host's loopback, by the name that containers have for it.
@@ -20,6 +20,12 @@ pub(super) fn hello(file: &Path) -> anyhow::Result<HostHello> {
 /// The host's subnets, which container networks avoid. What can't be read can't be avoided.
 pub(super) fn subnets(hello: &HostHello) -> Vec<Subnet> {
     hello.host_subnets.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// How published connections come.
+pub(super) fn door(hello: &HostHello) -> Door {
+    let protocol::port::Door { hardware, hidden, router } = hello.door;
+    Door { card: crate::pid1::CARD.to_owned(), hardware: Mac(hardware), hidden, router }
 }
 
 /// How the host's paths look from here.

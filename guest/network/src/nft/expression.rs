@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::attributes::Attributes;
 use super::{Message, NEW_RULE};
+use crate::endpoint::Mac;
 use crate::publish::Transport;
 use crate::subnet::Subnet;
 
@@ -44,6 +45,8 @@ pub(crate) enum Match {
     Out(String),
     /// It doesn't leave by this interface.
     NotOut(String),
+    /// The hardware address that it came from, by Ethernet.
+    Sender(Mac),
     /// It comes from there.
     Source(Subnet),
     /// It goes there.
@@ -115,6 +118,7 @@ impl Match {
             Self::NotIn(name) => list.extend([meta(META_IN_NAME), compare(false, &interface(name))]),
             Self::Out(name) => list.extend([meta(META_OUT_NAME), compare(true, &interface(name))]),
             Self::NotOut(name) => list.extend([meta(META_OUT_NAME), compare(false, &interface(name))]),
+            Self::Sender(mac) => list.extend([payload(Header::Link, 6, 6), compare(true, &mac.0)]),
             Self::Source(subnet) => push_address(list, *subnet, 12, 8),
             Self::Destination(subnet) => push_address(list, *subnet, 16, 24),
             Self::Family(family) => list.extend([meta(META_FAMILY), compare(true, &[*family as u8])]),
@@ -175,6 +179,7 @@ fn interface(name: &str) -> [u8; 16] {
 /// The header that an offset counts from (`enum nft_payload_bases`).
 #[derive(Clone, Copy)]
 enum Header {
+    Link = 0,
     Network = 1,
     Transport = 2,
 }

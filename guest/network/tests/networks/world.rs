@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use berth_network::native::NativePublisher;
 use berth_network::publish::Transport;
-use berth_network::{Alive, Defaults, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish};
+use berth_network::{
+    Alive, Defaults, Door, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish,
+};
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::LinkNameSpaceType;
 use tempfile::TempDir;
@@ -96,7 +98,15 @@ impl World {
     pub(crate) fn crash_configured(self, defaults: Defaults) -> Self {
         let Self { folder, networks } = self;
         drop(networks);
-        let networks = open_configured(folder.path(), PREFIX, Vec::new(), defaults);
+        let networks = open_configured(folder.path(), PREFIX, Vec::new(), defaults, None);
+        Self { folder, networks }
+    }
+
+    /// As [`crash`](Self::crash); the next one lets connections in by that door.
+    pub(crate) fn crash_behind(self, door: Door) -> Self {
+        let Self { folder, networks } = self;
+        drop(networks);
+        let networks = open_configured(folder.path(), PREFIX, Vec::new(), Defaults::default(), Some(door));
         Self { folder, networks }
     }
 
@@ -123,7 +133,7 @@ impl World {
 
 /// An engine's networks, with everything beneath the folder.
 pub(crate) fn open(folder: &Path, prefix: &str, avoid: Vec<berth_network::Subnet>) -> Networks {
-    open_configured(folder, prefix, avoid, Defaults::default())
+    open_configured(folder, prefix, avoid, Defaults::default(), None)
 }
 
 fn open_configured(
@@ -131,6 +141,7 @@ fn open_configured(
     prefix: &str,
     avoid: Vec<berth_network::Subnet>,
     defaults: Defaults,
+    door: Option<Door>,
 ) -> Networks {
     let options = Options {
         records: folder.join("networks"),
@@ -138,6 +149,7 @@ fn open_configured(
         name_prefix: prefix.to_owned(),
         avoid,
         defaults,
+        door,
     };
     Networks::open(options, Arc::new(NativePublisher::new(prefix).unwrap())).unwrap()
 }

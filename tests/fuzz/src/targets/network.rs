@@ -81,6 +81,8 @@ fn settings(listener: SocketAddr) -> Settings {
     let host = Ipv4Addr::new(10, 0, 2, 100);
     Settings {
         hardware: [0x52, 0x55, 10, 0, 2, 2],
+        door: [0x52, 0x55, 10, 0, 2, 3],
+        card: [0x52, 0x55, 10, 0, 2, 15],
         mtu: 65_520,
         v4: V4 { gateway: Ipv4Addr::new(10, 0, 2, 2), host, guest: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
         v6: V6 {

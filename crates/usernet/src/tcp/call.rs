@@ -1,0 +1,72 @@
+//! Connections from outside: the host has accepted them, and the guest is asked to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry};
+use smoltcp::wire::EthernetAddress;
+
+use super::flow::{self, Flow, Opening};
+use super::{Connections, Key};
+use crate::door::Arrival;
+use crate::packet::Path;
+use crate::settings::Settings;
+
+impl Connections {
+    /// Calls the guest; a connection that can't be carried is reset.
+    pub(crate) fn call(
+        &mut self,
+        arrival: Arrival,
+        settings: &Settings,
+        registry: &Registry,
+        now: Instant,
+    ) -> io::Result<()> {
+        let Arrival { socket, peer, target } = arrival;
+        let Some(key) = self.key_for(peer, target, settings) else {
+            return flow::reset(&socket);
+        };
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpStream::from_std(socket);
+        let token = self.tokens.next();
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        let opening = Opening {
+            path: Path {
+                card: EthernetAddress(settings.card),
+                ours: EthernetAddress(settings.door),
+                guest: key.guest.ip(),
+                remote: key.remote.ip(),
+            },
+            guest: key.guest.port(),
+            remote: key.remote.port(),
+            first: self.first_number(key, now),
+            mtu: settings.mtu,
+            ways: Vec::new(),
+        };
+        self.insert(token, key, Flow::call(socket, opening, now)?);
+        self.queue(token);
+        Ok(())
+    }
+
+    /// Under which name the guest gets to know the connection: the peer's own port, or the next that is free. None when
+    /// there are too many connections.
+    fn key_for(&self, peer: SocketAddr, target: SocketAddr, settings: &Settings) -> Option<Key> {
+        if self.is_full(settings) {
+            return None;
+        }
+        let address = settings.seen(peer.ip(), target.ip());
+        let ports = (0..=u16::MAX).map(|further| peer.port().wrapping_add(further)).filter(|port| *port != 0);
+        let mut keys = ports.map(|port| Key { guest: target, remote: SocketAddr::new(address, port) });
+        keys.find(|key| !self.known.contains_key(key))
+    }
+
+    /// The guest, or a network behind it, says that a call can't reach its target. Of a connection that is there it says
+    /// nothing: that may come back (RFC 5461).
+    pub(crate) fn unreachable(&mut self, guest: SocketAddr, remote: SocketAddr) {
+        let Some(token) = self.known.get(&Key { guest, remote }).copied() else { return };
+        if self.flows.get(&token).is_some_and(Flow::is_refused_call) {
+            self.remove(token);
+        }
+    }
+}
