@@ -98,12 +98,14 @@ impl Stack {
 
     /// How long nothing needs to be done if nothing happens; none: for ever.
     pub fn idle(&self) -> Option<Duration> {
-        self.next_sweep.map(|next| next.saturating_duration_since(Instant::now()))
+        let next = self.next_sweep.into_iter().chain(self.connections.next_ack()).min();
+        next.map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     /// Looks at the deadlines, if it is time.
     pub fn sweep(&mut self, link: &mut dyn Link) {
         let now = Instant::now();
+        self.connections.hurry(now);
         if self.next_sweep.is_none_or(|next| now < next) {
             return;
         }

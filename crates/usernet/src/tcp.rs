@@ -30,7 +30,7 @@ mod inbound;
 mod outbound;
 mod sequence;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -68,6 +68,8 @@ pub(crate) struct Connections {
     tokens: Tokens,
     /// Those that have something to do, each once.
     work: VecDeque<Token>,
+    /// Those that owe the guest an acknowledgement, each once, in the order in which it is due.
+    lagging: BTreeSet<(Instant, Token)>,
     /// Bytes that are held, in all.
     held: usize,
     secret: RandomState,
@@ -81,6 +83,7 @@ impl Connections {
             known: HashMap::new(),
             tokens: Tokens::of(Owner::Tcp),
             work: VecDeque::new(),
+            lagging: BTreeSet::new(),
             held: 0,
             secret: RandomState::new(),
             began: Instant::now(),
@@ -238,6 +241,9 @@ impl Connections {
             let before = flow.held();
             let step = flow.step(wire, MOST_HELD.saturating_sub(self.held), now);
             self.held = self.held + flow.held() - before;
+            if let Some(due) = flow.ack_due().filter(|_| !std::mem::replace(&mut flow.ack_timed, true)) {
+                self.lagging.insert((due, token));
+            }
             match step {
                 Step::Done => {}
                 Step::More => self.queue(token),
@@ -250,6 +256,30 @@ impl Connections {
             }
         }
         !self.work.is_empty()
+    }
+
+    /// When the next acknowledgement is due.
+    pub(crate) fn next_ack(&self) -> Option<Instant> {
+        self.lagging.first().map(|(due, _)| *due)
+    }
+
+    /// Lets those speak whose acknowledgement is due.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        while let Some((due, token)) = self.lagging.first().copied().filter(|(due, _)| *due <= now) {
+            self.lagging.pop_first();
+            let Some(flow) = self.flows.get_mut(&token) else { continue };
+            match flow.ack_due() {
+                // Since then it has said something, and lags anew.
+                Some(later) if later > due => drop(self.lagging.insert((later, token))),
+                waits => {
+                    flow.ack_timed = false;
+                    if waits.is_some() {
+                        flow.hurry();
+                        self.queue(token);
+                    }
+                }
+            }
+        }
     }
 
     /// Looks after those that wait for the guest; says when to look again.

@@ -44,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// So often it is asked in vain: for ten minutes in all.
 const MOST_TRIES: u32 = 14;
+/// How long what the guest said may wait to be acknowledged by what we say next, as in Linux.
+const LAG: Duration = Duration::from_millis(40);
 /// Bytes towards the guest before other connections have their turn.
 const TURN: usize = 256 << 10;
 /// What every network carries in one segment (RFC 9293, 3.7.1), and the least that is believed: crumbs cost.
@@ -106,6 +108,9 @@ pub(super) struct Flow {
     pub(super) queued: bool,
     owes_syn: bool,
     owes_probe: bool,
+    /// When to acknowledge at the latest, and whether somebody looks at the clock for that.
+    ack_due: Option<Instant>,
+    pub(super) ack_timed: bool,
     /// Whether the deadline is the guest's to acknowledge something, and whether it did since.
     waits: bool,
     progressed: bool,
@@ -150,6 +155,8 @@ impl Flow {
             queued: false,
             owes_syn: false,
             owes_probe: false,
+            ack_due: None,
+            ack_timed: false,
             waits: false,
             progressed: false,
             tries: 0,
@@ -207,6 +214,16 @@ impl Flow {
     pub(super) fn socket_ready(&mut self, event: &Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+
+    /// When the guest is to hear what we have, if that waits.
+    pub(super) fn ack_due(&self) -> Option<Instant> {
+        self.ack_due
+    }
+
+    /// The guest is to hear it now.
+    pub(super) fn hurry(&mut self) {
+        self.inbound.owes_ack |= self.inbound.lags();
     }
 
     /// Whether the host has connected; an error when it can't.
@@ -323,6 +340,7 @@ impl Flow {
             return Step::Gone;
         }
         self.set_deadline(now);
+        self.ack_due = self.inbound.lags().then(|| self.ack_due.unwrap_or(now + LAG));
         step
     }
 

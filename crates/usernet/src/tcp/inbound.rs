@@ -10,6 +10,9 @@ use super::sequence::{after, plus};
 
 /// What one connection may hold, in bytes.
 const MOST: usize = 512 << 10;
+/// After so many segments the guest hears what we have (RFC 9293, 3.8.6.3). Before, what we say next may carry it: a
+/// guest that is emulated pays dearly for each packet.
+const MOST_UNHEARD: u32 = 2;
 /// Our windows' scale, when the guest has one, too: enough for [`MOST`].
 pub(super) const SCALE: u8 = 4;
 
@@ -23,8 +26,10 @@ pub(super) struct Inbound {
     ended: bool,
     /// The host's socket knows it.
     shut: bool,
-    /// Whether the guest is to hear what we have.
+    /// Whether the guest is to hear what we have, at once.
     pub(super) owes_ack: bool,
+    /// Segments that were taken since it last heard.
+    unheard: u32,
     /// The end of the window that the guest knows.
     told: u32,
     scale: u8,
@@ -35,7 +40,16 @@ impl Inbound {
     pub(super) fn new(syn: u32, scaled: bool) -> Self {
         let next = plus(syn, 1);
         let scale = if scaled { SCALE } else { 0 };
-        Self { next, held: Buffer::default(), ended: false, shut: false, owes_ack: false, told: next, scale }
+        Self {
+            next,
+            held: Buffer::default(),
+            ended: false,
+            shut: false,
+            owes_ack: false,
+            unheard: 0,
+            told: next,
+            scale,
+        }
     }
 
     pub(super) fn next(&self) -> u32 {
@@ -62,13 +76,20 @@ impl Inbound {
             self.owes_ack |= number != self.next;
             return;
         }
-        self.owes_ack = true;
+        let first = self.next;
         let ahead = after(number, self.next);
-        let Ok(known) = usize::try_from(-ahead) else { return };
-        if self.ended || known > payload.len() {
-            return;
+        match usize::try_from(-ahead) {
+            Ok(known) if !self.ended && known <= payload.len() => {
+                self.take_new(&payload[known..], ends, most)
+            }
+            _ => {}
         }
-        let new = &payload[known..];
+        self.unheard += 1;
+        let in_turn = ahead == 0 && after(self.next, first) == payload.len() as i64 + i64::from(ends);
+        self.owes_ack |= !in_turn || self.unheard >= MOST_UNHEARD;
+    }
+
+    fn take_new(&mut self, new: &[u8], ends: bool, most: usize) {
         let taken = new.len().min(self.window()).min(most);
         self.held.push(&new[..taken]);
         self.next = plus(self.next, taken);
@@ -76,6 +97,11 @@ impl Inbound {
             self.ended = true;
             self.next = plus(self.next, 1);
         }
+    }
+
+    /// Whether something was taken that the guest hasn't heard of, but needn't at once.
+    pub(super) fn lags(&self) -> bool {
+        self.unheard > 0
     }
 
     /// Writes what is held and passes the end on. False when the socket takes no more now.
@@ -120,6 +146,7 @@ impl Inbound {
         let scale = if syn { 0 } else { self.scale };
         self.told = plus(self.next, usize::from(window) << scale);
         self.owes_ack = false;
+        self.unheard = 0;
     }
 }
 
@@ -144,6 +171,22 @@ mod tests {
         assert_eq!(after(inbound.next(), first), 7);
         inbound.take(plus(first, 7), b"beyond the end", false, 99);
         assert_eq!(held(&inbound), b"abcdef");
+    }
+
+    #[test]
+    fn one_segment_waits_for_what_is_said_next_and_the_second_or_one_out_of_turn_does_not() {
+        let mut inbound = Inbound::new(0, true);
+        inbound.take(1, b"abc", false, 99);
+        assert!(inbound.lags() && !inbound.owes_ack);
+        inbound.take(4, b"def", false, 99);
+        assert!(inbound.owes_ack);
+        inbound.offered(inbound.offer(false), false);
+        assert!(!inbound.lags() && !inbound.owes_ack);
+        inbound.take(1, b"abc", false, 99);
+        assert!(inbound.owes_ack, "it came twice");
+        inbound.offered(inbound.offer(false), false);
+        inbound.take(9, b"jkl", false, 99);
+        assert!(inbound.owes_ack, "something is missing");
     }
 
     #[test]
