@@ -38,6 +38,12 @@ impl Door {
         Ok(())
     }
 
+    /// The largest packets that the card carries. What leads to it may carry them, too: the networks of a VM end in its
+    /// host's process, and a large packet costs what a small one does.
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        fs::read_to_string(format!("/sys/class/net/{}/mtu", self.card)).ok()?.trim().parse().ok()
+    }
+
     /// What its packets are like.
     fn packets(&self) -> Vec<Match> {
         vec![Match::In(self.card.clone()), Match::Sender(self.hardware)]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::departed::Departure;
 use super::{Networks, State, file, hang, kernel, random, random_id};
+use crate::door::Door;
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
 use crate::error::{Error, Result};
 use crate::network::{Ipam, Network};
@@ -111,7 +112,8 @@ impl Networks {
         let outside = self.outside_name(endpoint);
         let namespace = File::open(sandbox).map_err(|source| file("open", sandbox, source))?;
         let mac = endpoint.mac.unwrap_or(Mac([0x02; 6]));
-        let (namespace, mtu) = (namespace.as_fd(), network.mtu());
+        let of_card = || self.options.door.as_ref().and_then(Door::mtu);
+        let (namespace, mtu) = (namespace.as_fd(), network.mtu().or_else(of_card));
         let veth =
             Veth { outside: &outside, bridge: index, inside: &endpoint.interface, namespace, mac, mtu };
         state.kernel.add_veth(&veth).map_err(kernel("make the interface", &outside))?;
