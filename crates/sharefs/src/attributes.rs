@@ -1,6 +1,7 @@
 //! Attributes: asked for and changed.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use crate::handles::Handle;
 use crate::server::Server;
@@ -66,11 +67,14 @@ impl Server {
         }
         let handle =
             (wish.valid & change::HANDLE != 0).then(|| self.handles().get(wish.handle)).transpose()?;
-        if let Some(Handle::File { file, .. }) = handle.as_deref() {
-            return self.change(header, file.as_fd(), true, wish, reply);
-        }
-        let file = self.nodes().file(header.node)?;
-        self.change(header, file.as_fd(), false, wish, reply)
+        let (file, is_open) = match handle.as_deref() {
+            Some(Handle::File { file, .. }) => (Arc::clone(file), true),
+            _ => (self.nodes().file(header.node)?, false),
+        };
+        let file = file.as_fd();
+        self.change_file(header.node, file, || self.change(header, file, is_open, wish))?;
+        reply.attributes_out(&self.shown(header, header.node, file, sys::status(file)?));
+        Ok(())
     }
 
     fn change(
@@ -79,7 +83,6 @@ impl Server {
         file: BorrowedFd<'_>,
         is_open: bool,
         wish: &Change,
-        reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let has = |flag: u32| wish.valid & flag != 0;
         let before = sys::status(file)?;
@@ -120,9 +123,6 @@ impl Server {
         if !matches!((atime, mtime), (Time::Keep, Time::Keep)) {
             sys::set_times(file, atime, mtime)?;
         }
-        let status = sys::status(file)?;
-        self.nodes().changed_by_guest(header.node, status.ctime);
-        reply.attributes_out(&self.shown(header, header.node, file, status));
         Ok(())
     }
 }

@@ -95,7 +95,7 @@ impl Server {
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
-        self.handles().have_room()?;
+        self.have_room()?;
         self.watch(header.node);
         let created = self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::create(folder.as_fd(), name, flags, permissions & 0o1777)
@@ -128,7 +128,7 @@ impl Server {
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
-        self.handles().have_room()?;
+        self.have_room()?;
         let opened = sys::make_nameless(folder.as_fd(), flags, permissions & 0o1777)?;
         let file = sys::same_file(opened.as_fd())?;
         let status = sys::status(file.as_fd())?;
@@ -178,6 +178,12 @@ impl Server {
     pub(crate) fn keep_file(&self, file: OwnedFd, node: u64, flags: u32) -> u64 {
         let is_writable = flags & ACCESS != 0;
         self.keep(Handle::File { file: Arc::new(file), node, is_writable }, node)
+    }
+
+    /// Refuses to open one more file when there are too many.
+    pub(crate) fn have_room(&self) -> Result<(), Errno> {
+        let for_locks = self.locks.held();
+        self.handles().have_room(for_locks)
     }
 
     /// Keeps a handle of a node; returns its number.

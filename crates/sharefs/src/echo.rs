@@ -2,7 +2,7 @@
 //! echoes are told from the host's own changes and dropped.
 //!
 //! A change of names is expected before it is made and crossed off when it comes back. A change of a file is known by
-//! the time that it left on it: events of files are merged, so they can't be counted.
+//! the time that it left on it, once it is over: events of files are merged, so they can't be counted.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -13,6 +13,9 @@ use crate::nodes::Place;
 use crate::server::Server;
 use crate::sys::{self, event};
 
+/// How long it is waited until what the guest does to a file is over.
+const UNDER_WAY: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_micros(500);
 /// An echo comes at once; what hasn't come by then won't.
 const EXPIRES: Duration = Duration::from_secs(2);
 /// At so many the expired ones are thrown away.
@@ -90,12 +93,41 @@ impl Server {
         }
     }
 
-    /// The guest has changed a file.
-    pub(crate) fn changed_file(&self, node: u64, file: impl AsFd) {
-        if self.watches.are_on()
-            && let Ok(status) = sys::status(file.as_fd())
-        {
-            self.nodes().changed_by_guest(node, status.ctime);
+    /// Changes a file for the guest. Its echo may come back before the change is over.
+    pub(crate) fn change_file<T>(
+        &self,
+        node: u64,
+        file: impl AsFd,
+        change: impl FnOnce() -> Result<T, sys::Errno>,
+    ) -> Result<T, sys::Errno> {
+        if !self.watches.are_on() {
+            return change();
+        }
+        self.nodes().change_begins(node);
+        let changed = change();
+        let left = sys::status(file.as_fd()).ok().map(|status| status.ctime);
+        self.nodes().change_ends(node, left);
+        changed
+    }
+
+    /// Whether the latest change of a file was the guest's own.
+    pub(crate) fn is_guests_change(&self, node: u64) -> bool {
+        let deadline = Instant::now() + UNDER_WAY;
+        loop {
+            let before = self.nodes().changes(node);
+            let Ok(file) = self.nodes().file(node) else { return false };
+            let Ok(status) = sys::status(file.as_fd()) else { return false };
+            let nodes = self.nodes();
+            // A change that is under way has left its time on the file already, and only it will tell which.
+            if before.is_settled() && nodes.changes(node) == before {
+                return before.left == Some(status.ctime);
+            }
+            drop(nodes);
+            if Instant::now() >= deadline {
+                // The guest is writing all the time: what comes next is asked about again.
+                return true;
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 }

@@ -13,9 +13,7 @@ use crate::wire::reply::Reply;
 impl Server {
     pub(crate) fn set_extended(&self, node: u64, name: &CStr, value: &[u8], flags: u32) -> Result<(), Errno> {
         let file = self.attributed(node, name)?;
-        sys::set_attribute(file.as_fd(), name, value, flags)?;
-        self.changed_file(node, &file);
-        Ok(())
+        self.change_file(node, &file, || sys::set_attribute(file.as_fd(), name, value, flags))
     }
 
     /// A value, or its length when `size` is zero.
@@ -50,9 +48,7 @@ impl Server {
 
     pub(crate) fn remove_extended(&self, node: u64, name: &CStr) -> Result<(), Errno> {
         let file = self.attributed(node, name)?;
-        sys::remove_attribute(file.as_fd(), name)?;
-        self.changed_file(node, &file);
-        Ok(())
+        self.change_file(node, &file, || sys::remove_attribute(file.as_fd(), name))
     }
 
     /// The file, when it can have an attribute of this name.

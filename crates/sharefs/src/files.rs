@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::carrier::Carrier;
 use crate::handles::Handle;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind};
@@ -13,7 +14,7 @@ use crate::wire::{LONGEST_DATA, ROOT};
 impl Server {
     /// Opens a regular file. Others aren't opened: the guest's kernel deals with FIFOs, sockets and devices by itself.
     pub(crate) fn open(&self, node: u64, flags: u32, reply: &mut Reply<'_>) -> Result<(), Errno> {
-        self.handles().have_room()?;
+        self.have_room()?;
         match self.nodes().kind(node)? {
             Kind::Regular => {}
             Kind::Folder => return Err(Errno::ISDIR),
@@ -21,10 +22,8 @@ impl Server {
             Kind::Special => return Err(Errno::NXIO),
         }
         let file = self.nodes().file(node)?;
-        let file = sys::reopen(file.as_fd(), flags)?;
-        if flags & sys::TRUNCATE != 0 {
-            self.changed_file(node, &file);
-        }
+        let open = || sys::reopen(file.as_fd(), flags);
+        let file = if flags & sys::TRUNCATE == 0 { open() } else { self.change_file(node, &file, open) }?;
         reply.open(self.keep_file(file, node, flags), 0);
         Ok(())
     }
@@ -34,6 +33,7 @@ impl Server {
         let closed = self.handles().close(handle);
         match closed.as_deref() {
             Some(Handle::File { node, is_writable, .. }) => {
+                self.release_locks(*node, handle);
                 if *is_writable {
                     self.expect_close(*node);
                 }
@@ -42,6 +42,8 @@ impl Server {
             Some(Handle::Folder { node, .. }) => self.nodes().closed(*node),
             Some(Handle::Root) | None => {}
         }
+        drop(closed);
+        self.locks.given_back();
     }
 
     /// Where a symbolic link leads.
@@ -56,22 +58,25 @@ impl Server {
         handle: u64,
         offset: u64,
         size: usize,
+        carrier: &dyn Carrier,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        sys::read(self.file_of(handle)?.1.as_fd(), offset, size, reply.bytes)
+        let read = carrier.read(self.file_of(handle)?.1.as_fd(), size, offset).map_err(errno)?;
+        reply.in_place = read;
+        Ok(())
     }
 
     pub(crate) fn write(
         &self,
         handle: u64,
-        offset: u64,
-        data: &[u8],
-        append: bool,
+        offset: Option<u64>,
+        size: usize,
+        carrier: &dyn Carrier,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let (node, file) = self.file_of(handle)?;
-        let written = sys::write(file.as_fd(), offset, data, append)?;
-        self.changed_file(node, &file);
+        let written =
+            self.change_file(node, &file, || carrier.write(file.as_fd(), size, offset).map_err(errno))?;
         reply.u32(u32::try_from(written).unwrap_or(u32::MAX));
         reply.u32(0);
         Ok(())
@@ -92,9 +97,7 @@ impl Server {
     /// Reserves or frees room.
     pub(crate) fn allocate(&self, handle: u64, offset: u64, length: u64, mode: u32) -> Result<(), Errno> {
         let (node, file) = self.file_of(handle)?;
-        sys::allocate(file.as_fd(), mode, offset, length)?;
-        self.changed_file(node, &file);
-        Ok(())
+        self.change_file(node, &file, || sys::allocate(file.as_fd(), mode, offset, length))
     }
 
     /// Copies from file to file on the host.
@@ -104,8 +107,8 @@ impl Server {
         let ((_, from), (node, to)) = (self.file_of(range.from)?, self.file_of(range.to)?);
         let length = usize::try_from(range.length.min(MOST)).unwrap_or(LONGEST_DATA);
         let source = (from.as_fd(), range.from_offset);
-        let copied = sys::copy_range(source, (to.as_fd(), range.to_offset), length)?;
-        self.changed_file(node, &to);
+        let copy = || sys::copy_range(source, (to.as_fd(), range.to_offset), length);
+        let copied = self.change_file(node, &to, copy)?;
         reply.u32(u32::try_from(copied).unwrap_or(u32::MAX));
         reply.u32(0);
         Ok(())
@@ -143,10 +146,15 @@ impl Server {
     }
 
     /// The node of an open file, and the file.
-    fn file_of(&self, handle: u64) -> Result<(u64, Arc<OwnedFd>), Errno> {
+    pub(crate) fn file_of(&self, handle: u64) -> Result<(u64, Arc<OwnedFd>), Errno> {
         match &*self.handles().get(handle)? {
             Handle::File { file, node, .. } => Ok((*node, Arc::clone(file))),
             Handle::Folder { .. } | Handle::Root => Err(Errno::ISDIR),
         }
     }
+}
+
+/// What Linux calls an error of a carrier.
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }

@@ -17,7 +17,7 @@ const FOLDER: u32 = mode::FOLDER >> 12;
 impl Server {
     /// Opens a folder.
     pub(crate) fn open_folder(&self, node: u64, reply: &mut Reply<'_>) -> Result<(), Errno> {
-        self.handles().have_room()?;
+        self.have_room()?;
         let handle = if node == ROOT {
             self.handles().keep(Handle::Root)
         } else {

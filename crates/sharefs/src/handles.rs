@@ -28,9 +28,9 @@ impl Handles {
         Self { open: HashMap::new(), next: 1, most }
     }
 
-    /// Refuses one more when there are too many, before anything is opened for it.
-    pub(crate) fn have_room(&self) -> Result<(), Errno> {
-        if self.open.len() < self.most { Ok(()) } else { Err(Errno::NFILE) }
+    /// Refuses one more when there are too many with those that locks need, before anything is opened for it.
+    pub(crate) fn have_room(&self, for_locks: usize) -> Result<(), Errno> {
+        if self.open.len() + for_locks < self.most { Ok(()) } else { Err(Errno::NFILE) }
     }
 
     /// Keeps a handle; returns its number.

@@ -1,5 +1,5 @@
-//! Host folders as a FUSE server, for guests and for `/dev/fuse`: bytes of a request in, bytes of a reply out. Who
-//! carries them (a virtio-fs queue, a stream) is none of its business.
+//! Host folders as a FUSE server, for guests and for `/dev/fuse`: a request in, a reply out. Who carries them (a virtio-fs
+//! queue, a stream) is none of its business; the data of reads and writes goes between him and the file ([`Carrier`]).
 //!
 //! - **Beneath.** A name is one component, looked up beneath its folder without following anything; links are the
 //!   guest's kernel's to resolve, in the guest. So nothing outside the shared folders is ever reached, whatever names,
@@ -11,16 +11,20 @@
 //!   folders are opened.
 //! - **Told.** Folders that the guest has looked into are watched; it is told what changed ([`Server::tell_changes`]).
 //!
-//! Not served: locks (the guest's kernel keeps them, between all of its containers), `ioctl`, device nodes, overlay's
-//! whiteouts. The kernel does the permission checks (`default_permissions`).
+//! - **Locked.** A lock of the guest's is one of the host's file ([`locks`]).
+//!
+//! Not served: `ioctl`, device nodes, overlay's whiteouts. The kernel does the permission checks
+//! (`default_permissions`).
 
 mod attributes;
+mod carrier;
 mod change_names;
 mod echo;
 mod extended;
 mod files;
 mod folders;
 mod handles;
+mod locks;
 mod look_up;
 mod nodes;
 mod owner;
@@ -30,4 +34,6 @@ mod tell;
 mod watch;
 mod wire;
 
+pub use carrier::{Carrier, Later, copied};
 pub use server::{Error, Server, Share};
+pub use wire::REPLY_HEADER;

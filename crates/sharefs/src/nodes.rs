@@ -55,8 +55,25 @@ struct Node {
     recent: bool,
     /// The remembered owner, as of the change time beside it.
     owner: Option<((i64, u32), Option<Owner>)>,
-    /// The change time that the guest's own latest change left.
-    changed_by_guest: Option<(i64, u32)>,
+    changes: Changes,
+}
+
+/// What the guest does to a file itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Changes {
+    /// How many it has begun,
+    begun: u64,
+    /// and ended.
+    ended: u64,
+    /// The change time that the latest one left.
+    pub(crate) left: Option<(i64, u32)>,
+}
+
+impl Changes {
+    /// None is under way.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.begun == self.ended
+    }
 }
 
 /// All nodes.
@@ -126,7 +143,7 @@ impl Nodes {
                     file: None,
                     recent: false,
                     owner: None,
-                    changed_by_guest: None,
+                    changes: Changes::default(),
                 };
                 self.by_id.insert(id, node);
                 id
@@ -225,14 +242,32 @@ impl Nodes {
 
     /// What the guest itself has just done to a file left it changed at this time.
     pub(crate) fn changed_by_guest(&mut self, id: u64, changed: (i64, u32)) {
+        self.change_begins(id);
+        self.change_ends(id, Some(changed));
+    }
+
+    /// The guest begins to change a file.
+    pub(crate) fn change_begins(&mut self, id: u64) {
         if let Some(node) = self.by_id.get_mut(&id) {
-            node.changed_by_guest = Some(changed);
+            if node.changes.is_settled() {
+                node.changes.left = None;
+            }
+            node.changes.begun += 1;
         }
     }
 
-    /// Whether the latest change of a file was the guest's own.
-    pub(crate) fn is_guests_change(&self, id: u64, changed: (i64, u32)) -> bool {
-        self.by_id.get(&id).is_some_and(|node| node.changed_by_guest == Some(changed))
+    /// A change that had begun is over, and left this time on the file.
+    pub(crate) fn change_ends(&mut self, id: u64, left: Option<(i64, u32)>) {
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.changes.ended += 1;
+            // Of several at once the one that ends last needn't be the one that looked last.
+            node.changes.left = node.changes.left.max(left);
+        }
+    }
+
+    /// What the guest has done to a file.
+    pub(crate) fn changes(&self, id: u64) -> Changes {
+        self.by_id.get(&id).map(|node| node.changes).unwrap_or_default()
     }
 
     /// What kind of file a node is.

@@ -1,10 +1,13 @@
 //! The server: its shared folders, what the guest knows of them, and which verb answers which request.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::carrier::{Carrier, Later, Message, copied};
 use crate::echo::Expected;
 use crate::handles::Handles;
+use crate::locks::Locks;
 use crate::nodes::Nodes;
 use crate::sys::{self, Errno};
 use crate::watch::Watches;
@@ -49,6 +52,7 @@ pub struct Server {
     handles: Mutex<Handles>,
     pub(crate) watches: Watches,
     expected: Mutex<Expected>,
+    pub(crate) locks: Arc<Locks>,
     /// As whom everything happens.
     pub(crate) user: (u32, u32),
 }
@@ -74,34 +78,72 @@ impl Server {
             handles: Mutex::new(Handles::new(descriptors / 2)),
             watches: Watches::default(),
             expected: Mutex::default(),
+            locks: Arc::default(),
             user: sys::user(),
         })
     }
 
-    /// Answers one request. The reply, at most `room` bytes long, replaces what `reply` holds; it is empty when the
-    /// request wants none. Several threads may ask at once.
-    pub fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>) {
+    /// Answers a request that lies in memory as a whole; the reply replaces what `reply` holds. False when it comes
+    /// through what `later` makes. Otherwise as [`Self::answer`].
+    pub fn answer_message(
+        &self,
+        request: &[u8],
+        room: usize,
+        reply: &mut Vec<u8>,
+        later: &dyn Fn() -> Later,
+    ) -> bool {
+        let (request, data) = request.split_at(copied(request).min(request.len()));
+        let message = Message { data, read: RefCell::default(), later };
+        let answered = self.answer(request, room, &message, reply).is_some();
+        reply.extend(message.read.into_inner());
+        answered
+    }
+
+    /// Answers one request, of which `request` has as much as [`copied`] says. The reply, at most `room` bytes long,
+    /// replaces what `reply` holds; what is read follows it at the carrier. Returns the length of both: zero when the
+    /// request wants no reply, none when the carrier will get it later. Several threads may ask at once.
+    pub fn answer(
+        &self,
+        request: &[u8],
+        room: usize,
+        carrier: &dyn Carrier,
+        reply: &mut Vec<u8>,
+    ) -> Option<usize> {
         reply.clear();
-        let decoded = request::decode(request);
+        let decoded = request::decode(request, carrier.data());
         match decoded {
-            Ok((header, Operation::Forget { count })) => return self.forget(header.node, count),
-            Ok((_, Operation::ForgetMany(pairs))) => {
-                return request::forgotten(pairs).for_each(|(node, count)| self.forget(node, count));
-            }
-            Ok((_, Operation::Nothing)) => return,
+            Ok((header, ref operation)) if self.takes_in(&header, operation) => return Some(0),
+            Err(request::Malformed { unique: None, .. }) => return Some(0),
             _ => {}
         }
-        let Some(payload) = room.checked_sub(REPLY_HEADER) else { return };
+        let Some(payload) = room.checked_sub(REPLY_HEADER) else { return Some(0) };
         let mut answer = Reply::new(reply);
         let (unique, result) = match decoded {
+            Ok((header, Operation::SetLock(wish))) => match self.set_lock(&header, &wish, carrier) {
+                Some(result) => (header.unique, result),
+                None => return None,
+            },
             Ok((header, operation)) => {
-                (header.unique, self.perform(&header, &operation, payload, &mut answer))
+                (header.unique, self.perform(&header, &operation, payload, carrier, &mut answer))
             }
-            Err(request::Malformed { unique: Some(unique), error }) => (unique, Err(error)),
-            Err(request::Malformed { unique: None, .. }) => return reply.clear(),
+            Err(malformed) => (malformed.unique.unwrap_or_default(), Err(malformed.error)),
         };
         let fits = if answer.len() > payload { Err(Errno::IO) } else { Ok(()) };
-        answer.finish(unique, result.and(fits));
+        Some(answer.finish(unique, result.and(fits)))
+    }
+
+    /// Does what wants no reply; false when the operation wants one.
+    fn takes_in(&self, header: &Header, operation: &Operation<'_>) -> bool {
+        match *operation {
+            Operation::Forget { count } => self.forget(header.node, count),
+            Operation::ForgetMany(pairs) => {
+                request::forgotten(pairs).for_each(|(node, count)| self.forget(node, count));
+            }
+            Operation::Interrupt { unique } => self.locks.interrupt(unique),
+            Operation::Nothing => {}
+            _ => return false,
+        }
+        true
     }
 
     fn perform(
@@ -109,11 +151,14 @@ impl Server {
         header: &Header,
         operation: &Operation<'_>,
         room: usize,
+        carrier: &dyn Carrier,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let node = header.node;
         match *operation {
             Operation::Init { major, minor, readahead, flags } => {
+                // A new kernel: nothing of the last one's is held any longer.
+                self.locks.end();
                 greet(major, minor, readahead, flags, reply)
             }
             Operation::Lookup { name } => self.look_up(header, name, reply),
@@ -133,10 +178,14 @@ impl Server {
             Operation::Open { flags } => self.open(node, flags, reply),
             Operation::Create { name, flags, mode } => self.create(header, name, flags, mode, reply),
             Operation::MakeNameless { flags, mode } => self.make_nameless(header, flags, mode, reply),
-            Operation::Read { handle, offset, size } => self.read(handle, offset, size.min(room), reply),
-            Operation::Write { handle, offset, data, append } => {
-                self.write(handle, offset, data, append, reply)
+            Operation::Read { handle, offset, size } => {
+                self.read(handle, offset, size.min(room), carrier, reply)
             }
+            Operation::Write { handle, offset, size, append } => {
+                self.write(handle, (!append).then_some(offset), size, carrier, reply)
+            }
+            Operation::Flush { handle, owner } => self.flush(handle, owner),
+            Operation::GetLock { handle, owner, lock } => self.get_lock(handle, owner, lock, reply),
             Operation::Seek { handle, offset, whence } => self.seek(handle, offset, whence, reply),
             Operation::Allocate { handle, offset, length, mode } => {
                 self.allocate(handle, offset, length, mode)
@@ -159,9 +208,16 @@ impl Server {
             Operation::ListAttributes { size } => self.list_extended(node, size, reply),
             Operation::RemoveAttribute { name } => self.remove_extended(node, name),
             Operation::Ioctl => Err(Errno::NOTTY),
-            Operation::Destroy | Operation::Forget { .. } | Operation::ForgetMany(_) | Operation::Nothing => {
+            Operation::Destroy => {
+                self.locks.end();
                 Ok(())
             }
+            // Answered before it comes to this.
+            Operation::Forget { .. }
+            | Operation::ForgetMany(_)
+            | Operation::Interrupt { .. }
+            | Operation::SetLock(_)
+            | Operation::Nothing => Ok(()),
             Operation::Unknown => Err(Errno::NOSYS),
         }
     }
@@ -189,6 +245,8 @@ impl Server {
 /// The first message: versions, and what both sides can do.
 fn greet(major: u32, minor: u32, readahead: u32, flags: u64, reply: &mut Reply<'_>) -> Result<(), Errno> {
     const WANTED: u64 = init::ASYNC_READ
+        | init::POSIX_LOCKS
+        | init::FLOCK_LOCKS
         | init::ATOMIC_O_TRUNC
         | init::BIG_WRITES
         | init::AUTO_INVAL_DATA

@@ -155,10 +155,7 @@ impl Server {
         let known = self.nodes().at(&place);
         // Gone again, or nobody there to look at it: there is nothing that the kernel could be told of.
         let Some(child) = known.or_else(|| self.found(folder, &happened.name)) else { return };
-        let file = self.nodes().file(child);
-        let status = file.and_then(|file| sys::status(file.as_fd()));
-        let is_echo = status.is_ok_and(|status| self.nodes().is_guests_change(child, status.ctime));
-        if is_echo && kind != event::CLOSE_WRITE {
+        if kind != event::CLOSE_WRITE && self.is_guests_change(child) {
             return;
         }
         let what = if kind & event::MODIFY != 0 { Stale::Content } else { Stale::Attributes };

@@ -7,6 +7,7 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileSlice};
 use crate::Memory;
 
 /// The part of a chain that goes in one direction, clamped to what the device can use.
+#[derive(Clone)]
 pub(crate) struct Pieces<'m> {
     pieces: Vec<VolatileSlice<'m>>,
     length: usize,
@@ -34,7 +35,8 @@ impl<'m> Pieces<'m> {
         Self::gather(memory, parts.map(|part| (part.addr(), part.len())), most)
     }
 
-    fn gather(
+    /// Ranges of guest memory, `most` bytes of them at the most.
+    pub(crate) fn gather(
         memory: &'m Memory,
         parts: impl Iterator<Item = (GuestAddress, u32)>,
         most: usize,
@@ -103,6 +105,11 @@ impl<'m> Pieces<'m> {
         self.pieces = rest;
         self.length -= length;
         Some(front)
+    }
+
+    /// The pieces in order.
+    pub(crate) fn slices(&self) -> &[VolatileSlice<'m>] {
+        &self.pieces
     }
 
     /// Copies out; `into` is as long as the pieces.

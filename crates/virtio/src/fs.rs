@@ -7,20 +7,112 @@
 #[cfg(test)]
 mod tests;
 
-use virtio_queue::{Queue, QueueT};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use virtio_queue::{DescriptorChain, Queue, QueueT};
+use vm_memory::GuestAddress;
 
 use crate::chain::Pieces;
-use crate::{Error, Memory};
+use crate::{Error, Memory, sys};
 
 /// Entries of each queue at the most. A request of 1 MiB takes up to 260.
 pub const QUEUE_SIZE: u16 = 1024;
 /// The longest request or reply: 1 MiB of data and its headers.
 const LONGEST: usize = (1 << 20) + 4096;
 
+/// Of a request, as much is looked at to tell how much of it is to be copied.
+const START: usize = 8;
+
 /// Answers FUSE requests.
 pub trait Files: Send + Sync {
-    /// Answers `request`; the answer, at most `room` bytes, replaces what `reply` holds.
-    fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>);
+    /// How many of a request's first bytes are to be copied, by the first few. The others stay in the guest's memory.
+    fn copied(&self, start: &[u8]) -> usize;
+
+    /// Answers `request`, whose chain has the rest of it and the room for the reply. The reply replaces what `reply`
+    /// holds; what was put behind it already ([`Chain::read`]) counts for its length, which is returned. None when the
+    /// chain is kept, to be answered later ([`Chain::kept`]).
+    fn answer(&self, request: &[u8], chain: &Chain<'_>, reply: &mut Vec<u8>) -> Option<usize>;
+}
+
+/// A request's descriptors, but for what was copied of it.
+pub struct Chain<'m> {
+    all: DescriptorChain<&'m Memory>,
+    data: Pieces<'m>,
+    room: Pieces<'m>,
+}
+
+impl Chain<'_> {
+    /// Bytes of the request that weren't copied.
+    #[must_use]
+    pub fn data(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Bytes that the reply may have.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.room.len()
+    }
+
+    /// Writes the first `length` of the bytes that weren't copied to a file, at `offset` or at its end; returns how many.
+    ///
+    /// # Errors
+    /// When none could be written.
+    pub fn write(&self, to: BorrowedFd<'_>, length: usize, offset: Option<u64>) -> io::Result<usize> {
+        let mut data = self.data.clone();
+        data.truncate(length);
+        sys::write_at(to, data.slices(), offset)
+    }
+
+    /// Reads at most `length` bytes of a file at `offset` to behind the reply's first `skipped`; returns how many.
+    ///
+    /// # Errors
+    /// When none could be read.
+    pub fn read(
+        &self,
+        from: BorrowedFd<'_>,
+        length: usize,
+        offset: u64,
+        skipped: usize,
+    ) -> io::Result<usize> {
+        let mut room = self.room.clone();
+        if room.split_front(skipped).is_none() {
+            return Ok(0);
+        }
+        room.truncate(length);
+        sys::read_at(from, room.slices(), offset)
+    }
+
+    /// What to answer it by, later.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let room = self.all.clone().filter(|part| part.is_write_only());
+        Kept { head: self.all.head_index(), room: room.map(|part| (part.addr(), part.len())).collect() }
+    }
+}
+
+/// A chain that is answered when its queue has long gone on.
+#[derive(Debug)]
+pub struct Kept {
+    head: u16,
+    room: Vec<(GuestAddress, u32)>,
+}
+
+impl Kept {
+    /// Answers with `reply`, as much of it as there is room for; returns whether the guest is owed an interrupt.
+    ///
+    /// # Errors
+    /// When the driver's rings are broken.
+    pub fn answer(self, reply: &[u8], queue: &mut Queue, memory: &Memory) -> Result<bool, Error> {
+        // Checked now: the guest's memory may be another than it was.
+        let length = Pieces::gather(memory, self.room.into_iter(), reply.len()).map_or(0, |room| {
+            room.copy_from(reply);
+            room.len()
+        });
+        queue.add_used(memory, self.head, u32::try_from(length).unwrap_or(u32::MAX))?;
+        Ok(queue.needs_notification(memory)?)
+    }
 }
 
 /// One queue's buffers, used again for each request.
@@ -36,44 +128,56 @@ impl Lane {
     /// # Errors
     /// When the driver's rings are broken: the queue is to be stopped until the device's reset.
     pub fn run(&mut self, queue: &mut Queue, memory: &Memory, files: &dyn Files) -> Result<bool, Error> {
-        let (mut served, mut idle_rounds) = (0_usize, 0);
+        let (mut seen, mut served, mut idle_rounds) = (0_usize, 0_usize, 0);
         // A ring that announces entries and gives none is broken; two idle rounds tell it from a late entry.
         while idle_rounds < 2 {
             queue.disable_notification(memory)?;
-            let before = served;
+            let before = seen;
             while let Some(chain) = queue.pop_descriptor_chain(memory) {
+                seen += 1;
                 let head = chain.head_index();
-                let request = Pieces::readable(memory, chain.clone(), LONGEST);
-                let room = Pieces::writable(memory, chain, LONGEST);
-                let written = match (request, room) {
-                    (Some(request), Some(room)) => self.serve(&request, &room, files),
-                    _ => {
-                        tracing::debug!("the guest asked from memory that it doesn't have");
-                        0
-                    }
-                };
-                queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
-                served += 1;
+                if let Some(written) = self.serve(memory, chain, files) {
+                    queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
+                    served += 1;
+                }
             }
             if !queue.enable_notification(memory)? {
                 break;
             }
-            idle_rounds = if served == before { idle_rounds + 1 } else { 0 };
+            idle_rounds = if seen == before { idle_rounds + 1 } else { 0 };
         }
         Ok(served > 0 && queue.needs_notification(memory)?)
     }
 
-    /// One request; returns how long its reply is.
-    fn serve(&mut self, request: &Pieces<'_>, room: &Pieces<'_>, files: &dyn Files) -> usize {
+    /// One request; returns how long its reply is, none when it comes later.
+    fn serve(
+        &mut self,
+        memory: &Memory,
+        chain: DescriptorChain<&Memory>,
+        files: &dyn Files,
+    ) -> Option<usize> {
+        let request = Pieces::readable(memory, chain.clone(), LONGEST);
+        let room = Pieces::writable(memory, chain.clone(), LONGEST);
+        let (Some(mut data), Some(room)) = (request, room) else {
+            tracing::debug!("the guest asked from memory that it doesn't have");
+            return Some(0);
+        };
+        let mut start = [0; START];
+        let mut beginning = data.clone();
+        beginning.truncate(START);
+        beginning.copy_to(&mut start);
+        let copied = files.copied(&start[..beginning.len()]).min(data.len());
+        let request = data.split_front(copied)?;
         // Zeroed once, not for each request: it is overwritten anyway.
-        if self.request.len() < request.len() {
-            self.request.resize(request.len(), 0);
+        if self.request.len() < copied {
+            self.request.resize(copied, 0);
         }
-        let bytes = &mut self.request[..request.len()];
+        let bytes = &mut self.request[..copied];
         request.copy_to(bytes);
-        files.answer(bytes, room.len(), &mut self.reply);
-        let length = self.reply.len().min(room.len());
-        room.copy_from(&self.reply[..length]);
-        length
+        let chain = Chain { all: chain, data, room };
+        let length = files.answer(bytes, &chain, &mut self.reply)?;
+        let copied = self.reply.len().min(chain.room.len());
+        chain.room.copy_from(&self.reply[..copied]);
+        Some(length.min(chain.room.len()))
     }
 }

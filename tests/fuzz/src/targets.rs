@@ -46,7 +46,7 @@ fn fuse(mut bytes: &[u8]) {
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
         let length = usize::from(u16::from_le_bytes(*length)).min(rest.len());
         let (request, rest) = rest.split_at(length);
-        server.answer(request, 64 << 10, &mut reply);
+        server.answer_message(request, 64 << 10, &mut reply, &|| Box::new(|_| ()));
         bytes = rest;
     }
 }

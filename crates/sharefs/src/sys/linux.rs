@@ -1,6 +1,7 @@
 //! A file is an `O_PATH` descriptor. What needs more than that goes through `/proc/self/fd`, which leads to the very
 //! same file whatever its names have become.
 
+mod lock;
 mod watcher;
 
 use std::ffi::CStr;
@@ -15,6 +16,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::{FileSystem, Status, mode};
 
+pub(crate) use lock::{conflict, flock, lock};
 pub(crate) use rustix::io::Errno;
 pub(crate) use watcher::Watcher;
 
@@ -30,6 +32,10 @@ const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NOC
 
 /// What [`reopen`] takes for writing only.
 pub(crate) const WRITE_ONLY: u32 = OFlags::WRONLY.bits();
+
+/// What it takes for reading only, and for both.
+pub(crate) const READ_ONLY: u32 = OFlags::RDONLY.bits();
+pub(crate) const READ_WRITE: u32 = OFlags::RDWR.bits();
 
 /// What [`reopen`] takes for an empty file.
 pub(crate) const TRUNCATE: u32 = OFlags::TRUNC.bits();
@@ -226,12 +232,15 @@ pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, size: usize, into: &mut Ve
 }
 
 /// Writes everything at `offset`, or at the end.
-pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, data: &[u8], append: bool) -> Result<usize> {
-    let flags = if append { ReadWriteFlags::APPEND } else { ReadWriteFlags::empty() };
+pub(crate) fn write(file: BorrowedFd<'_>, data: &[u8], offset: Option<u64>) -> Result<usize> {
     let mut written = 0;
     while written < data.len() {
-        let rest = [std::io::IoSlice::new(&data[written..])];
-        match rustix::io::pwritev2(file, &rest, offset.saturating_add(written as u64), flags) {
+        let rest = &data[written..];
+        let moved = match offset {
+            Some(offset) => rustix::io::pwrite(file, rest, offset.saturating_add(written as u64)),
+            None => rustix::io::pwritev2(file, &[std::io::IoSlice::new(rest)], 0, ReadWriteFlags::APPEND),
+        };
+        match moved {
             Ok(0) => break,
             Ok(count) => written += count,
             Err(Errno::INTR) => {}

@@ -1,6 +1,7 @@
 //! Replies.
 
 use super::REPLY_HEADER;
+use super::request::Lock;
 use crate::sys::{Errno, FileSystem, Status};
 
 /// The owner shown is whoever asked: a kernel with our patch doesn't keep it for others (vm-image/fuse-notify.patch).
@@ -31,28 +32,27 @@ pub(crate) struct Entry {
 /// A reply under construction; its header is written last.
 pub(crate) struct Reply<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
+    /// Bytes of the payload that lie with the carrier already.
+    pub(crate) in_place: usize,
 }
 
 impl<'a> Reply<'a> {
     pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
         bytes.clear();
         bytes.resize(REPLY_HEADER, 0);
-        Self { bytes }
+        Self { bytes, in_place: 0 }
     }
 
-    /// Writes the header; an error takes the payload away.
-    pub(crate) fn finish(self, unique: u64, result: Result<(), Errno>) {
-        let error = match result {
-            Ok(()) => 0,
-            Err(errno) => {
-                self.bytes.truncate(REPLY_HEADER);
-                -errno.raw_os_error()
-            }
-        };
-        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.bytes[..4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[4..8].copy_from_slice(&error.to_le_bytes());
-        self.bytes[8..16].copy_from_slice(&unique.to_le_bytes());
+    /// Writes the header; an error takes the payload away. Returns how long the reply is.
+    pub(crate) fn finish(self, unique: u64, result: Result<(), Errno>) -> usize {
+        let mut length = self.bytes.len() + self.in_place;
+        if result.is_err() {
+            self.bytes.truncate(REPLY_HEADER);
+            length = REPLY_HEADER;
+        }
+        self.bytes[..REPLY_HEADER].copy_from_slice(&bare(unique, result));
+        self.bytes[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+        length
     }
 
     pub(crate) fn u16(&mut self, value: u16) {
@@ -69,7 +69,7 @@ impl<'a> Reply<'a> {
 
     /// Bytes of the payload so far.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - REPLY_HEADER
+        self.bytes.len() - REPLY_HEADER + self.in_place
     }
 
     /// `fuse_attr`.
@@ -132,6 +132,14 @@ impl<'a> Reply<'a> {
         self.u32(0);
     }
 
+    /// `fuse_lk_out`.
+    pub(crate) fn lock(&mut self, lock: &Lock) {
+        self.u64(lock.start);
+        self.u64(lock.end);
+        self.u32(lock.kind);
+        self.u32(lock.pid);
+    }
+
     /// `fuse_statx_out`.
     pub(crate) fn statx(&mut self, of: &Attributes) {
         /// `STATX_BASIC_STATS`, and with the time of birth.
@@ -183,6 +191,16 @@ impl<'a> Reply<'a> {
         let padded = self.len().next_multiple_of(8) + REPLY_HEADER;
         self.bytes.resize(padded, 0);
     }
+}
+
+/// A reply without a payload, which is a header.
+pub(crate) fn bare(unique: u64, result: Result<(), Errno>) -> [u8; REPLY_HEADER] {
+    let error = result.err().map_or(0, |errno| -errno.raw_os_error());
+    let mut bytes = [0; REPLY_HEADER];
+    bytes[..4].copy_from_slice(&(REPLY_HEADER as u32).to_le_bytes());
+    bytes[4..8].copy_from_slice(&error.to_le_bytes());
+    bytes[8..].copy_from_slice(&unique.to_le_bytes());
+    bytes
 }
 
 /// How long [`Reply::entry`] is.

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use super::fields::Fields;
-use super::{LONGEST_ATTRIBUTE, LONGEST_DATA, REQUEST_HEADER};
+use super::{LONGEST_ATTRIBUTE, LONGEST_DATA, OPCODE_WRITE, REQUEST_HEADER, WRITE_HEAD};
 use crate::sys::Errno;
 
 /// Who asks, about what.
@@ -92,10 +92,11 @@ pub(crate) enum Operation<'a> {
         offset: u64,
         size: usize,
     },
+    /// The data stays with the carrier.
     Write {
         handle: u64,
         offset: u64,
-        data: &'a [u8],
+        size: usize,
         append: bool,
     },
     Seek {
@@ -117,6 +118,21 @@ pub(crate) enum Operation<'a> {
     SyncAll,
     Release {
         handle: u64,
+    },
+    /// One of a file's descriptors was closed.
+    Flush {
+        handle: u64,
+        owner: u64,
+    },
+    GetLock {
+        handle: u64,
+        owner: u64,
+        lock: Lock,
+    },
+    SetLock(SetLock),
+    /// Whoever waits for the answer to a request was signalled.
+    Interrupt {
+        unique: u64,
     },
     OpenFolder,
     ReadFolder {
@@ -168,6 +184,31 @@ pub(crate) struct Change {
     pub(crate) gid: u32,
 }
 
+/// A range of a file that is locked, in the words of POSIX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lock {
+    pub(crate) start: u64,
+    /// The last byte of it.
+    pub(crate) end: u64,
+    /// [`super::lock`]'s.
+    pub(crate) kind: u32,
+    /// The process that has it or wants it.
+    pub(crate) pid: u32,
+}
+
+/// A lock to take or to give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SetLock {
+    pub(crate) handle: u64,
+    /// Locks of one owner don't exclude each other.
+    pub(crate) owner: u64,
+    pub(crate) lock: Lock,
+    /// The whole file's, of the open file instead of the owner.
+    pub(crate) is_flock: bool,
+    /// Until it is free.
+    pub(crate) waits: bool,
+}
+
 /// Bytes to copy from one open file to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CopyRange {
@@ -188,19 +229,26 @@ pub(crate) struct Malformed {
 
 /// The number that POSIX calls `O_APPEND`, as Linux writes it.
 const APPEND: u32 = 0o2000;
+/// A lock of the whole file.
+const FLOCK: u32 = 1;
 /// A write that comes from a mapping: its place counts, whatever the file was opened for.
 const FROM_MAPPING: u32 = 1;
 
-/// Decodes a request.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Header, Operation<'_>), Malformed> {
+/// Decodes a request, of which `elsewhere` more bytes lie with its carrier ([`crate::copied`]).
+pub(crate) fn decode(bytes: &[u8], elsewhere: usize) -> Result<(Header, Operation<'_>), Malformed> {
     let mut fields = Fields(bytes);
     let (length, header) = header(&mut fields).map_err(|error| Malformed { unique: None, error })?;
     let malformed = |error| Malformed { unique: Some(header.unique), error };
-    // A transport may hand over a larger buffer than the request is long.
-    let body = length.checked_sub(REQUEST_HEADER).and_then(|body| fields.0.get(..body));
-    let body = body.ok_or(malformed(Errno::INVAL))?;
+    let is_whole = length <= bytes.len().saturating_add(elsewhere);
+    // Of a write only the beginning is here. A transport may hand over a larger buffer than the request is long.
+    let here = if header.opcode == OPCODE_WRITE { length.min(WRITE_HEAD) } else { length };
+    let body = here.checked_sub(REQUEST_HEADER).and_then(|body| fields.0.get(..body));
+    let body = body.filter(|_| is_whole).ok_or(malformed(Errno::INVAL))?;
     let operation = operation(header.opcode, Fields(body)).map_err(malformed)?;
-    Ok((header, operation))
+    match operation {
+        Operation::Write { size, .. } if size > elsewhere => Err(malformed(Errno::INVAL)),
+        operation => Ok((header, operation)),
+    }
 }
 
 fn header(fields: &mut Fields<'_>) -> Result<(usize, Header), Errno> {
@@ -250,16 +298,8 @@ fn operation(opcode: u32, mut body: Fields<'_>) -> Result<Operation<'_>, Errno> 
         }
         13 => Operation::Link { node: fields.u64()?, name: fields.name()? },
         14 => Operation::Open { flags: fields.u32()? },
-        15 | 28 | 44 => {
-            let (handle, offset, size) = (fields.u64()?, fields.u64()?, fields.u32()? as usize);
-            match opcode {
-                15 => Operation::Read { handle, offset, size: size.min(LONGEST_DATA) },
-                _ => {
-                    Operation::ReadFolder { handle, offset, size: size.min(LONGEST_DATA), plus: opcode == 44 }
-                }
-            }
-        }
-        16 => write(fields)?,
+        15 | 28 | 44 => read(opcode, fields)?,
+        OPCODE_WRITE => write(fields)?,
         17 => Operation::FileSystem,
         18 => Operation::Release { handle: fields.u64()? },
         20 | 30 => {
@@ -270,6 +310,7 @@ fn operation(opcode: u32, mut body: Fields<'_>) -> Result<Operation<'_>, Errno> 
             }
         }
         21..=24 => attribute(opcode, fields)?,
+        25 | 31..=33 => locking(opcode, fields)?,
         26 => init(fields)?,
         27 => Operation::OpenFolder,
         29 => Operation::ReleaseFolder { handle: fields.u64()? },
@@ -281,8 +322,9 @@ fn operation(opcode: u32, mut body: Fields<'_>) -> Result<Operation<'_>, Errno> 
                 _ => Operation::MakeNameless { flags, mode },
             }
         }
-        // An interrupt, and an answer to a question that is never asked.
-        36 | 41 => Operation::Nothing,
+        36 => Operation::Interrupt { unique: fields.u64()? },
+        // An answer to a question that is never asked.
+        41 => Operation::Nothing,
         38 => Operation::Destroy,
         39 => Operation::Ioctl,
         42 => forget_many(fields)?,
@@ -321,7 +363,16 @@ fn change(fields: &mut Fields<'_>) -> Result<Change, Errno> {
     Ok(Change { valid, handle, size, atime, mtime, mode, uid, gid })
 }
 
-fn write<'a>(fields: &mut Fields<'a>) -> Result<Operation<'a>, Errno> {
+fn read<'a>(opcode: u32, fields: &mut Fields<'_>) -> Result<Operation<'a>, Errno> {
+    let (handle, offset) = (fields.u64()?, fields.u64()?);
+    let size = (fields.u32()? as usize).min(LONGEST_DATA);
+    Ok(match opcode {
+        15 => Operation::Read { handle, offset, size },
+        _ => Operation::ReadFolder { handle, offset, size, plus: opcode == 44 },
+    })
+}
+
+fn write<'a>(fields: &mut Fields<'_>) -> Result<Operation<'a>, Errno> {
     let (handle, offset, size) = (fields.u64()?, fields.u64()?, fields.u32()? as usize);
     let write_flags = fields.u32()?;
     fields.skip(8)?;
@@ -331,7 +382,28 @@ fn write<'a>(fields: &mut Fields<'a>) -> Result<Operation<'a>, Errno> {
         return Err(Errno::INVAL);
     }
     let append = open_flags & APPEND != 0 && write_flags & FROM_MAPPING == 0;
-    Ok(Operation::Write { handle, offset, data: fields.bytes(size)?, append })
+    Ok(Operation::Write { handle, offset, size, append })
+}
+
+fn locking<'a>(opcode: u32, fields: &mut Fields<'_>) -> Result<Operation<'a>, Errno> {
+    let handle = fields.u64()?;
+    if opcode == 25 {
+        fields.skip(8)?;
+        return Ok(Operation::Flush { handle, owner: fields.u64()? });
+    }
+    let (owner, lock) = (fields.u64()?, lock(fields)?);
+    if opcode == 31 {
+        return Ok(Operation::GetLock { handle, owner, lock });
+    }
+    let is_flock = fields.u32()? & FLOCK != 0;
+    Ok(Operation::SetLock(SetLock { handle, owner, lock, is_flock, waits: opcode == 33 }))
+}
+
+fn lock(fields: &mut Fields<'_>) -> Result<Lock, Errno> {
+    let lock = Lock { start: fields.u64()?, end: fields.u64()?, kind: fields.u32()?, pid: fields.u32()? };
+    // `OFFSET_MAX`: to the end, wherever that will be.
+    let is_range = lock.start <= lock.end && i64::try_from(lock.end).is_ok();
+    if is_range { Ok(lock) } else { Err(Errno::INVAL) }
 }
 
 fn attribute<'a>(opcode: u32, fields: &mut Fields<'a>) -> Result<Operation<'a>, Errno> {
@@ -390,29 +462,49 @@ mod tests {
         for name in ["", ".", "..", "a/b", "/etc", "../x"] {
             let bytes = request(1, format!("{name}\0").as_bytes());
             assert_eq!(
-                decode(&bytes).unwrap_err(),
+                decode(&bytes, 0).unwrap_err(),
                 Malformed { unique: Some(7), error: Errno::INVAL },
                 "{name}"
             );
         }
         let long = request(1, format!("{}\0", "x".repeat(256)).as_bytes());
-        assert_eq!(decode(&long).unwrap_err().error, Errno::NAMETOOLONG);
-        assert_eq!(decode(&request(1, b"name")).unwrap_err().error, Errno::INVAL);
+        assert_eq!(decode(&long, 0).unwrap_err().error, Errno::NAMETOOLONG);
+        assert_eq!(decode(&request(1, b"name"), 0).unwrap_err().error, Errno::INVAL);
     }
 
     #[test]
     fn a_length_beyond_the_bytes_is_refused() {
         let mut bytes = request(5, b"");
         bytes[0] = 200;
-        assert_eq!(decode(&bytes).unwrap_err().error, Errno::INVAL);
+        assert_eq!(decode(&bytes, 0).unwrap_err().error, Errno::INVAL);
         bytes[0] = 3;
-        assert_eq!(decode(&bytes).unwrap_err().error, Errno::INVAL);
+        assert_eq!(decode(&bytes, 0).unwrap_err().error, Errno::INVAL);
+    }
+
+    #[test]
+    fn a_write_of_more_than_its_carrier_has_is_refused() {
+        let mut bytes = request(16, &[0; 40]);
+        bytes[REQUEST_HEADER + 16] = 10;
+        bytes[0] += 10;
+        assert!(matches!(decode(&bytes, 10), Ok((_, Operation::Write { size: 10, .. }))));
+        assert_eq!(decode(&bytes, 9).unwrap_err().error, Errno::INVAL);
+    }
+
+    #[test]
+    fn a_lock_that_ends_before_it_begins_or_beyond_every_file_is_refused() {
+        let lock = |start: u64, end: u64| {
+            let body = [1, 1, start, end, 0, 0].map(u64::to_le_bytes).concat();
+            decode(&request(32, &body), 0).map(drop).map_err(|malformed| malformed.error)
+        };
+        assert_eq!(lock(0, i64::MAX as u64), Ok(()));
+        assert_eq!(lock(1, 0), Err(Errno::INVAL));
+        assert_eq!(lock(0, u64::MAX), Err(Errno::INVAL));
     }
 
     #[test]
     fn a_count_beyond_the_bytes_is_refused() {
         let bytes = request(42, &[0xff; 24]);
-        assert_eq!(decode(&bytes).unwrap_err().error, Errno::INVAL);
+        assert_eq!(decode(&bytes, 0).unwrap_err().error, Errno::INVAL);
     }
 
     proptest! {
@@ -420,7 +512,7 @@ mod tests {
         fn any_bytes_are_decoded_or_refused(
             opcode in 0u32..64, body in prop::collection::vec(any::<u8>(), 0..300)
         ) {
-            if let Ok((header, operation)) = decode(&request(opcode, &body)) {
+            if let Ok((header, operation)) = decode(&request(opcode, &body), 0) {
                 prop_assert_eq!(header.opcode, opcode);
                 if let Operation::ForgetMany(pairs) = operation {
                     prop_assert_eq!(forgotten(pairs).count() * 16, pairs.len());
@@ -430,7 +522,7 @@ mod tests {
 
         #[test]
         fn any_noise_is_refused_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
+            let _ = decode(&bytes, 0);
         }
     }
 }

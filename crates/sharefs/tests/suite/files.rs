@@ -2,11 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, OFlags};
 
 use crate::mounted::Mounted;
 use crate::sys;
@@ -127,17 +126,6 @@ fn copying_between_files_happens_on_the_host() {
         left -= copied;
     }
     assert!(fs::read(share.host("b")).unwrap() == bytes);
-}
-
-#[test]
-fn locks_hold_between_programs_of_the_guest() {
-    let Some(share) = Mounted::watched() else { return };
-    let one = File::create(share.guest("lock")).unwrap();
-    let other = File::open(share.guest("lock")).unwrap();
-    rustix::fs::flock(one.as_fd(), FlockOperation::LockExclusive).unwrap();
-    rustix::fs::flock(other.as_fd(), FlockOperation::NonBlockingLockExclusive).unwrap_err();
-    drop(one);
-    rustix::fs::flock(other.as_fd(), FlockOperation::NonBlockingLockExclusive).unwrap();
 }
 
 #[test]

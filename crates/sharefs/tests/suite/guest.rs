@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use sharefs::{Server, Share};
@@ -38,8 +39,17 @@ impl Guest {
         request.extend(node.to_le_bytes());
         request.extend([0; 16]);
         request.extend(body);
-        let mut reply = Vec::new();
-        self.server.answer(&request, ROOM, &mut reply);
+        let (mut reply, (sender, receiver)) = (Vec::new(), mpsc::channel());
+        let later = || {
+            let sender = sender.clone();
+            Box::new(move |reply: &[u8]| drop(sender.send(reply.to_vec()))) as sharefs::Later
+        };
+        if !self.server.answer_message(&request, ROOM, &mut reply, &later) {
+            reply = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        if reply.is_empty() {
+            return Ok(reply);
+        }
         let field = |at: usize| i32::from_le_bytes(reply[at..at + 4].try_into().unwrap());
         assert_eq!(usize::try_from(field(0)).unwrap(), reply.len());
         assert_eq!(reply[8..16], 9u64.to_le_bytes());

@@ -6,6 +6,7 @@ mod changes;
 mod files;
 mod guest;
 mod hostile;
+mod locks;
 mod mounted;
 mod names;
 mod owners;

@@ -89,7 +89,7 @@ impl Drop for Mounted {
 }
 
 /// Carries requests and replies until the mount is gone.
-fn pump(server: &Server, device: &OwnedFd) {
+fn pump(server: &Server, device: &Arc<OwnedFd>) {
     let (mut request, mut reply) = (vec![0; LONGEST], Vec::new());
     loop {
         let length = match rustix::io::read(device, &mut *request) {
@@ -97,8 +97,13 @@ fn pump(server: &Server, device: &OwnedFd) {
             Err(rustix::io::Errno::INTR | rustix::io::Errno::NOENT | rustix::io::Errno::AGAIN) => continue,
             Err(_) => return,
         };
-        server.answer(&request[..length], LONGEST, &mut reply);
-        if !reply.is_empty() {
+        let later = || {
+            let device = Arc::clone(device);
+            Box::new(move |reply: &[u8]| {
+                let _ = rustix::io::write(&*device, reply);
+            }) as sharefs::Later
+        };
+        if server.answer_message(&request[..length], LONGEST, &mut reply, &later) && !reply.is_empty() {
             // A request that was interrupted in the meantime takes no reply.
             let _ = rustix::io::write(device, &reply);
         }

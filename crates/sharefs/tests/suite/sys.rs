@@ -1,8 +1,10 @@
 //! What the tests need of the system beyond the safe wrappers.
-#![expect(unsafe_code, reason = "mapping files; changing one thread's user")]
+#![expect(unsafe_code, reason = "mapping files; locking ranges of them")]
 
+use std::ffi::{c_int, c_short};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::{Gid, Uid};
@@ -15,6 +17,46 @@ pub(crate) fn become_user(id: u32) {
     rustix::thread::set_thread_groups(&[]).unwrap();
     rustix::thread::set_thread_gid(Gid::from_raw(id)).unwrap();
     rustix::thread::set_thread_uid(Uid::from_raw(id)).unwrap();
+}
+
+unsafe extern "C" {
+    fn fcntl(descriptor: c_int, command: c_int, ...) -> c_int;
+}
+
+/// `struct flock` of 64-bit Linux.
+#[repr(C)]
+pub(crate) struct Range {
+    pub(crate) kind: c_short,
+    whence: c_short,
+    pub(crate) start: i64,
+    pub(crate) length: i64,
+    pub(crate) pid: i32,
+}
+
+pub(crate) const READ: c_short = 0;
+pub(crate) const WRITE: c_short = 1;
+pub(crate) const NONE: c_short = 2;
+
+/// Which of `fcntl`'s commands about locks: of the process, or of the open file; with waiting.
+#[derive(Clone, Copy)]
+pub(crate) enum Locking {
+    GetOfFile = 36,
+    Process = 6,
+    File = 37,
+    FileAndWait = 38,
+}
+
+/// Locks a range (of length zero: to the end), or asks who does.
+pub(crate) fn lock(
+    file: &File,
+    how: Locking,
+    kind: c_short,
+    (start, length): (i64, i64),
+) -> io::Result<Range> {
+    let mut range = Range { kind, whence: 0, start, length, pid: 0 };
+    // SAFETY: these commands read and write one `struct flock`, which this is.
+    let returned = unsafe { fcntl(file.as_raw_fd(), how as c_int, std::ptr::from_mut(&mut range)) };
+    if returned == 0 { Ok(range) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Writes bytes at the start of a file through a shared mapping.

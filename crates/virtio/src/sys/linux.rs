@@ -1,12 +1,16 @@
 //! epoll, with a timerfd beside the streams. An epoll descriptor is itself something to wait on, so a device
 //! plugs into whatever loop its transport has.
 
+mod memory;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+
+pub(crate) use memory::{read_at, write_at};
 
 /// Marks the timer's own event.
 const TIMER: u64 = u64::MAX;

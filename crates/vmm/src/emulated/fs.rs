@@ -2,14 +2,15 @@
 //! who asks through another queue.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::vsock::SHARE_CHANGES;
 use sharefs::Server;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
-use virtio::fs::{Files, Lane, QUEUE_SIZE};
+use vhost_user_backend::{VhostUserBackend, VringRwLock, VringState, VringT};
+use virtio::fs::{Chain, Files, Lane, QUEUE_SIZE};
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
@@ -37,7 +38,7 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
     carry_changes(config, Arc::clone(&server))?;
     let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
-    let backend = Arc::new(Backend { files: Answers(server), lanes, memory: memory.clone() });
+    let backend = Arc::new(Backend { server, lanes, memory: memory.clone() });
     Carried::start("fs", config.folders_socket(), backend, memory, None).map(Some)
 }
 
@@ -64,17 +65,68 @@ pub(super) fn queues(config: &Config) -> usize {
     1 + (config.cpus as usize).clamp(1, MOST_REQUEST_QUEUES)
 }
 
-/// The server, as the device asks it.
-struct Answers(Arc<Server>);
+/// The server, as one queue asks it.
+struct Answers<'a> {
+    server: &'a Server,
+    vring: &'a VringRwLock,
+    memory: &'a GuestMemory,
+}
 
-impl Files for Answers {
-    fn answer(&self, request: &[u8], room: usize, reply: &mut Vec<u8>) {
-        self.0.answer(request, room, reply);
+impl Files for Answers<'_> {
+    fn copied(&self, start: &[u8]) -> usize {
+        sharefs::copied(start)
+    }
+
+    fn answer(&self, request: &[u8], chain: &Chain<'_>, reply: &mut Vec<u8>) -> Option<usize> {
+        let carrier = Carrier { chain, vring: self.vring, memory: self.memory };
+        self.server.answer(request, chain.room(), &carrier, reply)
     }
 }
 
+/// A request's chain, as the server sees it.
+struct Carrier<'a> {
+    chain: &'a Chain<'a>,
+    vring: &'a VringRwLock,
+    memory: &'a GuestMemory,
+}
+
+impl sharefs::Carrier for Carrier<'_> {
+    fn data(&self) -> usize {
+        self.chain.data()
+    }
+
+    fn write(&self, to: BorrowedFd<'_>, length: usize, offset: Option<u64>) -> io::Result<usize> {
+        self.chain.write(to, length, offset)
+    }
+
+    fn read(&self, from: BorrowedFd<'_>, length: usize, offset: u64) -> io::Result<usize> {
+        self.chain.read(from, length, offset, sharefs::REPLY_HEADER)
+    }
+
+    fn later(&self) -> sharefs::Later {
+        let (kept, vring, memory) = (self.chain.kept(), self.vring.clone(), self.memory.clone());
+        Box::new(move |reply| {
+            let mut vring = vring.get_mut();
+            if !vring.is_enabled() || !vring.get_queue().ready() {
+                return;
+            }
+            match kept.answer(reply, vring.get_queue_mut(), &memory.memory()) {
+                Ok(true) => drop(vring.signal_used_queue()),
+                Ok(false) => {}
+                Err(error) => stand_still(&mut vring, &error),
+            }
+        })
+    }
+}
+
+/// The guest broke its own ring: its queue stands still until it is set up anew.
+fn stand_still(vring: &mut VringState, error: &virtio::Error) {
+    tracing::warn!(%error, "the guest's file system driver misbehaves");
+    vring.get_queue_mut().set_ready(false);
+}
+
 struct Backend {
-    files: Answers,
+    server: Arc<Server>,
     /// By queue.
     lanes: Vec<Mutex<Lane>>,
     memory: GuestMemory,
@@ -129,20 +181,19 @@ impl VhostUserBackend for Backend {
         thread: usize,
     ) -> io::Result<()> {
         // A thread has one queue, and the other way round.
-        let (Some(vring), Some(lane)) = (vrings.first(), self.lanes.get(thread)) else { return Ok(()) };
-        let mut vring = vring.get_mut();
+        let (Some(ring), Some(lane)) = (vrings.first(), self.lanes.get(thread)) else { return Ok(()) };
+        let mut vring = ring.get_mut();
         if !vring.is_enabled() || !vring.get_queue().ready() {
             return Ok(());
         }
         let memory = self.memory.memory();
         let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
-        match lane.run(vring.get_queue_mut(), &memory, &self.files) {
+        let answers = Answers { server: &self.server, vring: ring, memory: &self.memory };
+        match lane.run(vring.get_queue_mut(), &memory, &answers) {
             Ok(true) => vring.signal_used_queue(),
             Ok(false) => Ok(()),
             Err(error) => {
-                // The guest broke its own ring: its queue stands still until it is set up anew.
-                tracing::warn!(%error, "the guest's file system driver misbehaves");
-                vring.get_queue_mut().set_ready(false);
+                stand_still(&mut vring, &error);
                 Ok(())
             }
         }
