@@ -10,4 +10,5 @@ mod locks;
 mod mounted;
 mod names;
 mod owners;
+mod soak;
 mod sys;
