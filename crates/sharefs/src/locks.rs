@@ -49,6 +49,7 @@ struct State {
 /// An owner's locks of one file.
 struct Holder {
     file: Arc<OwnedFd>,
+    is_writable: bool,
     /// The guest's open file through which it locked last.
     handle: u64,
     pid: u32,
@@ -236,7 +237,9 @@ impl Server {
     }
 
     fn let_go(&self, node: u64, holder: Holder) {
-        self.expect_close(node);
+        if holder.is_writable {
+            self.expect_close(node);
+        }
         drop(holder);
         self.locks.given_back();
     }
@@ -256,19 +259,20 @@ impl Server {
             return Ok(None);
         }
         self.have_room()?;
-        let file = Arc::new(self.open_to_lock(node)?);
-        let holder = Holder { file: Arc::clone(&file), handle: wish.handle, pid: wish.lock.pid };
+        let (file, is_writable) = self.open_to_lock(node)?;
+        let holder = Holder { file: Arc::new(file), is_writable, handle: wish.handle, pid: wish.lock.pid };
         // Another thread of the owner may have been faster.
         let mut state = self.locks.state();
         let holder = state.holders.entry((node, wish.owner)).or_insert(holder);
         Ok(Some(Arc::clone(&holder.file)))
     }
 
-    /// Opens a file as far as the host allows: a lock for reading needs one that is open for reading, and so for writing.
-    fn open_to_lock(&self, node: u64) -> Result<OwnedFd, Errno> {
+    /// Opens a file as far as the host allows, and says whether for writing: a lock for reading needs one that is open for
+    /// reading, and so for writing.
+    fn open_to_lock(&self, node: u64) -> Result<(OwnedFd, bool), Errno> {
         let file = self.nodes().file(node)?;
-        let open = |flags| sys::reopen(file.as_fd(), flags);
-        open(sys::READ_WRITE).or_else(|_| open(sys::READ_ONLY)).or_else(|_| open(sys::WRITE_ONLY))
+        let open = |flags| Ok((sys::reopen(file.as_fd(), flags)?, flags != sys::READ_ONLY));
+        open(sys::READ_WRITE).or_else(|_: Errno| open(sys::READ_ONLY)).or_else(|_| open(sys::WRITE_ONLY))
     }
 }
 
