@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use e2e::condition::eventually;
 use e2e::engine::Engine;
 use e2e::guard::need_program;
 
@@ -92,6 +93,87 @@ fn a_lock_holds_between_containers() {
     let try_it = "open F, '>/x/lock'; print flock(F, 6) ? 'free' : 'taken'; open G, '>/x/go'; flock F, 2; print ' mine'";
     let script = format!("until [ -e held ]; do usleep 20000; done; {perl} -e \"{try_it}\"");
     assert_eq!(run(&engine, folder.path(), "0", &script), "taken mine");
+}
+
+/// Tries a lock of the whole file and one of a range of it, and prints what comes of each.
+fn try_both(path: &str) -> String {
+    format!(
+        r#"open F, "+<{path}"; print flock(F, 6) ? "free " : "taken "; print {} ? "free" : "taken""#,
+        lock_range("F")
+    )
+}
+
+/// Perl's words for an exclusive lock of bytes 10 to 19 (`struct flock` of 64-bit Linux).
+fn lock_range(file: &str) -> String {
+    format!(r#"fcntl({file}, 6, $lock = pack "ssx4qqix4", 1, 0, 10, 10, 0)"#)
+}
+
+fn on_host(script: &str) -> String {
+    let output = Command::new("perl").args(["-e", script]).output().expect("run perl");
+    String::from_utf8(output.stdout).expect("words")
+}
+
+#[test]
+fn locks_of_containers_and_of_the_host_exclude_each_other() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let Some(perl) = perl(folder.path()) else { return };
+    let path = folder.path().join("lock");
+    let file = fs::File::create(&path).unwrap();
+    file.lock().unwrap();
+    let script = format!("{perl} -e '{}'", try_both("/x/lock"));
+    assert_eq!(run(&engine, folder.path(), "0", &script), "taken free");
+    file.unlock().unwrap();
+
+    let there = try_both(&path.display().to_string());
+    let held = folder.path().join("held");
+    let bind = format!("{}:/x", folder.path().display());
+    let hold = |script: &str| {
+        drop(fs::remove_file(&held));
+        let script = format!(r#"{perl} -e '{script}; open H, ">/x/held"; sleep 1000'"#);
+        let id = engine.ok(&["run", "-d", "--network", "none", "-v", &bind, "busybox", "sh", "-c", &script]);
+        eventually("the container locks", || held.exists().then_some(()));
+        id
+    };
+    let range = lock_range("F");
+    let id = hold(&format!(r#"open F, "+</x/lock"; flock(F, 2); {range} or die"#));
+    assert_eq!(on_host(&there), "taken taken");
+    engine.ok(&["kill", &id]);
+    eventually("the locks end with the container", || (on_host(&there) == "free free").then_some(()));
+    // POSIX's end with whichever of the process's descriptors of the file is closed first.
+    let id =
+        hold(&format!(r#"open F, "+</x/lock"; open G, "</x/lock"; flock(F, 2); {range} or die; close G"#));
+    assert_eq!(on_host(&there), "taken free");
+    engine.ok(&["kill", &id]);
+}
+
+#[test]
+fn a_container_that_waits_for_a_lock_of_the_host_has_it_or_can_be_killed() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let Some(perl) = perl(folder.path()) else { return };
+    let path = |name: &str| folder.path().join(name);
+    let bind = format!("{}:/x", folder.path().display());
+    let file = fs::File::create(path("lock")).unwrap();
+    let wait = |name: &str| {
+        let script = "open F, '+</x/lock'; open W, '>/x/waits'; flock(F, 2); open H, '>/x/held'";
+        let script = format!("{perl} -e \"{script}\"");
+        let run = ["run", "-d", "--name", name, "--network", "none", "-v", &bind, "busybox", "sh", "-c"];
+        engine.ok(&[&run[..], &[&script]].concat());
+        eventually("the container waits", || path("waits").exists().then_some(()));
+        fs::remove_file(path("waits")).unwrap();
+    };
+    file.lock().unwrap();
+    wait("killed");
+    wait("patient");
+    // A container ends when its process has, which no wait may hold.
+    engine.ok(&["kill", "killed"]);
+    assert_eq!(engine.ok(&["wait", "killed"]), "137");
+    assert!(!path("held").exists());
+    file.unlock().unwrap();
+    assert_eq!(engine.ok(&["wait", "patient"]), "0");
+    assert!(path("held").exists());
+    eventually("the lock is free", || file.try_lock().ok());
 }
 
 #[test]
