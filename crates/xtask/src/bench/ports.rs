@@ -1,7 +1,8 @@
 //! `cargo xtask bench ports`: what a published port carries, natively beside the bridge's own address and dockerd's ports,
-//! and in the VM beside a client in the guest that asks at the bridge's address. Client and server are one program of ours
+//! and in the VM beside a client in the guest that asks at the bridge's address and QEMU's own forwarding of ports. Client and server are one program of ours
 //! (`src/bin/load.rs`), the same everywhere; all take turns.
 
+mod hostfwd;
 mod site;
 
 use std::collections::BTreeMap;
@@ -63,8 +64,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let archive = folder.path().join("image.tar");
     let program = std::fs::read(&load)?;
     let config = json!({ "Cmd": [LOAD, "serve", CONTAINER_PORT], "Env": ["PATH=/bin"] });
-    ContainerImage::new(&config, &[(LOAD.trim_start_matches('/'), &program, 0o755)])?
-        .save(IMAGE, &archive)?;
+    let busybox = std::fs::read(hostfwd::BUSYBOX).context("busybox-static isn't installed")?;
+    let inside = |path: &'static str| path.trim_start_matches('/');
+    let files = [(inside(LOAD), &program[..], 0o755), (inside(hostfwd::BUSYBOX), &busybox[..], 0o755)];
+    ContainerImage::new(&config, &files)?.save(IMAGE, &archive)?;
     let mut all = BTreeMap::new();
     if args.place != Some(Place::Machine) {
         all.insert("natively", natively(args, folder.path(), &archive, &load)?);
@@ -103,13 +106,20 @@ fn natively(args: &Args, folder: &Path, archive: &Path, load: &Path) -> anyhow::
 
 fn in_the_machine(args: &Args, folder: &Path, archive: &Path, load: &Path) -> anyhow::Result<Figures> {
     let ours = Site::open(Engine::Machine, folder, archive, IMAGE)?;
-    let ways: [Way<'_>; 2] = [
+    let ways: [Way<'_>; 3] = [
         ("published", Box::new(|work| ours.outside(load, &ours.published, work))),
+        ("QEMU's hostfwd", Box::new(|work| ours.outside(load, hostfwd::ADDRESS, work))),
         ("bridge address, in the guest", Box::new(|work| ours.inside(IMAGE, &ours.bridge, work))),
     ];
     println!("\n  in the VM");
     let mut figures = measure(args, &ways)?;
-    figures.insert("what the host pays", price(args, &ours, load)?);
+    let paid = [
+        ("what the host pays", "published", ours.published.as_str()),
+        ("what it pays for QEMU's hostfwd", "QEMU's hostfwd", hostfwd::ADDRESS),
+    ];
+    for (name, way, address) in paid {
+        figures.insert(name, price(args, &ours, load, way, address)?);
+    }
     Ok(figures)
 }
 
@@ -142,13 +152,19 @@ fn measure(args: &Args, ways: &[Way<'_>]) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// The seconds of processor that the daemon, its machine and the emulator take for a published port's work.
-fn price(args: &Args, site: &Site, load: &Path) -> anyhow::Result<BTreeMap<&'static str, f64>> {
+/// The seconds of processor that the daemon, its machine and the emulator take for the work of one way in.
+fn price(
+    args: &Args,
+    site: &Site,
+    load: &Path,
+    way: &str,
+    address: &str,
+) -> anyhow::Result<BTreeMap<&'static str, f64>> {
     let (clients, seconds) = (args.clients.to_string(), args.seconds.to_string());
     let before = site.processor_seconds()?;
-    let rate = site.outside(load, &site.published, &["requests", &clients, &seconds])?;
+    let rate = site.outside(load, address, &["requests", &clients, &seconds])?;
     let between = site.processor_seconds()?;
-    site.outside(load, &site.published, &["bulk", &args.bytes.to_string()])?;
+    site.outside(load, address, &["bulk", &args.bytes.to_string()])?;
     let after = site.processor_seconds()?;
     // Requests are answered for half a second before they are counted.
     let requests = rate * (args.seconds as f64 + 0.5);
@@ -157,7 +173,7 @@ fn price(args: &Args, site: &Site, load: &Path) -> anyhow::Result<BTreeMap<&'sta
         ("processor s per GB", (after - between) * 1e9 / args.bytes as f64),
     ]);
     for (name, value) in &price {
-        println!("  {name:<32} {:<30} {value:>14.2}", "daemon, machine, emulator");
+        println!("  {name:<32} {way:<30} {value:>14.2}");
     }
     Ok(price)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::super::memory;
+use super::hostfwd;
 use crate::interrupt;
 use crate::peer::{Engine, Peer};
 
@@ -40,7 +41,12 @@ impl Site {
     pub(super) fn open(engine: Engine, folder: &Path, archive: &Path, image: &str) -> anyhow::Result<Self> {
         let folder = folder.join(format!("{engine:?}"));
         fs::create_dir(&folder)?;
-        let peer = Peer::start(engine, &folder, NO_REGISTRY)?;
+        let peer = match engine {
+            Engine::Machine => {
+                Peer::start_machine_with(&folder, NO_REGISTRY, &hostfwd::lay_emulator(&folder)?)?
+            }
+            Engine::Native | Engine::Dockerd => Peer::start(engine, &folder, NO_REGISTRY)?,
+        };
         let published = format!("127.0.0.1:{PUBLISHED}");
         let mut site = Self { peer, folder, published, bridge: String::new() };
         site.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])?;
@@ -49,6 +55,9 @@ impl Site {
         let address = ["inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "server"];
         site.bridge = format!("{}:{CONTAINER_PORT}", site.docker(&address)?);
         site.wait(image)?;
+        if engine == Engine::Machine {
+            hostfwd::serve(&site, image)?;
+        }
         Ok(site)
     }
 
@@ -86,7 +95,7 @@ impl Site {
         Ok(())
     }
 
-    fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut docker = Command::new("docker");
         docker.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
         docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());

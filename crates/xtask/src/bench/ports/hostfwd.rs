@@ -1,0 +1,50 @@
+//! QEMU's own way into the guest, to compare with: a second card of the machine, on QEMU's user network, one of whose
+//! forwarded ports leads to a container's own interface on that card. No bridge, rule or translation lies between.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::site::{CONTAINER_PORT, Site};
+use crate::step::find_program;
+
+const EMULATOR: &str = "qemu-system-x86_64";
+/// The card as the guest names it: its own is the first.
+const CARD: &str = "eth1";
+const SUBNET: &str = "10.0.9.0/24";
+const GATEWAY: &str = "10.0.9.2";
+const CONTAINER: &str = "10.0.9.15";
+/// Where QEMU listens.
+pub(super) const ADDRESS: &str = "127.0.0.1:18401";
+/// Of the measured image.
+pub(super) const BUSYBOX: &str = "/bin/busybox";
+
+/// Lays an emulator whose machine has the second card in a folder of its own, beneath `folder`.
+pub(super) fn lay_emulator(folder: &Path) -> anyhow::Result<PathBuf> {
+    let real = find_program(EMULATOR).with_context(|| format!("{EMULATOR} isn't installed"))?;
+    let forwards = format!("net={SUBNET},host={GATEWAY},hostfwd=tcp:{ADDRESS}-{CONTAINER}:{CONTAINER_PORT}");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n\
+         exec {real} \"$@\" -netdev user,id=other,{forwards} -device virtio-net-device,netdev=other\n",
+        real = real.display(),
+    );
+    let programs = folder.join("emulator");
+    fs::create_dir_all(&programs)?;
+    let emulator = programs.join(EMULATOR);
+    fs::write(&emulator, script)?;
+    fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755))?;
+    Ok(programs)
+}
+
+/// Starts one more server, on the card.
+pub(super) fn serve(site: &Site, image: &str) -> anyhow::Result<()> {
+    let up = ["ip", "link", "set", CARD, "up"];
+    let here = ["run", "--rm", "--privileged", "--network", "host", image, BUSYBOX];
+    site.docker(&[&here[..], &up].concat())?;
+    let parent = format!("parent={CARD}");
+    let network = ["network", "create", "--driver", "macvlan", "--opt", &parent, "--subnet", SUBNET];
+    site.docker(&[&network[..], &["--gateway", GATEWAY, "card"]].concat())?;
+    site.docker(&["run", "--detach", "--network", "card", "--ip", CONTAINER, image]).map(drop)
+}
