@@ -70,8 +70,12 @@ impl Settings {
         // Such an address means nothing without its link.
         let of_a_link = matches!(peer, IpAddr::V6(peer) if peer.is_unicast_link_local());
         let hidden = of_nobody || of_a_link || self.is_inside(peer) || self.is_ours(peer);
-        match target {
-            _ if !hidden && peer.is_ipv4() == target.is_ipv4() => peer,
+        if hidden || peer.is_ipv4() != target.is_ipv4() { self.gateway(target) } else { peer }
+    }
+
+    /// The gateway's address of the same family.
+    pub(crate) fn gateway(&self, like: IpAddr) -> IpAddr {
+        match like {
             IpAddr::V4(_) => self.v4.gateway.into(),
             IpAddr::V6(_) => self.v6.gateway.into(),
         }

@@ -112,7 +112,7 @@ impl Stack {
         let Self { settings, registry, connections, datagrams, questions, router, number, .. } = self;
         let mut wire = wire(settings, number, link);
         let next = [
-            connections.sweep(registry, &mut wire, now),
+            connections.sweep(settings, registry, &mut wire, now),
             datagrams.sweep(now),
             questions.sweep(registry, &mut wire, now),
             router.sweep(settings, &mut wire, now),

@@ -285,6 +285,7 @@ impl Connections {
     /// Looks after those that wait for the guest; says when to look again.
     pub(crate) fn sweep(
         &mut self,
+        settings: &Settings,
         registry: &Registry,
         wire: &mut Wire<'_>,
         now: Instant,
@@ -296,6 +297,9 @@ impl Connections {
             if flow.connects() {
                 self.connect_elsewhere(token, &io::ErrorKind::TimedOut.into(), registry, wire, now);
             } else if flow.is_late(now) {
+                if flow.calls() {
+                    self.call_hidden(token, settings);
+                }
                 self.queue(token);
             } else {
                 tracing::debug!("the guest left a connection without a word");

@@ -1,11 +1,11 @@
 //! Connections from outside: the host has accepted them, and the guest is asked to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry};
+use mio::{Interest, Registry, Token};
 use smoltcp::wire::EthernetAddress;
 
 use super::flow::{self, Flow, Opening};
@@ -52,13 +52,30 @@ impl Connections {
     /// Under which name the guest gets to know the connection: the peer's own port, or the next that is free. None when
     /// there are too many connections.
     fn key_for(&self, peer: SocketAddr, target: SocketAddr, settings: &Settings) -> Option<Key> {
-        if self.is_full(settings) {
-            return None;
-        }
         let address = settings.seen(peer.ip(), target.ip());
-        let ports = (0..=u16::MAX).map(|further| peer.port().wrapping_add(further)).filter(|port| *port != 0);
+        (!self.is_full(settings)).then(|| self.free_key(address, peer.port(), target)).flatten()
+    }
+
+    fn free_key(&self, address: IpAddr, port: u16, target: SocketAddr) -> Option<Key> {
+        let ports = (0..=u16::MAX).map(|further| port.wrapping_add(further)).filter(|port| *port != 0);
         let mut keys = ports.map(|port| Key { guest: target, remote: SocketAddr::new(address, port) });
         keys.find(|key| !self.known.contains_key(key))
+    }
+
+    /// Calls once more in the gateway's name: a guest that has a network of its own with the peer's address answers to
+    /// that one, and not to us.
+    pub(super) fn call_hidden(&mut self, token: Token, settings: &Settings) {
+        let Some(flow) = self.flows.get_mut(&token) else { return };
+        let ((guest, remote), hidden) = (flow.key(), settings.gateway(flow.key().0.ip()));
+        if remote.ip() == hidden {
+            return;
+        }
+        let Some(key) = self.free_key(hidden, remote.port(), guest) else { return };
+        if let Some(flow) = self.flows.get_mut(&token) {
+            flow.rename(key.remote);
+            self.known.remove(&Key { guest, remote });
+            self.known.insert(key, token);
+        }
     }
 
     /// The guest, or a network behind it, says that a call can't reach its target. Of a connection that is there it says

@@ -242,6 +242,16 @@ impl Flow {
         Ok(true)
     }
 
+    pub(super) fn calls(&self) -> bool {
+        self.stage == Stage::Calling
+    }
+
+    /// Calls in that name from now on.
+    pub(super) fn rename(&mut self, remote: SocketAddr) {
+        self.path.remote = remote.ip();
+        self.remote = remote.port();
+    }
+
     /// Whether a segment answers something else than our call.
     pub(super) fn is_of_another(&self, segment: &TcpRepr<'_>) -> bool {
         let answers = segment.ack_number.is_none_or(|heard| number(heard) == plus(self.first, 1));

@@ -8,6 +8,7 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
+use crate::door::Listening;
 use crate::guest::{ADDRESS, GATEWAY, Guest, MTU, PATIENCE, settings};
 use crate::servers::{bytes, sum};
 
@@ -192,4 +193,33 @@ fn the_same_name_serves_again_after_its_connection_ended() {
         echo(&mut guest, handle);
         assert_eq!(client.join().unwrap(), "again");
     }
+}
+
+/// Who the guest sees when that peer connects.
+fn seen(settings: usernet::Settings, peer: &str) -> IpAddress {
+    let (mut door, at) = Listening::leading_to((ADDRESS, PORT).into());
+    door.peer = Some(peer.parse().unwrap());
+    let mut guest = Guest::behind(door, settings, 0, MTU);
+    // It knows the gateway's card: while it asks for one in vain, it asks for no other.
+    assert!(guest.is_refused((GATEWAY, 9)));
+    // A socket of this guest's that heard a call listens to no other.
+    let handles = [guest.listen(PORT, 1000), guest.listen(PORT, 1000)];
+    let _client = TcpStream::connect(at).unwrap();
+    let connected = guest
+        .until("it is connected", |guest| handles.into_iter().find(|handle| guest.tcp(*handle).may_send()));
+    guest.tcp(connected).remote_endpoint().unwrap().addr
+}
+
+#[test]
+fn a_peer_is_seen_by_its_own_address() {
+    assert_eq!(seen(settings(), "198.51.100.7:4321"), "198.51.100.7".parse().unwrap());
+}
+
+#[test]
+fn a_peer_that_the_guest_takes_for_somebody_in_its_own_network_is_seen_as_the_gateway() {
+    let mut settings = settings();
+    assert_eq!(seen(settings.clone(), "10.0.2.77:4321"), IpAddress::from(GATEWAY));
+    // Now the guest alone thinks so: it asks for that neighbour's card, and nobody has it.
+    settings.v4.prefix = 30;
+    assert_eq!(seen(settings, "10.0.2.77:4321"), IpAddress::from(GATEWAY));
 }

@@ -82,7 +82,7 @@ impl Guest {
         (Self::behind(door, settings, faulty, mtu), address)
     }
 
-    fn behind(mut door: Listening, settings: Settings, faulty: usize, mtu: u16) -> Self {
+    pub(crate) fn behind(mut door: Listening, settings: Settings, faulty: usize, mtu: u16) -> Self {
         let (mut ours, theirs) = link::pair(faulty);
         let network = std::thread::spawn(move || {
             let ended = usernet::serve(&mut ours, &mut door, settings).unwrap_err();

@@ -79,6 +79,10 @@ impl Link for Frames {
             match self.socket.send(frame) {
                 Ok(_) => drop(self.waiting.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                // A guest that is gone is gone, whoever notices first.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 Err(error) => return Err(error),
             }
         }
