@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 use crate::nft::{Chain, ChainKind, Hook, Match, Nftables, Rule, Table, Verdict};
+use crate::publish::Transport;
 use crate::route::Kernel;
 
 /// The usual turn of rules that mark packets.
@@ -39,7 +40,8 @@ impl Peers {
     /// # Errors
     /// When the kernel has no such rules or no routing by marks.
     pub fn prepare(name_prefix: &str, card: &str) -> io::Result<Self> {
-        let matches = vec![Match::NotIn(card.to_owned()), Match::ForTransparent];
+        // The last looks for a socket, which is dear: of datagrams alone.
+        let matches = vec![Match::Of(Transport::Udp), Match::NotIn(card.to_owned()), Match::ForTransparent];
         let chain = Chain {
             name: "prerouting",
             kind: ChainKind::Filter,

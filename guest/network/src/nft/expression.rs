@@ -55,6 +55,8 @@ pub(crate) enum Match {
     Family(Family),
     /// It goes to an address of this machine.
     ToThisMachine,
+    /// It is of this transport.
+    Of(Transport),
     /// It goes to this port.
     Port(Transport, u16),
     /// A socket of this machine that speaks in somebody else's name waits for it.
@@ -123,8 +125,9 @@ impl Match {
             Self::Destination(subnet) => push_address(list, *subnet, 16, 24),
             Self::Family(family) => list.extend([meta(META_FAMILY), compare(true, &[*family as u8])]),
             Self::ToThisMachine => list.extend([destination_kind(), compare(true, &LOCAL.to_ne_bytes())]),
+            Self::Of(transport) => push_transport(list, *transport),
             Self::Port(transport, port) => {
-                list.extend([meta(META_TRANSPORT), compare(true, &[transport_number(*transport)])]);
+                push_transport(list, *transport);
                 list.extend([payload(Header::Transport, 2, 2), compare(true, &port.to_be_bytes())]);
             }
             Self::ForTransparent => list.extend([socket_is_transparent(), compare(true, &[1])]),
@@ -243,6 +246,10 @@ fn socket_is_transparent() -> Attributes {
     const DESTINATION: u16 = 2;
     const IS_TRANSPARENT: u32 = 0;
     expression("socket", &Attributes::new().number(KEY, IS_TRANSPARENT).number(DESTINATION, REGISTER))
+}
+
+fn push_transport(list: &mut Vec<Attributes>, transport: Transport) {
+    list.extend([meta(META_TRANSPORT), compare(true, &[transport_number(transport)])]);
 }
 
 fn transport_number(transport: Transport) -> u8 {
