@@ -27,10 +27,8 @@ pub struct Door {
 }
 
 impl Door {
-    /// Lets the card take packets from any peer, and its answers go back.
+    /// Lets answers go back by the card.
     pub(crate) fn open(&self, kernel: &mut Kernel) -> io::Result<()> {
-        // A peer may have an address that is this machine's own, too (below).
-        fs::write(format!("/proc/sys/net/ipv4/conf/{}/accept_local", self.card), "1")?;
         let card = kernel.index(&self.card)?.ok_or(io::ErrorKind::NotFound)?;
         if let Err(error) = kernel.add_last_resort(card, self.router) {
             tracing::info!(%error, "nobody connects to containers by IPv6");
@@ -54,14 +52,14 @@ impl Door {
         Rule { matches: self.packets(), verdict: Verdict::Accept }
     }
 
-    /// Hidden peers, and those whose address is also a container's, come from the network's gateway.
-    pub(crate) fn translations(&self, subnets: impl Iterator<Item = Subnet>) -> Vec<Rule> {
+    /// Hidden peers come from the network's gateway.
+    pub(crate) fn translations(&self) -> Vec<Rule> {
         let hidden = [(IpAddr::V4(self.hidden.0), 32), (IpAddr::V6(self.hidden.1), 128)];
         let hidden = hidden.into_iter().filter_map(|(address, length)| Subnet::new(address, length));
         let rule = |subnet| {
             let matches = [self.packets(), vec![Match::Source(subnet)]].concat();
             Rule { matches, verdict: Verdict::Masquerade }
         };
-        hidden.chain(subnets).map(rule).collect()
+        hidden.map(rule).collect()
     }
 }

@@ -25,8 +25,7 @@ pub(crate) fn table(name: &str, networks: &[Network], door: Option<&Door>) -> Ta
         priority: FILTER,
         rules: door.map(Door::entry).into_iter().chain(forward(&bridges)).collect(),
     };
-    let subnets = bridges.iter().flat_map(|(network, _)| network.ipam.iter().map(|ipam| ipam.subnet));
-    let through_door = door.map(|door| door.translations(subnets)).unwrap_or_default();
+    let through_door = door.map(Door::translations).unwrap_or_default();
     let own = bridges.iter().flat_map(|(network, bridge)| translate(network, bridge));
     let postrouting = Chain {
         name: "postrouting",
