@@ -1,6 +1,6 @@
 //! `cargo xtask bench ports`: what a published port carries, natively beside the bridge's own address and dockerd's ports,
-//! and in the VM beside a client in the guest that asks at the bridge's address and QEMU's own forwarding of ports. Client and server are one program of ours
-//! (`src/bin/load.rs`), the same everywhere; all take turns.
+//! and in the VM beside a client in the guest that asks at the bridge's address and QEMU's own forwarding of ports. Client
+//! and server are one program of ours (`src/bin/load.rs`), the same everywhere; all take turns.
 
 mod hostfwd;
 mod site;
@@ -64,10 +64,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let archive = folder.path().join("image.tar");
     let program = std::fs::read(&load)?;
     let config = json!({ "Cmd": [LOAD, "serve", CONTAINER_PORT], "Env": ["PATH=/bin"] });
-    let busybox = std::fs::read(hostfwd::BUSYBOX).context("busybox-static isn't installed")?;
-    let inside = |path: &'static str| path.trim_start_matches('/');
-    let files = [(inside(LOAD), &program[..], 0o755), (inside(hostfwd::BUSYBOX), &busybox[..], 0o755)];
-    ContainerImage::new(&config, &files)?.save(IMAGE, &archive)?;
+    let load_in_image = LOAD.trim_start_matches('/');
+    ContainerImage::new(&config, &[(load_in_image, &program, 0o755)])?.save(IMAGE, &archive)?;
     let mut all = BTreeMap::new();
     if args.place != Some(Place::Machine) {
         all.insert("natively", natively(args, folder.path(), &archive, &load)?);
@@ -108,7 +106,7 @@ fn in_the_machine(args: &Args, folder: &Path, archive: &Path, load: &Path) -> an
     let ours = Site::open(Engine::Machine, folder, archive, IMAGE)?;
     let ways: [Way<'_>; 3] = [
         ("published", Box::new(|work| ours.outside(load, &ours.published, work))),
-        ("QEMU's hostfwd", Box::new(|work| ours.outside(load, hostfwd::ADDRESS, work))),
+        ("QEMU's hostfwd", Box::new(|work| hostfwd::figure(&ours, load, work))),
         ("bridge address, in the guest", Box::new(|work| ours.inside(IMAGE, &ours.bridge, work))),
     ];
     println!("\n  in the VM");
