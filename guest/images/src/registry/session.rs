@@ -165,7 +165,7 @@ impl Session {
         let request = request.body(body).map_err(bad)?;
         match timeout(PATIENCE, self.http.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unreachable(&ask.method, url, &innermost(&error))),
+            Ok(Err(error)) => Err(unreachable(&ask.method, url, &reason(&error))),
             Err(_) => Err(unreachable(&ask.method, url, "no answer before the deadline")),
         }
     }
@@ -222,6 +222,17 @@ impl Session {
     pub(super) fn base(&self) -> &str {
         &self.base
     }
+}
+
+/// Why there was no answer. A server that misses the client's certificate says so when the connection is there already,
+/// and closes it: whichever is noticed first.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let is_canceled = |cause: &hyper::Error| cause.is_canceled();
+    if causes.any(|cause| cause.downcast_ref().is_some_and(is_canceled)) {
+        return "it closed the connection before it was asked: it may want a client certificate".to_owned();
+    }
+    innermost(error)
 }
 
 /// `Basic user:password`.
