@@ -42,8 +42,16 @@ impl Authority {
     /// # Panics
     /// When openssl fails.
     pub fn engine(&self) -> PathBuf {
-        let extensions = "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n";
-        self.issue("engine", extensions, "20200101000000Z", "20991231000000Z")
+        self.server("engine", "IP:127.0.0.1,DNS:localhost")
+    }
+
+    /// The same for a server of this name at these addresses, as openssl spells them.
+    ///
+    /// # Panics
+    /// When openssl fails.
+    pub fn server(&self, name: &str, addresses: &str) -> PathBuf {
+        let extensions = format!("subjectAltName={addresses}\nextendedKeyUsage=serverAuth\n");
+        self.issue(name, &extensions, "20200101000000Z", "20991231000000Z")
     }
 
     /// The same for a client.

@@ -193,6 +193,11 @@ impl Engine {
         native.process.wait().expect("the engine ends");
     }
 
+    /// The folder of a native engine with a `daemon.json`, in which that lies.
+    pub fn config_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The socket's path.
     pub fn socket(&self) -> &Path {
         &self.socket

@@ -48,9 +48,17 @@ impl Machine {
     /// # Panics
     /// When it can't be written.
     pub fn configure(&self, daemon_json: &str) {
+        fs::write(self.config_dir().join("daemon.json"), daemon_json).expect("write daemon.json");
+    }
+
+    /// The folder of its user's settings.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn config_dir(&self) -> PathBuf {
         let folder = self.home.path().join(".config/berth");
         fs::create_dir_all(&folder).expect("make the folder of settings");
-        fs::write(folder.join("daemon.json"), daemon_json).expect("write daemon.json");
+        folder
     }
 
     /// Runs the `berth` command to its end.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::state::Shared;
-use crate::{Error, daemon_json, pipe, subnets};
+use crate::{Error, certificates, daemon_json, pipe, proxies, subnets};
 
 /// A guest that was greeted.
 pub(crate) struct Guest {
@@ -100,6 +100,8 @@ fn hello(settings: &Settings) -> Result<HostHello, Error> {
         host_subnets: subnets::of_host(),
         daemon_json: settings.daemon_json.clone(),
         files: daemon_json::files(settings)?,
+        certificates: certificates::of_user(&settings.config_dir)?,
+        proxies: proxies::of_host(&settings.host_ports),
     })
 }
 

@@ -6,6 +6,7 @@
 //! input and powers the guest off in order.
 
 mod boot;
+mod certificates;
 mod clock;
 mod context;
 mod control;
@@ -18,6 +19,7 @@ mod machine;
 mod open_files;
 mod pipe;
 mod ports;
+mod proxies;
 pub mod settings;
 mod socket;
 mod state;

@@ -59,6 +59,12 @@ pub struct HostHello {
     /// The texts of the files that it names (certificates, a system call filter), by the path as written there.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// The user's certificates of registries in Docker's `certs.d` layout: texts by `HOST:PORT/NAME.crt`.
+    #[serde(default)]
+    pub certificates: BTreeMap<String, String>,
+    /// The host's proxies as the guest reaches them, by the environment's names: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
+    #[serde(default)]
+    pub proxies: BTreeMap<String, String>,
 }
 
 /// Whose path rules a bind mount follows.

@@ -1,5 +1,6 @@
 //! Asking the guest to power off, when the host daemon can't: the vmm process is its last link.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -44,7 +45,9 @@ fn tell(stream: &mut UnixStream, deadline: Instant) -> std::io::Result<()> {
         door: crate::config::DOOR,
         host_subnets: Vec::new(),
         daemon_json: String::new(),
-        files: std::collections::BTreeMap::new(),
+        files: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        proxies: BTreeMap::new(),
     });
     for message in [hello, ToGuest::PowerOff] {
         stream.write_all(&frame::encode(&message).map_err(std::io::Error::other)?)?;

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use networks::networks;
 pub(crate) use reach::{Reach, Tls};
+pub(crate) use registries::usable_proxy;
 pub(crate) use settings::{reloaded, settings};
 
 /// A parsed file: what was written, by key.

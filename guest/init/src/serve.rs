@@ -127,19 +127,21 @@ fn plan(args: &Args, json: &DaemonJson, hello: Option<&HostHello>) -> anyhow::Re
     let mut settings = daemon_json::settings(json, &files)?;
     settings.check().context("the defaults of new containers")?;
     settings.warnings = reach.warnings();
-    if hello.is_some() {
-        machine::adapt(&mut settings);
-    }
     let path = |flag: &Option<PathBuf>, key, default: &str| {
         anyhow::Ok(flag.clone().or(json.get(key)?).unwrap_or_else(|| PathBuf::from(default)))
     };
+    let exec_root = path(&args.exec_root, "exec-root", "/run/berth/engine")?;
+    match hello {
+        Some(hello) => machine::adapt(&mut settings, hello, &exec_root.join("certs.d"))?,
+        None => settings.registries.certificates = Some(args.certificates()),
+    }
     let cgroup_parent: Option<String> = args.cgroup_parent.clone().or(json.get("cgroup-parent")?);
     Ok(Plan {
         settings,
         networks: daemon_json::networks(json)?,
         reach,
         data_root: path(&args.data_root, "data-root", "/var/lib/berth")?,
-        exec_root: path(&args.exec_root, "exec-root", "/run/berth/engine")?,
+        exec_root,
         cgroup_parent: cgroup_parent
             .filter(|parent| !parent.is_empty())
             .unwrap_or_else(|| "/berth".to_owned()),
@@ -204,6 +206,12 @@ fn open_as_many_files_as_allowed() -> Option<u64> {
 }
 
 impl Args {
+    /// The folder of registries' certificates: beside the configuration, or Docker's own.
+    fn certificates(&self) -> PathBuf {
+        let beside = self.config_file.as_ref().map(|file| file.with_file_name("certs.d"));
+        beside.unwrap_or_else(|| PathBuf::from("/etc/docker/certs.d"))
+    }
+
     /// What the command line says that is a key of daemon.json too.
     fn said(&self) -> Vec<(&'static str, String)> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());

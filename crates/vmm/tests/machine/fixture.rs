@@ -1,5 +1,6 @@
 //! A machine that boots the VM image which `cargo xtask image` lays.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -80,7 +81,9 @@ pub(crate) fn greet(machine: &Machine) -> UnixStream {
         door: vmm::config::DOOR,
         host_subnets: Vec::new(),
         daemon_json: String::new(),
-        files: std::collections::BTreeMap::new(),
+        files: BTreeMap::new(),
+        certificates: BTreeMap::new(),
+        proxies: BTreeMap::new(),
     };
     write(&mut control, &ToGuest::Hello(hello));
     let FromGuest::Hello { version, image } = read(&mut control) else { panic!("no hello") };

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// The client underneath.
 pub(super) type Http = Client<HttpsConnector<Proxied>, Body>;
 
+/// Where systems keep the authorities that they trust, in the order in which they are looked for.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 /// How long a connection may take: a registry that is there answers at once, and there may be another to try.
 const CONNECT: Duration = Duration::from_secs(15);
 
@@ -117,7 +124,7 @@ fn tls_config(is_insecure: bool, certificates: Option<&Path>) -> Result<ClientCo
     let builder = if is_insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
     } else {
-        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let mut roots = authorities().clone();
         for path in files(certificates, "crt") {
             for certificate in read_certificates(&path)? {
                 let problem = "isn't an authority's certificate";
@@ -134,6 +141,23 @@ fn tls_config(is_insecure: bool, certificates: Option<&Path>) -> Result<ClientCo
     let wrong = |path: &Path| Error::Certificate { path: path.to_owned(), problem };
     let private = PrivateKeyDer::from_pem_file(&key).map_err(|_| wrong(&path))?;
     builder.with_client_auth_cert(read_certificates(&path)?, private).map_err(|_| wrong(&path))
+}
+
+/// Whom everybody trusts, and whom this system's administrator does, as it was when the engine first asked.
+fn authorities() -> &'static RootCertStore {
+    static AUTHORITIES: OnceLock<RootCertStore> = OnceLock::new();
+    AUTHORITIES.get_or_init(|| {
+        let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+        let file = named.or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()));
+        match file.as_deref().map(read_certificates) {
+            // What isn't of this decade is of no use, and no reason to trust nobody.
+            Some(Ok(certificates)) => drop(roots.add_parsable_certificates(certificates)),
+            Some(Err(error)) => tracing::warn!(%error, "the system's authorities aren't trusted"),
+            None => {}
+        }
+        roots
+    })
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {

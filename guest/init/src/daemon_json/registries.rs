@@ -135,11 +135,7 @@ fn proxies(json: &DaemonJson) -> anyhow::Result<Proxies> {
     }
     let environment = |name: &str| {
         let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase())).unwrap_or_default();
-        if is_proxy(&value) || name == "NO_PROXY" {
-            return value;
-        }
-        tracing::warn!("{name} isn't used: {} isn't an address of the kind http://host:port", masked(&value));
-        String::new()
+        if name == "NO_PROXY" { value } else { usable_proxy(name, value) }
     };
     let or = |value: String, name: &str| if value.is_empty() { environment(name) } else { value };
     Ok(Proxies {
@@ -147,6 +143,15 @@ fn proxies(json: &DaemonJson) -> anyhow::Result<Proxies> {
         https: or(https_proxy, "HTTPS_PROXY"),
         none: or(no_proxy, "NO_PROXY"),
     })
+}
+
+/// The proxy that a variable of the environment names; none, with a word in the log, where we can't speak to it.
+pub(crate) fn usable_proxy(name: &str, value: String) -> String {
+    if is_proxy(&value) {
+        return value;
+    }
+    tracing::warn!("{name} isn't used: {} isn't an address of the kind http://host:port", masked(&value));
+    String::new()
 }
 
 /// Whether we can speak to such a proxy; none at all is fine.

@@ -219,6 +219,8 @@ fn image() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use protocol::port::{Transport, Wanted};
 
@@ -237,7 +239,9 @@ mod tests {
             door: door(),
             host_subnets: Vec::new(),
             daemon_json: String::new(),
-            files: std::collections::BTreeMap::new(),
+            files: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            proxies: BTreeMap::new(),
         };
         write(host, &ToGuest::Hello(hello)).unwrap();
     }
