@@ -24,6 +24,9 @@ const METHOD: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 /// Entries that a context may have, and open files at a time: the sender keeps four.
 const MOST_ENTRIES: usize = 4_000_000;
 const MOST_OPEN: usize = 64;
+/// Files asked for at a time. A sender that is faster than the disk has the rest of them wait in memory, and HTTP/2 ends a
+/// connection on which too many small frames wait.
+const MOST_WANTED: usize = 512;
 /// Packets that wait for the disk.
 const BACKLOG: usize = 64;
 
@@ -124,19 +127,12 @@ impl Receiver {
                 folders.insert(stat.path.clone(), stat.clone());
             }
             if self.place(stat)? {
+                self.await_files(MOST_WANTED - 1, incoming, moved)?;
                 self.wanted.insert(*id, stat.clone());
                 self.request(Packet { id: *id, ..Packet::of(PacketKind::Request) })?;
             }
         }
-        while !self.wanted.is_empty() {
-            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
-            match PacketKind::try_from(packet.kind) {
-                Ok(PacketKind::Data) => self.data(packet)?,
-                Ok(PacketKind::Failed) => return Err(told(&packet)),
-                _ => {}
-            }
-            moved(self.received);
-        }
+        self.await_files(0, incoming, moved)?;
         // Links to other files, once those are there, and folders' times once nothing is put into them any more.
         for (_, stat) in stats.iter().filter(|(_, stat)| stat.is_regular() && !stat.link.is_empty()) {
             self.hard_link(stat)?;
@@ -152,6 +148,25 @@ impl Receiver {
                 Ok(PacketKind::Failed) => return Err(told(&packet)),
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Takes what comes until no more than so many files are still wanted.
+    fn await_files(
+        &mut self,
+        rest: usize,
+        incoming: &mut mpsc::Receiver<Packet>,
+        moved: &dyn Fn(u64),
+    ) -> io::Result<()> {
+        while self.wanted.len() > rest {
+            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            match PacketKind::try_from(packet.kind) {
+                Ok(PacketKind::Data) => self.data(packet)?,
+                Ok(PacketKind::Failed) => return Err(told(&packet)),
+                _ => {}
+            }
+            moved(self.received);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::http::HeaderMap;
 use hyper::http::uri::{PathAndQuery, Uri};
 use hyper::rt::{Read, Write};
@@ -23,6 +23,9 @@ use super::LARGEST_MESSAGE;
 
 /// How long a build waits for the session that it names.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that a client may send ahead. A folder's files are described in small frames, of which HTTP/2 lets no more wait
+/// than are in proportion to it.
+const WINDOW: u32 = 32 << 20;
 /// How long an answer may take that needs no user.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -82,7 +85,9 @@ impl Sessions {
         about: About,
         connection: impl Read + Write + Unpin + Send + 'static,
     ) -> Result<(), hyper::Error> {
-        let (sender, driver) = handshake(TokioExecutor::new(), connection).await?;
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.initial_connection_window_size(WINDOW);
+        let (sender, driver) = builder.handshake(connection).await?;
         let id = about.id.clone();
         let session = Arc::new(Session { about, channel: Channel(sender) });
         self.open().insert(id.clone(), session.clone());
