@@ -1,16 +1,23 @@
-//! The content store: `blobs/sha256/<hex>`, each written beside its place, verified while written, then renamed.
+//! The content store: `blobs/sha256/<hex>`, each written beside its place, verified while written, then renamed. It is
+//! [`Unsynced`] until a record speaks of it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::digest::Hashed;
 use crate::durable;
+use crate::unpack::{self, Limits, Unpacked};
+use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Result, manifest};
 
 /// How long a broken download waits to be continued.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Bytes that go to the disk at a time.
+const BUFFER: usize = 128 << 10;
 
 /// The folder of blobs.
 #[derive(Debug)]
@@ -18,11 +25,12 @@ pub(crate) struct Blobs {
     folder: PathBuf,
     /// Downloads that may be resumed, `<hex>`.
     partial: PathBuf,
+    unsynced: Arc<Unsynced>,
 }
 
 impl Blobs {
-    pub(crate) fn open(root: &Path) -> Result<Self> {
-        let blobs = Self { folder: root.join("blobs/sha256"), partial: root.join("partial") };
+    pub(crate) fn open(root: &Path, unsynced: Arc<Unsynced>) -> Result<Self> {
+        let blobs = Self { folder: root.join("blobs/sha256"), partial: root.join("partial"), unsynced };
         durable::make_folder(&blobs.folder)?;
         durable::make_folder(&blobs.partial)?;
         durable::sweep(&blobs.folder)?;
@@ -65,6 +73,11 @@ impl Blobs {
         })
     }
 
+    /// Unpacks a layer's blob into a folder.
+    pub(crate) fn unpack(&self, digest: &Digest, folder: &Path) -> Result<Unpacked> {
+        unpack::unpack_known(self.open_blob(digest)?, digest, folder, &Limits::default())
+    }
+
     /// A small blob's bytes.
     pub(crate) fn read(&self, digest: &Digest) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -81,7 +94,9 @@ impl Blobs {
     pub(crate) fn put(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if self.size(&digest) != Some(bytes.len() as u64) {
-            durable::write(&self.path(&digest), bytes)?;
+            let mut writer = self.writer()?;
+            writer.write_all(bytes).map_err(Error::file("write", &writer.path))?;
+            self.finish(writer)?;
         }
         Ok(digest)
     }
@@ -93,12 +108,21 @@ impl Blobs {
         Ok(BlobWriter { hashed: Some(Hashed::new(file)), path })
     }
 
+    /// A blob that `fill` writes, in pieces of any size.
+    pub(crate) fn filled(
+        &self,
+        fill: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<()>,
+    ) -> Result<BlobWriter> {
+        let mut writer = BufWriter::with_capacity(BUFFER, self.writer()?);
+        fill(&mut writer)?;
+        writer.into_inner().map_err(|error| Error::stream("store content")(error.into_error()))
+    }
+
     /// Puts a written blob in its place.
     pub(crate) fn finish(&self, mut writer: BlobWriter) -> Result<(Digest, u64)> {
         let Some(hashed) = writer.hashed.take() else { return Err(Error::Interrupted("storing content")) };
-        let (file, digest, size) = hashed.finish();
-        file.sync_all().map_err(Error::file("sync", &writer.path))?;
-        durable::rename(&writer.path, &self.path(&digest))?;
+        let (_, digest, size) = hashed.finish();
+        self.unsynced.rename(&writer.path, &self.path(&digest))?;
         Ok((digest, size))
     }
 
@@ -115,9 +139,7 @@ impl Blobs {
 
     /// Puts a finished, verified download in its place.
     pub(crate) fn adopt_partial(&self, digest: &Digest) -> Result<()> {
-        let partial = self.partial_path(digest);
-        File::open(&partial).and_then(|file| file.sync_all()).map_err(Error::file("sync", &partial))?;
-        durable::rename(&partial, &self.path(digest))
+        self.unsynced.rename(&self.partial_path(digest), &self.path(digest))
     }
 
     /// Removes content that nothing refers to. What a power cut brings back is collected at start-up.
@@ -142,12 +164,6 @@ impl BlobWriter {
     /// What was written so far, and how much; nothing once it is finished.
     pub(crate) fn digest(&self) -> Option<(Digest, u64)> {
         self.hashed.as_ref().map(|hashed| (hashed.digest(), hashed.count()))
-    }
-
-    /// Brings what was written to the disk; `finish` then is quick.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let sync = |hashed: &Hashed<File>| hashed.get_ref().sync_all();
-        self.hashed.as_ref().map_or(Ok(()), sync).map_err(Error::file("sync", &self.path))
     }
 }
 

@@ -99,7 +99,7 @@ impl Store {
         let chain_id = digest::chain_id(below, diff_id);
         let kept = Kept::new(self.pin([chain_id.clone(), blob.clone()]));
         let LayerRecord { size, .. } =
-            self.layers().ensure(below, diff_id, || self.blobs().open_blob(blob))?;
+            self.layers().ensure(below, diff_id, |folder| self.blobs().unpack(blob, folder))?;
         Ok((Layer { diff_id: diff_id.clone(), chain_id, size }, kept))
     }
 

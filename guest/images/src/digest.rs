@@ -125,10 +125,6 @@ impl<T> Hashed<T> {
         Self { inner, hash: Sha256::new(), count: 0 }
     }
 
-    pub(crate) fn get_ref(&self) -> &T {
-        &self.inner
-    }
-
     /// Bytes so far.
     pub(crate) fn count(&self) -> u64 {
         self.count

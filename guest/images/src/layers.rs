@@ -1,15 +1,15 @@
 //! Unpacked layers: `layers/<chain id>/fs`, each usable as a lower folder of overlayfs and shared by every image
-//! with the same layers below and including it.
+//! with the same layers below and including it. They are [`Unsynced`] until a record speaks of them.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::unpack::{self, Limits};
+use crate::unpack::Unpacked;
+use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Result, digest, durable};
 
 /// The format of `layer.json`.
@@ -31,14 +31,15 @@ pub(crate) struct Layers {
     folder: PathBuf,
     /// One lock per layer being unpacked, so that two pulls of it unpack it once.
     unpacking: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    unsynced: Arc<Unsynced>,
 }
 
 impl Layers {
-    pub(crate) fn open(root: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path, unsynced: Arc<Unsynced>) -> Result<Self> {
         let folder = root.join("layers");
         durable::make_folder(&folder)?;
         durable::sweep(&folder)?;
-        Ok(Self { folder, unpacking: Mutex::default() })
+        Ok(Self { folder, unpacking: Mutex::default(), unsynced })
     }
 
     /// The lower folder of a layer.
@@ -52,12 +53,12 @@ impl Layers {
         (record.version <= VERSION && record.chain_id == *chain_id).then_some(record)
     }
 
-    /// Unpacks a layer on top of `parent`, unless it is there. `open` is called when it isn't.
-    pub(crate) fn ensure<R: Read + Send>(
+    /// Makes a layer on top of `parent` of what `unpack` puts into the folder that it is given, unless the layer is there.
+    pub(crate) fn ensure(
         &self,
         parent: Option<&Digest>,
         diff_id: &Digest,
-        open: impl FnOnce() -> Result<R>,
+        unpack: impl FnOnce(&Path) -> Result<Unpacked>,
     ) -> Result<LayerRecord> {
         let chain_id = digest::chain_id(parent, diff_id);
         self.alone(&chain_id, || {
@@ -65,7 +66,7 @@ impl Layers {
                 return Ok(record);
             }
             self.build(parent, |fs| {
-                let unpacked = unpack::unpack(open()?, fs, &Limits::default())?;
+                let unpacked = unpack(fs)?;
                 if unpacked.diff_id != *diff_id {
                     let (expected, found) = (diff_id.clone(), unpacked.diff_id);
                     return Err(Error::WrongDigest { subject: "layer", expected, found });
@@ -89,8 +90,8 @@ impl Layers {
                 return Ok(record);
             }
             self.build(parent, |fs| {
-                std::fs::rename(from, fs).map_err(Error::file("rename to", fs))?;
-                Ok(unpack::Unpacked { diff_id: diff_id.clone(), size })
+                fs::rename(from, fs).map_err(Error::file("rename to", fs))?;
+                Ok(Unpacked { diff_id: diff_id.clone(), size })
             })
         })
     }
@@ -99,14 +100,14 @@ impl Layers {
     fn build(
         &self,
         parent: Option<&Digest>,
-        fill: impl FnOnce(&Path) -> Result<unpack::Unpacked>,
+        fill: impl FnOnce(&Path) -> Result<Unpacked>,
     ) -> Result<LayerRecord> {
         let folder = durable::unfinished(&self.folder);
         let fs = folder.join("fs");
         durable::make_folder(&fs)?;
         let built = fill(&fs).and_then(|unpacked| self.put_in_place(&folder, parent, unpacked));
         if built.is_err() {
-            let _ = std::fs::remove_dir_all(&folder);
+            let _ = fs::remove_dir_all(&folder);
         }
         built
     }
@@ -115,24 +116,22 @@ impl Layers {
         &self,
         folder: &Path,
         parent: Option<&Digest>,
-        unpacked: unpack::Unpacked,
+        unpacked: Unpacked,
     ) -> Result<LayerRecord> {
-        let unpack::Unpacked { diff_id, size } = unpacked;
+        let Unpacked { diff_id, size } = unpacked;
         let chain_id = digest::chain_id(parent, &diff_id);
         let record = LayerRecord { version: VERSION, diff_id, chain_id, parent: parent.cloned(), size };
-        // Everything in the folder must be on the disk before its name says that it is whole.
-        File::open(folder)
-            .and_then(|opened| Ok(rustix::fs::syncfs(opened)?))
-            .map_err(Error::file("sync", folder))?;
-        durable::write_record(&folder.join("layer.json"), &record)?;
+        let path = folder.join("layer.json");
+        let json = serde_json::to_vec(&record).map_err(|source| Error::Json { subject: "record", source })?;
+        fs::write(&path, json).map_err(Error::file("write", path))?;
         let place = self.folder.join(record.chain_id.hex());
         if self.get(&record.chain_id).is_some() {
-            let _ = std::fs::remove_dir_all(folder);
+            let _ = fs::remove_dir_all(folder);
             return Ok(record);
         }
         // A folder without a readable record is damage from outside; it gives way.
         durable::remove_tree(&place)?;
-        durable::rename(folder, &place)?;
+        self.unsynced.rename(folder, &place)?;
         Ok(record)
     }
 

@@ -28,6 +28,7 @@ mod snapshot;
 mod stack;
 mod store;
 mod unpack;
+mod unsynced;
 
 pub use archive::{CommitOptions, ImportOptions, Loaded};
 pub use config::{

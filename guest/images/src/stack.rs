@@ -47,6 +47,7 @@ impl Store {
         if let Some(missing) = layers.iter().find(|layer| self.layers().get(layer).is_none()) {
             return Err(Error::NoSuchContent((*missing).clone()));
         }
+        self.inner.unsynced.sync()?;
         self.prepare_layers(name, None, layers.to_vec())
     }
 
@@ -58,8 +59,7 @@ impl Store {
     pub fn commit_layer(&self, name: &str, below: &[Digest]) -> Result<Option<(Layer, Kept)>> {
         let snapshot = self.snapshot(name)?;
         changes::prune_copies(&snapshot.lowers, &snapshot.upper)?;
-        let mut writer = self.blobs().writer()?;
-        pack::layer(&snapshot.upper, &[], &mut writer)?;
+        let writer = self.blobs().filled(|to| pack::layer(&snapshot.upper, &[], to))?;
         let (blob, _new) = self.keep(writer)?;
         if blob.digest == pack::empty_layer() {
             return Ok(None);
@@ -99,6 +99,7 @@ impl Store {
 
     pub(crate) fn write_hold(&self, name: &str, layers: Vec<(Digest, Descriptor)>) -> Result<()> {
         let layers = layers.into_iter().map(|(chain_id, blob)| HeldLayer { chain_id, blob }).collect();
+        self.inner.unsynced.sync()?;
         let record = HoldRecord { version: VERSION, layers };
         durable::write_record(&self.hold_path(name), &record)?;
         self.state().holds.insert(name.to_owned(), record);
@@ -162,13 +163,13 @@ impl Store {
         let chain: Vec<Digest> = same.iter().map(|layer| layer.chain_id.clone()).collect();
         let (mut dated, mut kept) = (same.to_vec(), vec![self.keep_layers(&chain)]);
         for layer in others {
-            let mut writer = self.blobs().writer()?;
-            pack::layer_until(latest, &self.layers().path(&layer.chain_id), &mut writer)?;
+            let layer_folder = self.layers().path(&layer.chain_id);
+            let writer = self.blobs().filled(|to| pack::layer_until(latest, &layer_folder, to))?;
             let (blob, _new) = self.keep(writer)?;
             let (diff_id, below) = (blob.digest.clone(), dated.last().map(|layer| layer.chain_id.clone()));
             let chain_id = digest::chain_id(below.as_ref(), &diff_id);
             kept.push(Kept(self.pin([chain_id.clone(), diff_id.clone()])));
-            self.layers().ensure(below.as_ref(), &diff_id, || self.blobs().open_blob(&diff_id))?;
+            self.layers().ensure(below.as_ref(), &diff_id, |folder| self.blobs().unpack(&diff_id, folder))?;
             dated.push(Layer { diff_id, chain_id, size: layer.size });
         }
         Ok((dated, kept))

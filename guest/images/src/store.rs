@@ -28,6 +28,7 @@ use crate::layers::{LayerRecord, Layers};
 use crate::manifest::Descriptor;
 use crate::snapshot::SnapshotRecord;
 use crate::stack::HoldRecord;
+use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Image, ImageConfig, Reference, Result, digest, durable};
 
 /// The store's format on disk.
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     pub(crate) blobs: Blobs,
     pub(crate) layers: Layers,
+    pub(crate) unsynced: Arc<Unsynced>,
     state: Mutex<State>,
 }
 
@@ -79,9 +81,10 @@ impl Store {
             durable::make_folder(&root.join(folder))?;
             durable::sweep(&root.join(folder))?;
         }
-        let blobs = Blobs::open(root)?;
-        let layers = Layers::open(root)?;
-        let inner = Inner { root: root.to_owned(), blobs, layers, state: Mutex::default() };
+        let unsynced = Arc::new(Unsynced::open(root)?);
+        let blobs = Blobs::open(root, Arc::clone(&unsynced))?;
+        let layers = Layers::open(root, Arc::clone(&unsynced))?;
+        let inner = Inner { root: root.to_owned(), blobs, layers, unsynced, state: Mutex::default() };
         let store = Self { inner: Arc::new(inner) };
         let state = store.read_records()?;
         *store.state() = state;
@@ -161,6 +164,7 @@ impl Store {
         parent: Option<Digest>,
     ) -> Result<Digest> {
         let id = self.blobs().put(config_json)?;
+        self.inner.unsynced.sync()?;
         let mut record = ImageRecord { version: image::VERSION, id: id.clone(), parent, blobs, tagged_at: 0 };
         let mut state = self.state();
         if let Some(present) = state.images.get(&id) {
@@ -191,6 +195,8 @@ impl Store {
             self.write_image(&stored.record)?;
         }
         if state.names.get(&reference) != Some(image) {
+            // The manifest that a digest names.
+            self.inner.unsynced.sync()?;
             let record =
                 NameRecord { version: image::VERSION, reference: reference.clone(), image: image.clone() };
             durable::write_record(&self.name_path(&reference), &record)?;
@@ -217,7 +223,6 @@ impl Store {
 
     /// Puts a written blob in its place, pinned from the moment it is there.
     pub(crate) fn keep(&self, writer: BlobWriter) -> Result<(Descriptor, Pin)> {
-        writer.sync()?;
         let mut state = self.state();
         let (digest, size) = self.blobs().finish(writer)?;
         *state.pins.entry(digest.clone()).or_default() += 1;
@@ -249,6 +254,10 @@ impl Store {
         }
         let doomed: Vec<Digest> =
             self.layers().all()?.into_iter().filter(|layer| !layers.contains(layer)).collect();
+        if !doomed.is_empty() {
+            // A snapshot that came back after a power cut would speak of them.
+            durable::sync_folder(&self.inner.root.join("snapshots"))?;
+        }
         let mut folders = Vec::new();
         for layer in &doomed {
             folders.extend(self.layers().detach(layer)?);

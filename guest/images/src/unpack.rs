@@ -13,7 +13,7 @@ mod sparse;
 mod tree;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -53,6 +53,16 @@ pub(crate) fn unpack(source: impl Read + Send, root: &Path, limits: &Limits) -> 
         let (_, diff_id, _) = archive.finish()?.finish();
         Ok(Unpacked { diff_id, size })
     })
+}
+
+/// As [`unpack`], of a file whose own digest is known: that of a plain one needn't be computed again.
+pub(crate) fn unpack_known(file: File, digest: &Digest, root: &Path, limits: &Limits) -> Result<Unpacked> {
+    if !decompress::is_plain(&file).map_err(Error::stream("read the archive"))? {
+        return unpack(file, root, limits);
+    }
+    let mut archive = Archive::new(BufReader::with_capacity(BUFFER, file));
+    let size = unpack_entries(&mut archive, root, limits)?;
+    Ok(Unpacked { diff_id: digest.clone(), size })
 }
 
 /// Runs `work` on the uncompressed content of `source`.

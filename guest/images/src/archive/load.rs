@@ -70,8 +70,9 @@ impl Store {
                 .map_err(|_| Error::InvalidArchive("a file name isn't UTF-8".to_owned()))?;
             let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
             if entry.kind.is_file() {
-                let mut writer = self.blobs().writer()?;
-                std::io::copy(&mut archive, &mut writer).map_err(Error::stream("read the archive"))?;
+                let read = Error::stream("read the archive");
+                let writer =
+                    self.blobs().filled(|to| std::io::copy(&mut archive, to).map(drop).map_err(read))?;
                 let (blob, pin) = self.keep(writer)?;
                 content.files.insert(path, blob);
                 content.pins.push(pin);
@@ -154,7 +155,7 @@ impl Store {
         for ((diff_id, layer), chain_id) in diff_ids.iter().zip(&layers).zip(&chain) {
             let id = diff_id.short();
             report(Progress::moved(id, "Loading layer", 0, layer.size));
-            self.layers().ensure(parent, diff_id, || self.blobs().open_blob(&layer.digest))?;
+            self.layers().ensure(parent, diff_id, |folder| self.blobs().unpack(&layer.digest, folder))?;
             report(Progress::moved(id, "Loading layer", layer.size, layer.size));
             parent = Some(chain_id);
         }

@@ -1,6 +1,6 @@
 //! Images made here: `docker import` of a root file system, `docker commit` of a container.
 
-use std::io::Read;
+use std::io::{BufWriter, Read};
 
 use serde_json::{Map, Value, json};
 
@@ -98,7 +98,7 @@ impl Store {
         made: Value,
         entry: Value,
         parent: Option<&Image>,
-        write_layer: impl FnOnce(&mut BlobWriter) -> Result<()>,
+        write_layer: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<()>,
     ) -> Result<Digest> {
         let below = parent.and_then(|parent| parent.layers.last()).map(|layer| layer.chain_id.clone());
         let mut blobs = match parent {
@@ -106,14 +106,12 @@ impl Store {
             None => Vec::new(),
         };
         let _kept = self.pin(below.clone().into_iter().chain(blobs.iter().map(|blob| blob.digest.clone())));
-        let mut writer = self.blobs().writer()?;
-        write_layer(&mut writer)?;
-        let (blob, _new) = self.keep(writer)?;
+        let (blob, _new) = self.keep(self.blobs().filled(write_layer)?)?;
         // A plain tar's digest is its diff id.
         let diff_id = blob.digest.clone();
         let chain_id = crate::digest::chain_id(below.as_ref(), &diff_id);
         let _layer = self.pin([chain_id]);
-        self.layers().ensure(below.as_ref(), &diff_id, || self.blobs().open_blob(&diff_id))?;
+        self.layers().ensure(below.as_ref(), &diff_id, |folder| self.blobs().unpack(&diff_id, folder))?;
         blobs.push(blob);
         if let Value::Object(made) = made {
             config.extend(made.into_iter().filter(|(_, value)| value.as_str() != Some("")));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use super::growth::{Follower, Growing, Growth};
 use super::session::{self, Ask, Session};
 use super::{Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
-use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest};
+use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest, unpack};
 
 /// Layers unpacked at a time: each keeps two threads and the disk busy.
 const UNPACKINGS: usize = 2;
@@ -367,11 +368,9 @@ impl LayerTask {
     /// Unpacks the layer from its blob; tells how far that is once all of the blob is there.
     async fn unpack(self: Arc<Self>, blob: impl Read + Send + 'static, growth: Arc<Growth>) -> Result<()> {
         blocking("unpacking a layer", move || {
-            let open = || {
-                let (done, pace) = (0, Pace::default());
-                Ok(Watched { inner: blob, done, pace, growth, task: &self })
-            };
-            self.store.layers().ensure(self.parent.as_ref(), &self.diff_id, open).map(drop)
+            let blob = Watched { inner: blob, done: 0, pace: Pace::default(), growth, task: &self };
+            let unpack = |folder: &Path| unpack::unpack(blob, folder, &unpack::Limits::default());
+            self.store.layers().ensure(self.parent.as_ref(), &self.diff_id, unpack).map(drop)
         })
         .await
     }

@@ -1,6 +1,8 @@
 //! Plain, gzip, zstd, bzip2 or xz, told apart by their first bytes whatever a media type says.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use flate2::bufread::MultiGzDecoder;
@@ -16,14 +18,42 @@ const XZ_MEMORY_KIB: u32 = 128 << 10;
 const CHUNK: usize = 256 << 10;
 const CHUNKS_WAITING: usize = 4;
 
+#[derive(PartialEq, Eq)]
+enum Format {
+    Gzip,
+    Zstd,
+    Bzip2,
+    Xz,
+    Plain,
+}
+
+impl Format {
+    fn of(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or a skippable frame before one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Self::Xz,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Whether a file isn't compressed.
+pub(crate) fn is_plain(file: &File) -> io::Result<bool> {
+    let mut start = [0; 5];
+    let count = file.read_at(&mut start, 0)?;
+    Ok(Format::of(&start[..count]) == Format::Plain)
+}
+
 /// The uncompressed content of `source`.
 pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
     let mut source = BufReader::with_capacity(128 << 10, source);
     let start = source.fill_buf().map_err(Error::stream("read the archive"))?;
-    match start {
-        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(source))),
-        // A frame, or a skippable frame before one.
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+    match Format::of(start) {
+        Format::Gzip => Ok(Box::new(MultiGzDecoder::new(source))),
+        Format::Zstd => {
             let start = Error::stream("start zstd");
             let mut decoder = match zstd::stream::read::Decoder::with_buffer(source) {
                 Ok(decoder) => decoder,
@@ -32,12 +62,12 @@ pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Re
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(Error::stream("start zstd"))?;
             Ok(Box::new(decoder))
         }
-        [b'B', b'Z', b'h', ..] => Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(source))),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+        Format::Bzip2 => Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(source))),
+        Format::Xz => {
             let reader = lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY_KIB);
             Ok(Box::new(reader))
         }
-        _ => Ok(Box::new(source)),
+        Format::Plain => Ok(Box::new(source)),
     }
 }
 

@@ -1,0 +1,56 @@
+//! What was put in its place and perhaps isn't on the disk yet.
+//!
+//! Content that no record speaks of is collected when the store opens, so a power cut may leave it half there. Once a
+//! record speaks of it, it must be whole: whoever writes one syncs before, and once for all that came until then.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Error, Result};
+
+/// Content without a sync of its own.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    root: PathBuf,
+    /// Open since before the first write, so that the kernel tells of each that failed.
+    folder: File,
+    /// How much was put in its place, and how much of that is on the disk.
+    placed: Mutex<u64>,
+    synced: Mutex<u64>,
+}
+
+impl Unsynced {
+    /// For what lies beneath `root`.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let folder = File::open(root).map_err(Error::file("open", root))?;
+        Ok(Self { root: root.to_owned(), folder, placed: Mutex::default(), synced: Mutex::default() })
+    }
+
+    /// Moves finished content to its place.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        // Whoever finds it there finds it counted, too.
+        let mut placed = lock(&self.placed);
+        std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
+        *placed += 1;
+        Ok(())
+    }
+
+    /// Brings all that is in its place to the disk; nothing to do is quick.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let wanted = *lock(&self.placed);
+        let mut synced = lock(&self.synced);
+        // Whoever had the lock may have done it.
+        if *synced < wanted {
+            let placed = *lock(&self.placed);
+            rustix::fs::syncfs(&self.folder)
+                .map_err(|error| Error::file("sync", &self.root)(error.into()))?;
+            *synced = placed;
+        }
+        Ok(())
+    }
+}
+
+fn lock(count: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    count.lock().unwrap_or_else(PoisonError::into_inner)
+}
