@@ -142,9 +142,10 @@ impl Blobs {
         self.unsynced.rename(&self.partial_path(digest), &self.path(digest))
     }
 
-    /// Removes content that nothing refers to. What a power cut brings back is collected at start-up.
-    pub(crate) fn remove(&self, digest: &Digest) -> Result<()> {
-        durable::discard(&self.path(digest))
+    /// Takes content away; what is given back is deleted when nobody waits. What a power cut brings back is collected at
+    /// start-up.
+    pub(crate) fn detach(&self, digest: &Digest) -> Result<Option<PathBuf>> {
+        durable::detach(&self.path(digest))
     }
 
     /// Every blob there is.

@@ -78,7 +78,7 @@ pub(crate) fn discard(path: &Path) -> Result<()> {
     }
 }
 
-/// Takes a folder away from its name, so that a crash leaves no half of it there; gives what is left to delete.
+/// Takes a file or folder away from its name, so that a crash leaves no half of it there; gives what is left to delete.
 pub(crate) fn detach(path: &Path) -> Result<Option<PathBuf>> {
     let doomed = unfinished(path.parent().unwrap_or(Path::new("/")));
     match fs::rename(path, &doomed) {

@@ -27,6 +27,7 @@ mod remove;
 mod snapshot;
 mod stack;
 mod store;
+mod trash;
 mod unpack;
 mod unsynced;
 

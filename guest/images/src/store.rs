@@ -28,6 +28,7 @@ use crate::layers::{LayerRecord, Layers};
 use crate::manifest::Descriptor;
 use crate::snapshot::SnapshotRecord;
 use crate::stack::HoldRecord;
+use crate::trash::Trash;
 use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Image, ImageConfig, Reference, Result, digest, durable};
 
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) blobs: Blobs,
     pub(crate) layers: Layers,
     pub(crate) unsynced: Arc<Unsynced>,
+    trash: Trash,
     state: Mutex<State>,
 }
 
@@ -84,7 +86,8 @@ impl Store {
         let unsynced = Arc::new(Unsynced::open(root)?);
         let blobs = Blobs::open(root, Arc::clone(&unsynced))?;
         let layers = Layers::open(root, Arc::clone(&unsynced))?;
-        let inner = Inner { root: root.to_owned(), blobs, layers, unsynced, state: Mutex::default() };
+        let (root, trash) = (root.to_owned(), Trash::new(root));
+        let inner = Inner { root, blobs, layers, unsynced, trash, state: Mutex::default() };
         let store = Self { inner: Arc::new(inner) };
         let state = store.read_records()?;
         *store.state() = state;
@@ -249,8 +252,9 @@ impl Store {
         }
         layers.extend(state.pins.keys());
         blobs.extend(state.pins.keys());
+        let mut trash = Vec::new();
         for blob in self.blobs().all()?.iter().filter(|blob| !blobs.contains(blob)) {
-            self.blobs().remove(blob)?;
+            trash.extend(self.blobs().detach(blob)?);
         }
         let doomed: Vec<Digest> =
             self.layers().all()?.into_iter().filter(|layer| !layers.contains(layer)).collect();
@@ -258,15 +262,11 @@ impl Store {
             // A snapshot that came back after a power cut would speak of them.
             durable::sync_folder(&self.inner.root.join("snapshots"))?;
         }
-        let mut folders = Vec::new();
         for layer in &doomed {
-            folders.extend(self.layers().detach(layer)?);
+            trash.extend(self.layers().detach(layer)?);
         }
         drop(state);
-        // A large layer takes seconds, and only its name mattered to others.
-        for folder in folders {
-            std::fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
-        }
+        self.inner.trash.throw(trash)?;
         Ok(doomed)
     }
 

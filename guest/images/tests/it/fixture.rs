@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use berth_images::{Digest, Image, Loaded, Store};
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
 use tempfile::TempDir;
+
+/// How long what is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the test can mount and make devices; otherwise says that it is skipped.
 pub(crate) fn need_root() -> bool {
@@ -192,8 +196,15 @@ pub(crate) fn docker_archive(images: &[(&str, &[Vec<u8>])]) -> Vec<u8> {
 
 /// The sorted names beneath a folder, for comparing whole trees.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        // What was removed is deleted by and by.
+        if !names.iter().any(|name| name.starts_with(".tmp-")) || Instant::now() > deadline {
+            names.sort();
+            return names;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
