@@ -1,12 +1,14 @@
 //! Content names: `sha256:` and 64 hexadecimal digits, and readers and writers that compute them in passing.
 
+mod sha256;
+
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
+use self::sha256::Sha256;
 use crate::{Error, Result};
 
 /// The name of some content: its SHA-256. Other algorithms are refused, since no registry serves them alone.
@@ -19,7 +21,7 @@ pub struct Digest {
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::from_hash(Sha256::new().chain_update(bytes))
+        Self::from_hash(Sha256::of(bytes))
     }
 
     /// The digest with these 64 hexadecimal digits.
@@ -31,10 +33,10 @@ impl Digest {
         fits.then(|| Self { hex: hex.to_owned() }).ok_or_else(|| Error::InvalidDigest(hex.to_owned()))
     }
 
-    fn from_hash(hash: Sha256) -> Self {
+    fn from_hash(hash: impl AsRef<[u8]>) -> Self {
         use fmt::Write as _;
         let mut hex = String::with_capacity(64);
-        for byte in hash.finalize() {
+        for byte in hash.as_ref() {
             // Writing to a string can't fail.
             let _ = write!(hex, "{byte:02x}");
         }
@@ -100,16 +102,19 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 }
 
 /// A digest of bytes that come one after the other.
-#[derive(Default)]
 pub(crate) struct Running(Sha256);
 
 impl Running {
+    pub(crate) fn new() -> Self {
+        Self(Sha256::new())
+    }
+
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     pub(crate) fn finish(self) -> Digest {
-        Digest::from_hash(self.0)
+        Digest::from_hash(self.0.finish())
     }
 }
 
@@ -132,11 +137,11 @@ impl<T> Hashed<T> {
 
     /// The digest so far.
     pub(crate) fn digest(&self) -> Digest {
-        Digest::from_hash(self.hash.clone())
+        Digest::from_hash(self.hash.present())
     }
 
     pub(crate) fn finish(self) -> (T, Digest, u64) {
-        (self.inner, Digest::from_hash(self.hash), self.count)
+        (self.inner, Digest::from_hash(self.hash.finish()), self.count)
     }
 }
 

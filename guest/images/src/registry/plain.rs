@@ -121,7 +121,7 @@ async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Repo
     let total = response.headers().get(hyper::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let total: u64 = total.and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut file = tokio::fs::File::create(path).await.map_err(Error::file("create", path))?;
-    let mut hash = crate::digest::Running::default();
+    let mut hash = crate::digest::Running::new();
     let (mut body, mut done) = (response.into_body(), 0u64);
     loop {
         let frame = tokio::time::timeout(session::PATIENCE, body.frame()).await;
