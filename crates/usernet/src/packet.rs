@@ -38,11 +38,12 @@ pub(crate) struct Path {
     pub(crate) remote: IpAddr,
 }
 
-/// Reads a frame; none when it isn't for us or isn't sound.
-pub(crate) fn read(frame: &[u8], ours: EthernetAddress) -> Option<Content<'_>> {
+/// Reads a frame; none when it isn't for one of our addresses, the first of which is meant by all, or isn't sound.
+pub(crate) fn read(frame: &[u8], ours: [EthernetAddress; 2]) -> Option<Content<'_>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     let (card, to) = (frame.src_addr(), frame.dst_addr());
-    if !card.is_unicast() || (to != ours && to.is_unicast()) {
+    let ours = ours.into_iter().find(|ours| *ours == to || !to.is_unicast())?;
+    if !card.is_unicast() {
         return None;
     }
     match frame.ethertype() {

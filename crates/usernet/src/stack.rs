@@ -54,7 +54,8 @@ impl Stack {
     /// Takes a frame of the guest. What it asks for beyond reason, or can't be understood, is dropped.
     pub fn receive(&mut self, frame: &[u8], link: &mut dyn Link) {
         self.look_soon();
-        match packet::read(frame, EthernetAddress(self.settings.hardware)) {
+        let ours = [self.settings.hardware, self.settings.door].map(EthernetAddress);
+        match packet::read(frame, ours) {
             Some(Content::Arp(bytes)) => {
                 arp::answer(bytes, &self.settings, &mut wire(&self.settings, &mut self.number, link));
             }
@@ -133,6 +134,8 @@ impl Stack {
                 let mut wire = wire(settings, number, link);
                 connections.receive(packet, settings, registry, &mut wire, Instant::now());
             }
+            // To the door, there are answers to calls alone.
+            _ if packet.path.ours == EthernetAddress(self.settings.door) => {}
             IpProtocol::Udp => self.datagram(packet, link),
             IpProtocol::Icmp if packet.path.guest.is_ipv4() => self.ping(packet, link),
             IpProtocol::Icmpv6 if packet.path.guest.is_ipv6() => self.neighbour(packet, link),

@@ -40,7 +40,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::wire::{EthernetAddress, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
 use crate::emit::Wire;
 use crate::icmp::Reason;
@@ -122,7 +122,9 @@ impl Connections {
             }
             return;
         }
-        let opens = segment.control == TcpControl::Syn && segment.ack_number.is_none();
+        let opens = segment.control == TcpControl::Syn
+            && segment.ack_number.is_none()
+            && path.ours != EthernetAddress(settings.door);
         if !opens || self.open(key, path, &segment, settings, registry, wire, now).is_err() {
             reset(path, &segment, wire);
         }

@@ -1,7 +1,7 @@
 //! Connections from outside: who is seen, bytes, ends, refusals, nobody there, many at once.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 use smoltcp::iface::SocketHandle;
@@ -9,7 +9,7 @@ use smoltcp::socket::tcp;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use crate::door::Listening;
-use crate::guest::{ADDRESS, GATEWAY, Guest, MTU, PATIENCE, settings};
+use crate::guest::{ADDRESS, GATEWAY, Guest, HOST, MTU, PATIENCE, leading_to, settings};
 use crate::servers::{bytes, sum};
 
 /// Where the guest listens.
@@ -193,6 +193,26 @@ fn the_same_name_serves_again_after_its_connection_ended() {
         echo(&mut guest, handle);
         assert_eq!(client.join().unwrap(), "again");
     }
+}
+
+#[test]
+fn answers_may_go_to_the_door_and_nothing_begins_there() {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let settings = leading_to(&[(7, server.local_addr().unwrap())]);
+    let (mut guest, door) = Guest::reached(settings.clone(), 0, MTU, (ADDRESS, PORT).into());
+    assert!(!guest.is_refused((HOST, 7)));
+    guest.speak_to(settings.door);
+    assert!(guest.is_refused((HOST, 7)));
+    let handle = guest.listen(PORT, 1000);
+    let client = client(door, |mut stream| {
+        stream.write_all(b"again").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    echo(&mut guest, handle);
+    assert_eq!(client.join().unwrap(), "again");
 }
 
 /// Who the guest sees when that peer connects.

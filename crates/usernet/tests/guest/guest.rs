@@ -88,7 +88,7 @@ impl Guest {
             let ended = usernet::serve(&mut ours, &mut door, settings).unwrap_err();
             assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof, "{ended}");
         });
-        let mut frames = Wire { socket: theirs, mtu: mtu.into() };
+        let mut frames = Wire { socket: theirs, mtu: mtu.into(), to: None };
         let mut config = Config::new(HardwareAddress::Ethernet(CARD));
         config.random_seed = 7;
         let mut interface = Interface::new(config, &mut frames, smoltcp::time::Instant::ZERO);
@@ -168,6 +168,11 @@ impl Guest {
         self.interface.poll(now, &mut self.frames, &mut self.sockets);
     }
 
+    /// Sends packets to that hardware address from now on.
+    pub(crate) fn speak_to(&mut self, hardware: [u8; 6]) {
+        self.frames.to = Some(hardware);
+    }
+
     /// Sends a frame as it is.
     pub(crate) fn send_raw(&self, frame: &[u8]) {
         self.frames.socket.send(frame).unwrap();
@@ -189,6 +194,8 @@ impl Drop for Guest {
 struct Wire {
     socket: UnixDatagram,
     mtu: usize,
+    /// Where packets go instead of to who was asked for.
+    to: Option<[u8; 6]>,
 }
 
 impl Device for Wire {
@@ -199,11 +206,11 @@ impl Device for Wire {
         let mut frame = vec![0; 70_000];
         let (length, _) = rustix::net::recv(&self.socket, &mut frame[..], RecvFlags::DONTWAIT).ok()?;
         frame.truncate(length);
-        (length > 0).then_some((Received(frame), Sending(&self.socket)))
+        (length > 0).then_some((Received(frame), Sending(&self.socket, self.to)))
     }
 
     fn transmit(&mut self, _now: smoltcp::time::Instant) -> Option<Sending<'_>> {
-        Some(Sending(&self.socket))
+        Some(Sending(&self.socket, self.to))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -222,12 +229,15 @@ impl RxToken for Received {
     }
 }
 
-struct Sending<'a>(&'a UnixDatagram);
+struct Sending<'a>(&'a UnixDatagram, Option<[u8; 6]>);
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let mut frame = vec![0; length];
         let result = write(&mut frame);
+        if let (Some(to), [0x08, 0x00]) = (self.1, [frame[12], frame[13]]) {
+            frame[..6].copy_from_slice(&to);
+        }
         self.0.send(&frame).unwrap();
         result
     }
