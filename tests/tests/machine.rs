@@ -120,6 +120,7 @@ const NEEDED: &[&str] = &[
     "MACVLAN",
     "IPVLAN",
     "VXLAN",
+    "NET_CLS_ACT",
     "IPV6",
     "NF_TABLES_INET",
     "NF_CONNTRACK",
