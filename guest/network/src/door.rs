@@ -4,7 +4,6 @@
 //! They come from a hardware address that nothing else at the other end of the card has, and nothing on this side can
 //! send by it what comes in. So the rules let them, and no others, through to containers from outside.
 
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -38,8 +37,8 @@ impl Door {
 
     /// The largest packets that the card carries. What leads to it may carry them, too: the networks of a VM end in its
     /// host's process, and a large packet costs what a small one does.
-    pub(crate) fn mtu(&self) -> Option<u32> {
-        fs::read_to_string(format!("/sys/class/net/{}/mtu", self.card)).ok()?.trim().parse().ok()
+    pub(crate) fn mtu(&self, kernel: &mut Kernel) -> io::Result<Option<u32>> {
+        kernel.index(&self.card)?.map_or(Ok(None), |card| kernel.mtu(card))
     }
 
     /// What its packets are like.

@@ -24,6 +24,7 @@ mod port;
 pub mod publish;
 mod record;
 mod route;
+mod shortcut;
 mod subnet;
 mod sys;
 

@@ -11,6 +11,7 @@ mod publish;
 mod remove;
 mod restore;
 mod sandbox;
+mod shorten;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +28,7 @@ use crate::nft::Nftables;
 use crate::port::PublishedPort;
 use crate::publish::PortPublisher;
 use crate::route::Kernel;
+use crate::shortcut::Shortcut;
 use crate::subnet::Subnet;
 use crate::{firewall, record};
 use departed::Departed;
@@ -72,6 +74,8 @@ struct State {
     endpoints: BTreeMap<String, Vec<Endpoint>>,
     kernel: Kernel,
     rules: Nftables,
+    /// Past the rules, for what comes through the door; none where the kernel can't.
+    shortcut: Option<Shortcut>,
 }
 
 impl Networks {
@@ -90,6 +94,7 @@ impl Networks {
             endpoints: BTreeMap::new(),
             kernel: Kernel::open().map_err(kernel("open a socket for", "routes"))?,
             rules: Nftables::open().map_err(kernel("open a socket for", "rules"))?,
+            shortcut: None,
         };
         let resolver = Resolver::start().map_err(kernel("start", "the resolver"))?;
         let (state, ports) = (Mutex::new(state), Mutex::new(BTreeMap::new()));
@@ -132,6 +137,7 @@ impl Networks {
         self.apply_rules(&mut state)?;
         if let Some(door) = &self.options.door {
             door.open(&mut state.kernel).map_err(kernel("let connections in by", &door.card))?;
+            state.open_shortcut(door, &self.options.name_prefix);
         }
         if self.options.defaults.forward {
             bridge::forward_packets()?;

@@ -1,5 +1,7 @@
-//! The one call that can't be made safely: leaving a network namespace for a new one.
-#![expect(unsafe_code, reason = "rustix marks unshare as unsafe")]
+//! The calls that can't be made safely: leaving a network namespace for a new one, programs for the kernel.
+#![expect(unsafe_code, reason = "rustix marks unshare as unsafe, and has no bpf")]
+
+pub(crate) mod bpf;
 
 use std::io;
 

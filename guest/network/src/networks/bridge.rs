@@ -42,7 +42,7 @@ pub(super) fn build(links: &mut Kernel, network: &Network) -> Result<()> {
 }
 
 /// The bridge's own hardware address: of its gateway's address where there is one.
-fn mac(network: &Network) -> Mac {
+pub(super) fn mac(network: &Network) -> Mac {
     let gateway = network.ipam.first().and_then(|ipam| ipam.gateway);
     let bits = gateway.map_or(0, to_bits);
     Mac::of(Ipv4Addr::from((bits & u128::from(u32::MAX)) as u32))

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use super::departed::Departure;
 use super::{Networks, State, file, hang, kernel, random, random_id};
-use crate::door::Door;
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
 use crate::error::{Error, Result};
 use crate::network::{Ipam, Network};
@@ -112,8 +111,9 @@ impl Networks {
         let outside = self.outside_name(endpoint);
         let namespace = File::open(sandbox).map_err(|source| file("open", sandbox, source))?;
         let mac = endpoint.mac.unwrap_or(Mac([0x02; 6]));
-        let of_card = || self.options.door.as_ref().and_then(Door::mtu);
-        let (namespace, mtu) = (namespace.as_fd(), network.mtu().or_else(of_card));
+        let of_card = self.options.door.as_ref().map(|door| door.mtu(&mut state.kernel)).transpose();
+        let of_card = of_card.map_err(kernel("look at the card for", &outside))?.flatten();
+        let (namespace, mtu) = (namespace.as_fd(), network.mtu().or(of_card));
         let veth =
             Veth { outside: &outside, bridge: index, inside: &endpoint.interface, namespace, mac, mtu };
         state.kernel.add_veth(&veth).map_err(kernel("make the interface", &outside))?;
@@ -125,6 +125,7 @@ impl Networks {
         {
             state.kernel.set_port(port, isolated, hairpin).map_err(kernel("set up the port", &outside))?;
         }
+        state.shorten(network, endpoint, &outside);
         Ok(())
     }
 
@@ -173,6 +174,7 @@ impl State {
 
     /// Ends what the kernel still tracks of an endpoint's connections. Old flows end by themselves, if it can't.
     fn forget_connections(&mut self, endpoint: &Endpoint) {
+        self.lengthen(endpoint);
         for (address, _) in endpoint.addresses() {
             if let Err(error) = self.rules.forget_connections(address) {
                 tracing::debug!(%address, "connections aren't forgotten: {error}");

@@ -50,6 +50,7 @@ impl Networks {
                     namespace::remove(&entry.path())?;
                 }
             }
+            self.restore_shortcut(&mut state);
             self.tell_names(&state);
             for container in state.endpoints.keys() {
                 // One container without names is no reason to keep the others waiting.

@@ -57,6 +57,19 @@ impl Kernel {
         Ok(named.collect())
     }
 
+    /// The largest packets that an interface carries, if it says so.
+    pub(crate) fn mtu(&mut self, index: u32) -> io::Result<Option<u32>> {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        let Some(RouteNetlinkMessage::NewLink(link)) = self.get(RouteNetlinkMessage::GetLink(link))? else {
+            return Ok(None);
+        };
+        Ok(link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        }))
+    }
+
     /// Makes a bridge that is up.
     pub(crate) fn add_bridge(&mut self, name: &str, mac: Mac, mtu: Option<u32>) -> io::Result<()> {
         let mut link = LinkMessage::default();

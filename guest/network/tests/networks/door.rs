@@ -1,7 +1,7 @@
 //! Published connections that come by the machine's card, as a VM's do: the neighbour is the host's network.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use socket2::{Domain, Socket, Type};
 use crate::world::{MACHINE, NEIGHBOUR, World, ask, run, serve, within};
 
 /// Strangers with no route here but by the neighbour (RFC 5737, RFC 3849).
-const STRANGER: &str = "198.51.100.7";
-const STRANGER_V6: &str = "2001:db8::7";
+pub(crate) const STRANGER: &str = "198.51.100.7";
+pub(crate) const STRANGER_V6: &str = "2001:db8::7";
 const HARDWARE: [u8; 6] = [0x52, 0x55, 10, 0, 2, 3];
 
-fn door() -> Door {
+pub(crate) fn door() -> Door {
     let router = "fe80::2".parse().unwrap();
     Door {
         card: "eth0".to_owned(),
@@ -26,7 +26,7 @@ fn door() -> Door {
 }
 
 /// A machine behind a door, and the neighbour, which sends from the door's hardware address when `ours`.
-fn behind_door(ours: bool) -> Option<(World, PathBuf)> {
+pub(crate) fn behind_door(ours: bool) -> Option<(World, PathBuf)> {
     let (world, neighbour) = World::with_neighbour()?;
     // So that nobody speaks for it by its usual address.
     let hardware = if ours { "52:55:0a:00:02:03" } else { "52:55:0a:00:02:04" };
@@ -37,27 +37,38 @@ fn behind_door(ours: bool) -> Option<(World, PathBuf)> {
     Some((world.crash_behind(door()), neighbour))
 }
 
-fn inside(neighbour: &Path, arguments: &[&str]) {
+pub(crate) fn inside(neighbour: &Path, arguments: &[&str]) {
     let net = format!("--net={}", neighbour.display());
     run("nsenter", &[&[net.as_str(), "ip"], arguments].concat());
 }
 
 /// Who a container at `target` sees when `peer`, an address of the neighbour's, connects.
-fn seen(neighbour: &Path, peer: &str, target: SocketAddr) -> std::io::Result<String> {
-    let peer: IpAddr = peer.parse().unwrap();
+pub(crate) fn seen(neighbour: &Path, peer: &str, target: SocketAddr) -> std::io::Result<String> {
+    let mut answer = String::new();
+    connect(neighbour, SocketAddr::new(peer.parse().unwrap(), 0), target)?.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// A connection of the neighbour's.
+pub(crate) fn connect(neighbour: &Path, peer: SocketAddr, target: SocketAddr) -> std::io::Result<TcpStream> {
     within(neighbour, || {
         let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
         match peer {
-            IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
-            IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+            SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+            SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
         }
-        socket.bind(&SocketAddr::new(peer, 0).into())?;
+        socket.bind(&peer.into())?;
         // A card's own address takes two seconds to be known for unique (RFC 4862, 5.4).
         socket.connect_timeout(&target.into(), Duration::from_secs(if target.is_ipv6() { 10 } else { 2 }))?;
-        let mut answer = String::new();
-        std::net::TcpStream::from(socket).read_to_string(&mut answer)?;
-        Ok(answer)
+        Ok(TcpStream::from(socket))
     })
+}
+
+/// The neighbour reaches a container's IPv6 address by this machine.
+pub(crate) fn lead_to(neighbour: &Path, container: IpAddr) {
+    let link = run("ip", &["-6", "-o", "address", "show", "dev", "eth0", "scope", "link"]);
+    let machine = link.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
+    inside(neighbour, &["-6", "route", "add", &container.to_string(), "via", &machine, "dev", "out1"]);
 }
 
 #[test]
@@ -89,10 +100,8 @@ fn peers_of_ipv6_are_seen_where_the_machine_has_no_way_out_by_it() {
     let (server, endpoint) = world.container("server", "six");
     serve(&server, 80);
     inside(&neighbour, &["address", "add", &format!("{STRANGER_V6}/128"), "dev", "out1", "nodad"]);
-    let link = run("ip", &["-6", "-o", "address", "show", "dev", "eth0", "scope", "link"]);
-    let machine = link.split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
     let container = IpAddr::V6(endpoint.ipv6.unwrap().0);
-    inside(&neighbour, &["-6", "route", "add", &container.to_string(), "via", &machine, "dev", "out1"]);
+    lead_to(&neighbour, container);
     let target = SocketAddr::new(container, 80);
     assert_eq!(seen(&neighbour, STRANGER_V6, target).unwrap(), STRANGER_V6);
 }

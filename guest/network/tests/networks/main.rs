@@ -8,5 +8,6 @@ mod names;
 mod parents;
 mod peers;
 mod ports;
+mod shortcut;
 mod sys;
 mod world;
