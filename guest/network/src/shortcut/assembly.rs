@@ -204,3 +204,27 @@ impl Assembly {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_laid_out_as_the_kernel_reads_them() {
+        let mut code = Assembly::default();
+        code.load(Size::Half, Register::R2, Register::Stack, -66);
+        code.set_wide(Register::R3, 0x0123_4567_89ab_cdef);
+        assert_eq!(code.finish(), [0xffbe_a269, 0x89ab_cdef_0000_0318, 0x0123_4567_0000_0000]);
+    }
+
+    #[test]
+    fn jumps_lead_to_labels_before_and_after_them() {
+        let mut code = Assembly::default();
+        code.label("again");
+        code.jump_if(Register::R0, 7, "out");
+        code.jump("again");
+        code.label("out");
+        code.exit();
+        assert_eq!(code.finish(), [0x7_0001_0015, 0xfffe_0005, 0x95]);
+    }
+}

@@ -57,6 +57,8 @@ pub(crate) fn connect(neighbour: &Path, peer: SocketAddr, target: SocketAddr) ->
             SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
             SocketAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
         }
+        // What it was called may be called, too, once it has ended.
+        socket.set_reuse_address(true)?;
         socket.bind(&peer.into())?;
         // A card's own address takes two seconds to be known for unique (RFC 4862, 5.4).
         socket.connect_timeout(&target.into(), Duration::from_secs(if target.is_ipv6() { 10 } else { 2 }))?;
