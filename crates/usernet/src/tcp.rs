@@ -72,6 +72,8 @@ pub(crate) struct Connections {
     lagging: BTreeSet<(Instant, Token)>,
     /// Bytes that are held, in all.
     held: usize,
+    /// For what is read from the host: emptied at once.
+    block: Box<[u8]>,
     secret: RandomState,
     began: Instant,
 }
@@ -85,6 +87,7 @@ impl Connections {
             work: VecDeque::new(),
             lagging: BTreeSet::new(),
             held: 0,
+            block: vec![0; outbound::BLOCK].into_boxed_slice(),
             secret: RandomState::new(),
             began: Instant::now(),
         }
@@ -241,7 +244,7 @@ impl Connections {
             let Some(flow) = self.flows.get_mut(&token) else { continue };
             flow.queued = false;
             let before = flow.held();
-            let step = flow.step(wire, MOST_HELD.saturating_sub(self.held), now);
+            let step = flow.step(wire, &mut self.block, MOST_HELD.saturating_sub(self.held), now);
             self.held = self.held + flow.held() - before;
             if let Some(due) = flow.ack_due().filter(|_| !std::mem::replace(&mut flow.ack_timed, true)) {
                 self.lagging.insert((due, token));

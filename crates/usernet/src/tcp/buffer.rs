@@ -1,7 +1,5 @@
 //! Bytes on their way, which take memory only while there are any.
 
-use std::io::{self, Read};
-
 /// Memory that an empty buffer may keep: thousands of connections are idle.
 const KEPT: usize = 2048;
 /// What is gone takes no more room than this before the rest is moved.
@@ -30,15 +28,6 @@ impl Buffer {
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Reads once, at most that much; returns how much.
-    pub(super) fn read_from(&mut self, mut from: impl Read, most: usize) -> io::Result<usize> {
-        let length = self.bytes.len();
-        self.bytes.resize(length + most, 0);
-        let read = from.read(&mut self.bytes[length..]);
-        self.bytes.truncate(length + read.as_ref().map_or(0, |read| *read));
-        read
     }
 
     /// Takes away the first bytes, at most all.

@@ -323,8 +323,8 @@ impl Flow {
         false
     }
 
-    /// Moves what can be moved, both ways. `room`: what all connections may still hold.
-    pub(super) fn step(&mut self, wire: &mut Wire<'_>, room: usize, now: Instant) -> Step {
+    /// Moves what can be moved, both ways. `block`: for what is read; `room`: what all connections may still hold.
+    pub(super) fn step(&mut self, wire: &mut Wire<'_>, block: &mut [u8], room: usize, now: Instant) -> Step {
         if self.stage == Stage::Connecting {
             return Step::Done;
         }
@@ -334,7 +334,7 @@ impl Flow {
         if matches!(self.stage, Stage::Greeting | Stage::Calling) {
             return Step::Done;
         }
-        let moved = self.serve_host().and_then(|()| self.serve_guest(wire, room));
+        let moved = self.serve_host().and_then(|()| self.serve_guest(wire, block, room));
         let step = match moved {
             Ok(step) => step,
             Err(error) => {
@@ -361,11 +361,11 @@ impl Flow {
         Ok(())
     }
 
-    fn serve_guest(&mut self, wire: &mut Wire<'_>, room: usize) -> io::Result<Step> {
+    fn serve_guest(&mut self, wire: &mut Wire<'_>, block: &mut [u8], room: usize) -> io::Result<Step> {
         let mut turn = TURN;
         loop {
             if self.readable {
-                self.readable = self.outbound.fill(&mut self.socket, room)?;
+                self.readable = self.outbound.fill(&mut self.socket, block, room)?;
             }
             let Some(piece) = self.outbound.due() else { return Ok(Step::Done) };
             if turn == 0 {

@@ -1,6 +1,6 @@
 //! The host's bytes on their way to the guest: kept until the guest has acknowledged them.
 
-use std::io;
+use std::io::{self, Read};
 
 use mio::net::TcpStream;
 
@@ -9,8 +9,8 @@ use super::sequence::{after, plus};
 
 /// What one connection may hold, in bytes.
 const MOST: usize = 512 << 10;
-/// What is read at once, and what any connection may hold for a guest with a small window.
-const BLOCK: usize = 64 << 10;
+/// What is read at once at most, and what any connection may hold for a guest with a small window.
+pub(super) const BLOCK: usize = 64 << 10;
 /// What it may hold when all of them together hold too much.
 const LEAST: usize = 4 << 10;
 /// So often the guest says the same before it is believed to miss something (RFC 5681, 3.2).
@@ -138,18 +138,22 @@ impl Outbound {
         self.end_sent = self.end_known;
     }
 
-    /// Reads from the host once if there is room; false when nothing comes now. `most`: what all may still hold.
-    pub(super) fn fill(&mut self, socket: &mut TcpStream, most: usize) -> io::Result<bool> {
+    /// Reads from the host once if there is room; false when nothing comes now. `most`: what all may still hold; `block`: where
+    /// what comes lies until its length is known.
+    pub(super) fn fill(&mut self, socket: &mut TcpStream, block: &mut [u8], most: usize) -> io::Result<bool> {
         let limit = self.window.clamp(BLOCK, MOST).min(most.max(LEAST));
         let room = limit.saturating_sub(self.held.len());
         if self.ended || room == 0 {
             return Ok(true);
         }
-        match self.held.read_from(&mut *socket, room.min(BLOCK)) {
+        let room = room.min(block.len());
+        match socket.read(&mut block[..room]) {
             Ok(0) => self.ended = true,
-            Ok(_) => {}
+            Ok(read) => self.held.push(&block[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.fill(socket, most),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return self.fill(socket, block, most);
+            }
             Err(error) => return Err(error),
         }
         Ok(true)
