@@ -159,17 +159,15 @@ impl Server {
         let back = [(new_folder, new_name, event::MOVED_FROM), (folder, name, event::MOVED_TO)];
         let echoes = if flags & EXCHANGE == 0 { there.to_vec() } else { [there, back].concat() };
         self.change_names(&echoes, || sys::rename((from.as_fd(), name), (to.as_fd(), new_name), flags))?;
-        let moved = |folder: u64, name: &CStr, file: Result<OwnedFd, Errno>| {
+        let moved = |folder: u64, name: &CStr, parent: &OwnedFd| {
             // Gone again already: then no name of it is known, and it is found by the next look-up.
-            if let Ok(file) = file
-                && let Ok(status) = sys::status(file.as_fd())
-            {
+            if let Ok(status) = sys::status_of_name(parent.as_fd(), name) {
                 self.nodes().moved(&status, Place::new(folder, name));
             }
         };
-        moved(new_folder, new_name, sys::look_up(to.as_fd(), new_name));
+        moved(new_folder, new_name, &to);
         if flags & EXCHANGE != 0 {
-            moved(folder, name, sys::look_up(from.as_fd(), name));
+            moved(folder, name, &from);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::sys::{self, event};
 
 /// How long it is waited until what the guest does to a file is over.
 const UNDER_WAY: Duration = Duration::from_millis(20);
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_millis(2);
 /// An echo comes at once; what hasn't come by then won't.
 const EXPIRES: Duration = Duration::from_secs(2);
 /// At so many the expired ones are thrown away.

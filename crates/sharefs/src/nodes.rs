@@ -40,7 +40,8 @@ impl Place {
 /// An owner that the guest has set.
 pub(crate) type Owner = (u32, u32);
 
-struct Node {
+/// What is known of a file.
+pub(crate) struct Node {
     identity: Identity,
     kind: Kind,
     place: Place,
@@ -156,24 +157,21 @@ impl Nodes {
         (id, self.hold(id, file))
     }
 
-    /// The kernel has forgotten a node so often; true when it knows it no more.
-    pub(crate) fn forget(&mut self, id: u64, count: u64) -> bool {
-        let Some(node) = self.by_id.get_mut(&id) else { return false };
+    /// The kernel has forgotten a node so often; returns what it knows no more, whose descriptor is closed with it.
+    pub(crate) fn forget(&mut self, id: u64, count: u64) -> Option<Node> {
+        let node = self.by_id.get_mut(&id)?;
         node.lookups = node.lookups.saturating_sub(count);
-        let is_forgotten = node.lookups == 0 && node.handles == 0;
-        if is_forgotten {
-            self.drop_node(id);
-        }
-        is_forgotten
+        if node.lookups == 0 && node.handles == 0 { self.take(id) } else { None }
     }
 
-    fn drop_node(&mut self, id: u64) {
-        let Some(node) = self.by_id.remove(&id) else { return };
+    fn take(&mut self, id: u64) -> Option<Node> {
+        let node = self.by_id.remove(&id)?;
         self.by_identity.remove(&node.identity);
         if self.by_place.get(&node.place) == Some(&id) {
             self.by_place.remove(&node.place);
         }
         // Its place in the queue goes when its turn comes: the queue is as long as there are descriptors at most.
+        Some(node)
     }
 
     /// Gives a node its latest name.
@@ -290,7 +288,7 @@ impl Nodes {
         let Some(node) = self.by_id.get_mut(&id) else { return };
         node.handles = node.handles.saturating_sub(1);
         if node.lookups == 0 && node.handles == 0 {
-            self.drop_node(id);
+            self.take(id);
         }
     }
 
@@ -380,6 +378,14 @@ impl Nodes {
     pub(crate) fn known_owner(&self, id: u64, changed: (i64, u32)) -> Option<Option<Owner>> {
         let (as_of, owner) = self.by_id.get(&id)?.owner?;
         (as_of == changed).then_some(owner)
+    }
+
+    /// What the file's attribute says of its owner has changed. The change time alone doesn't tell: it may be the same
+    /// tick's.
+    pub(crate) fn forget_owner(&mut self, id: u64) {
+        if let Some(node) = self.by_id.get_mut(&id) {
+            node.owner = None;
+        }
     }
 
     /// Keeps what the file's attribute says of its owner.

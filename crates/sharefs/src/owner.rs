@@ -72,7 +72,10 @@ impl Server {
         match sys::set_attribute(file, ATTRIBUTE, text.as_bytes(), 0) {
             // There is no place for it: accepted, as on any file system without owners.
             Err(Errno::OPNOTSUPP | Errno::PERM | Errno::LOOP | Errno::BADF) => Ok(()),
-            set => set,
+            set => {
+                self.nodes().forget_owner(header.node);
+                set
+            }
         }
     }
 }

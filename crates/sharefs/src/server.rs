@@ -224,7 +224,9 @@ impl Server {
 
     /// The kernel has forgotten a node so often.
     fn forget(&self, node: u64, count: u64) {
-        if self.nodes().forget(node, count) {
+        // Closing its descriptor is nothing that others should wait for.
+        let forgotten = self.nodes().forget(node, count);
+        if forgotten.is_some() {
             self.watches.forget(node);
         }
     }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom, Statx,
     StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags,
 };
 use rustix::io::ReadWriteFlags;
@@ -29,6 +29,9 @@ const BENEATH: ResolveFlags =
 const OPEN: OFlags = OFlags::RDWR.union(OFlags::WRONLY).union(OFlags::TRUNC).union(OFlags::SYNC);
 /// Never a controlling terminal, never waiting for a FIFO's other end.
 const ALWAYS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+/// What is asked of a file.
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// What [`reopen`] takes for writing only.
 pub(crate) const WRITE_ONLY: u32 = OFlags::WRONLY.bits();
@@ -73,12 +76,19 @@ pub(crate) fn look_up(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 
 /// Attributes of a file.
 pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, wanted)?;
+    Ok(told(&rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, WANTED)?))
+}
+
+/// Attributes of what `name` in `folder` is; a link's are its own. The name is a single component that leads nowhere else.
+pub(crate) fn status_of_name(folder: BorrowedFd<'_>, name: &CStr) -> Result<Status> {
+    Ok(told(&rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, WANTED)?))
+}
+
+fn told(found: &Statx) -> Status {
     let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
     let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
     let (major, minor) = (found.stx_rdev_major, found.stx_rdev_minor);
-    Ok(Status {
+    Status {
         device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
         ino: found.stx_ino,
         mode: found.stx_mode.into(),
@@ -93,7 +103,7 @@ pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
         mtime: time(found.stx_mtime),
         ctime: time(found.stx_ctime),
         birth: has_birth.then(|| time(found.stx_btime)),
-    })
+    }
 }
 
 /// A path that leads to an open file, for calls that take no `O_PATH` descriptor.
