@@ -29,6 +29,7 @@ mod look_up;
 mod nodes;
 mod owner;
 mod server;
+mod stream;
 mod sys;
 mod tell;
 mod watch;

@@ -33,12 +33,7 @@ impl Guest {
 
     /// Asks; the payload, or the error.
     pub(crate) fn ask(&self, opcode: u32, node: u64, body: &[u8]) -> Result<Vec<u8>, Errno> {
-        let length = u32::try_from(40 + body.len()).unwrap();
-        let mut request = [length.to_le_bytes(), opcode.to_le_bytes()].concat();
-        request.extend(9u64.to_le_bytes());
-        request.extend(node.to_le_bytes());
-        request.extend([0; 16]);
-        request.extend(body);
+        let request = request(opcode, node, body);
         let (mut reply, (sender, receiver)) = (Vec::new(), mpsc::channel());
         let later = || {
             let sender = sender.clone();
@@ -74,4 +69,15 @@ impl Guest {
     pub(crate) fn shared(&self) -> u64 {
         self.look_up(ROOT, "0").unwrap()
     }
+}
+
+/// A request's bytes, whose number is 9.
+pub(crate) fn request(opcode: u32, node: u64, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(40 + body.len()).unwrap();
+    let mut request = [length.to_le_bytes(), opcode.to_le_bytes()].concat();
+    request.extend(9u64.to_le_bytes());
+    request.extend(node.to_le_bytes());
+    request.extend([0; 16]);
+    request.extend(body);
+    request
 }

@@ -11,4 +11,5 @@ mod mounted;
 mod names;
 mod owners;
 mod soak;
+mod stream;
 mod sys;

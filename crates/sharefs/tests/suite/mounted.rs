@@ -1,6 +1,7 @@
 //! A folder, shared and mounted through `/dev/fuse`.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use sharefs::{Server, Share};
 
 /// The longest request: a write of 1 MiB and its headers.
 const LONGEST: usize = (1 << 20) + 4096;
+
+/// Set to `vsock`, it has everything go over a stream, as in a machine without a device for shared folders.
+const OVER: &str = "BERTH_TEST_SHARES_OVER";
 
 /// The folder as the host has it and as the mount shows it. Unmounted when dropped.
 pub(crate) struct Mounted {
@@ -46,12 +50,15 @@ impl Mounted {
         let flags = MountFlags::NODEV | MountFlags::NOSUID;
         rustix::mount::mount("berth-test", place.path(), "fuse", flags, &*options).unwrap();
         let device = Arc::new(device);
-        for _ in 0..2 {
-            let (server, device) = (Arc::clone(&server), Arc::clone(&device));
-            std::thread::spawn(move || {
-                crate::sys::become_user(user);
-                pump(&server, &device);
-            });
+        match std::env::var(OVER).as_deref() {
+            Ok("vsock") => carry_over_a_stream(&server, &device, user),
+            _ => (0..2).for_each(|_| {
+                let (server, device) = (Arc::clone(&server), Arc::clone(&device));
+                std::thread::spawn(move || {
+                    crate::sys::become_user(user);
+                    pump(&server, &device);
+                });
+            }),
         }
         Some(Self { folder, place, server, device })
     }
@@ -91,12 +98,7 @@ impl Drop for Mounted {
 /// Carries requests and replies until the mount is gone.
 fn pump(server: &Server, device: &Arc<OwnedFd>) {
     let (mut request, mut reply) = (vec![0; LONGEST], Vec::new());
-    loop {
-        let length = match rustix::io::read(device, &mut *request) {
-            Ok(length) => length,
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::NOENT | rustix::io::Errno::AGAIN) => continue,
-            Err(_) => return,
-        };
+    while let Some(length) = next(device, &mut request) {
         let later = || {
             let device = Arc::clone(device);
             Box::new(move |reply: &[u8]| {
@@ -106,6 +108,45 @@ fn pump(server: &Server, device: &Arc<OwnedFd>) {
         if server.answer_message(&request[..length], LONGEST, &mut reply, &later) && !reply.is_empty() {
             // A request that was interrupted in the meantime takes no reply.
             let _ = rustix::io::write(device, &reply);
+        }
+    }
+}
+
+/// The same over a stream: what PID 1 and the machine's process do.
+fn carry_over_a_stream(server: &Arc<Server>, device: &Arc<OwnedFd>, user: u32) {
+    let (guest, host) = UnixStream::pair().unwrap();
+    let server = Arc::clone(server);
+    std::thread::spawn(move || {
+        crate::sys::become_user(user);
+        let replies = host.try_clone().unwrap();
+        server.answer_stream(host, replies).unwrap();
+    });
+    let (mut replies, for_replies) = (guest.try_clone().unwrap(), Arc::clone(device));
+    std::thread::spawn(move || {
+        let mut reply = vec![0; LONGEST];
+        while replies.read_exact(&mut reply[..4]).is_ok() {
+            let length = u32::from_le_bytes(reply[..4].try_into().unwrap()) as usize;
+            replies.read_exact(&mut reply[4..length]).unwrap();
+            let _ = rustix::io::write(&*for_replies, &reply[..length]);
+        }
+    });
+    let (mut requests, device) = (guest, Arc::clone(device));
+    std::thread::spawn(move || {
+        let mut request = vec![0; LONGEST];
+        while let Some(length) = next(&device, &mut request) {
+            requests.write_all(&request[..length]).unwrap();
+        }
+        requests.shutdown(Shutdown::Both).unwrap();
+    });
+}
+
+/// The kernel's next request; none when the mount is gone.
+fn next(device: &OwnedFd, request: &mut [u8]) -> Option<usize> {
+    loop {
+        match rustix::io::read(device, &mut *request) {
+            Ok(length) => return Some(length),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::NOENT | rustix::io::Errno::AGAIN) => {}
+            Err(_) => return None,
         }
     }
 }
