@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vmm::config::{Config, HOST_ALIAS, HostForward, Share};
+use vmm::config::{Config, HOST_ALIAS, HostForward, Share, SharesOver};
 
 use crate::Error;
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub host_ports: Vec<u16>,
     /// Folders of this machine that containers may see.
     pub shares: Vec<PathBuf>,
+    /// What carries their requests.
+    pub shares_over: SharesOver,
     /// The user's daemon.json, as text.
     pub daemon_json: String,
     /// Where it and the files that it names lie.
@@ -45,6 +47,7 @@ struct File {
     disk_gib: Option<u64>,
     host_ports: Option<Vec<u16>>,
     shares: Option<Vec<String>>,
+    shares_over: Option<SharesOver>,
 }
 
 /// Where this host's resolvers are named.
@@ -96,6 +99,7 @@ impl Settings {
             self.disk_bytes = gib << 30;
         }
         self.host_ports = file.host_ports.unwrap_or_default();
+        self.shares_over = file.shares_over.unwrap_or_default();
         if let Some(shares) = file.shares {
             let folders = shares.iter().map(|text| shared_folder(text)).collect::<Result<Vec<_>, _>>()?;
             self.shares = outermost(folders);
@@ -120,6 +124,7 @@ impl Settings {
             disk_bytes: 64 << 30,
             host_ports: Vec::new(),
             shares,
+            shares_over: SharesOver::default(),
             daemon_json: String::new(),
             config_dir: PathBuf::new(),
         }
@@ -152,6 +157,7 @@ impl Settings {
             data_disk: self.data_dir.join("data.img"),
             data_disk_bytes: self.disk_bytes,
             shares: self.shares.iter().enumerate().map(|(index, folder)| share(index, folder)).collect(),
+            shares_over: self.shares_over,
             run_dir: self.run_dir.join("vm"),
             memory_mib: self.memory_mib,
             cpus: self.cpus,
@@ -245,6 +251,14 @@ mod tests {
         std::fs::create_dir(&besides).unwrap();
         let all = vec![inner, outer.clone(), outer.clone(), besides.clone()];
         assert_eq!(outermost(all), [outer, besides]);
+    }
+
+    #[test]
+    fn shared_folders_come_by_their_device_unless_the_user_wants_a_stream() {
+        assert_eq!(applied("{}").unwrap().vmm_config().shares_over, SharesOver::VirtioFs);
+        let over_vsock = applied(r#"{ "shares_over": "vsock" }"#).unwrap();
+        assert_eq!(over_vsock.vmm_config().shares_over, SharesOver::Vsock);
+        assert!(applied(r#"{ "shares_over": "9p" }"#).unwrap_err().contains("`virtio-fs` or `vsock`"));
     }
 
     #[test]

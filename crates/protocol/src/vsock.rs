@@ -21,5 +21,10 @@ pub const FORWARD: u32 = 1026;
 /// `/dev/fuse`, and of [`SHARE_LOOK`]. The guest says nothing. Nobody listens in a guest whose kernel takes none.
 pub const SHARE_CHANGES: u32 = 1027;
 
+/// Requests for shared folders, in a machine without a queue for them: one stream for the life of the VM. The guest sends
+/// requests as its `/dev/fuse` gives them, the host replies as that takes them, in any order. Nobody listens in a guest
+/// that has the folders by a queue, or none. A host whose stream ended opens another one: what was under way is lost.
+pub const SHARES: u32 = 1029;
+
 /// Among the notifications' codes: not for the kernel, but a path beneath the mount that the guest is to look at.
 pub const SHARE_LOOK: u32 = 0x4002;

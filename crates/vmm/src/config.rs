@@ -26,6 +26,9 @@ pub struct Config {
     /// Folders of the host that the guest may see; at most what this process's user may.
     #[serde(default)]
     pub shares: Vec<Share>,
+    /// What carries their requests.
+    #[serde(default)]
+    pub shares_over: SharesOver,
     /// The only way from the guest to the host itself: each guest address leads to one port of the host's loopback.
     pub forwards: Vec<HostForward>,
     /// Names the resolvers that answer the guest's questions, as resolv.conf(5).
@@ -39,6 +42,17 @@ pub struct Share {
     pub name: String,
     /// Where it is.
     pub folder: PathBuf,
+}
+
+/// What carries requests for shared folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SharesOver {
+    /// Queues of a device.
+    #[default]
+    VirtioFs,
+    /// A stream, for machines that can't have that device.
+    Vsock,
 }
 
 /// One way from the guest to the host's loopback.
@@ -88,6 +102,11 @@ impl Config {
     /// What the emulator itself says.
     pub(crate) fn emulator_log(&self) -> PathBuf {
         self.run_dir.join("emulator.log")
+    }
+
+    /// Whether the machine has a file system device.
+    pub(crate) fn has_folders_device(&self) -> bool {
+        !self.shares.is_empty() && self.shares_over == SharesOver::VirtioFs
     }
 
     /// Where the emulator reaches our file system device.

@@ -90,7 +90,7 @@ fn live() -> anyhow::Result<()> {
     host.phase("data disk");
     forward::serve(forward)?;
     host.wait_for_hello(HOST_PATIENCE);
-    shares::mount()?;
+    shares::mount(host.shares_folders())?;
     // From here on children are reaped on a thread; those above were waited for by name.
     reap::start(events.clone())?;
     let mut engine = Engine::new(Arc::clone(&host), listeners, events);

@@ -43,7 +43,7 @@ pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> C
     add("-device", "virtio-rng-device".to_owned());
     add("-chardev", format!("socket,id=vsock,path={}", path(&config.device_socket())));
     add("-device", "vhost-user-vsock-device,chardev=vsock".to_owned());
-    if !config.shares.is_empty() {
+    if config.has_folders_device() {
         add("-chardev", format!("socket,id=folders,path={}", path(&config.folders_socket())));
         add("-device", folders(config));
     }

@@ -1,12 +1,12 @@
 //! The shared folders as a file system device: each queue has a thread of its own, so that a slow disk delays nobody
-//! who asks through another queue.
+//! who asks through another queue. What of them goes over vsock is [`streams`]' business.
+
+mod streams;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use protocol::vsock::SHARE_CHANGES;
 use sharefs::Server;
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackend, VringRwLock, VringState, VringT};
@@ -18,12 +18,9 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 
 use super::carrier::{Carried, FEATURES, GuestMemory};
 use crate::config::Config;
-use crate::{Error, connect, sys};
+use crate::{Error, sys};
 
-/// How long the guest may take until it listens.
-const BOOT: Duration = Duration::from_secs(120);
-
-/// Starts the device; none when nothing is shared.
+/// Starts the device; none when nothing is shared, or not by it.
 pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
     if config.shares.is_empty() {
         return Ok(None);
@@ -35,27 +32,15 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
     // The other half is for the guest's connections.
     let descriptors = sys::raise_descriptors() / 2;
     let server = Arc::new(Server::new(shares.collect(), descriptors)?);
-    carry_changes(config, Arc::clone(&server))?;
+    streams::tell_changes(config, Arc::clone(&server))?;
+    if !config.has_folders_device() {
+        streams::answer_requests(config, server)?;
+        return Ok(None);
+    }
     let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
     let backend = Arc::new(Backend { server, lanes, memory: memory.clone() });
     Carried::start("fs", config.folders_socket(), backend, memory, None).map(Some)
-}
-
-/// Tells the guest what changes on the host, once it listens. It ends with the guest.
-fn carry_changes(config: &Config, server: Arc<Server>) -> Result<(), Error> {
-    let guest = config.vsock_socket();
-    let carry = move || {
-        let deadline = Instant::now() + BOOT;
-        while let Ok(stream) = connect::connect(&guest, SHARE_CHANGES, deadline) {
-            if let Err(error) = server.tell_changes(stream) {
-                tracing::info!(%error, "the guest hears no changes of shared folders");
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("changes".to_owned());
-    thread.spawn(carry).map_err(Error::os("watch the shared folders"))?;
-    Ok(())
 }
 
 /// One queue for what wants no reply, and one per CPU for requests.

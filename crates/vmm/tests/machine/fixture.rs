@@ -13,7 +13,7 @@ use protocol::port::{Forward, Forwarded};
 use protocol::vsock::{CONTROL, DOCKER_API, FORWARD};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vmm::config::{Config, HostForward};
+use vmm::config::{Config, HostForward, SharesOver};
 use vmm::emulated::Machine;
 
 /// No step of a test takes longer.
@@ -49,6 +49,7 @@ pub(crate) fn config(folder: &Path, forwards: Vec<HostForward>) -> Config {
         memory_mib: 512,
         cpus: 2,
         shares: Vec::new(),
+        shares_over: SharesOver::default(),
         forwards,
         resolvers: folder.join("resolv.conf"),
     }

@@ -39,6 +39,7 @@ pub(super) struct Host {
 struct State {
     stream: Option<UnixStream>,
     was_greeted: bool,
+    shares_folders: bool,
     phases: Vec<FromGuest>,
     engine: Option<FromGuest>,
     publish: Option<FromGuest>,
@@ -107,6 +108,11 @@ impl Host {
         drop(self.greeted.wait_timeout_while(self.lock(), most, waiting));
     }
 
+    /// Whether the host that was here last has folders for us.
+    pub(super) fn shares_folders(&self) -> bool {
+        self.lock().shares_folders
+    }
+
     /// One conversation, until the host leaves.
     fn converse(&self, mut stream: UnixStream) -> anyhow::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -119,6 +125,7 @@ impl Host {
         stream.set_read_timeout(None)?;
         clock::follow(hello.unix_nanos);
         keep(&hello).context("keep its hello")?;
+        self.lock().shares_folders = !hello.shares.is_empty();
         self.attach(stream.try_clone()?);
         loop {
             match read(&mut stream)? {

@@ -1,13 +1,15 @@
 //! The host's shared folders, one file system for all of them, and what changes in them on the host.
 
+mod stream;
+
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use protocol::guest::SHARES_TAG;
 use protocol::vsock::{SHARE_CHANGES, SHARE_LOOK};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::mount::{MountFlags, mount as mount_file_system};
 
 use super::vsock;
@@ -18,21 +20,36 @@ pub(crate) const PLACE: &str = "/run/berth/shares";
 const HEADER: usize = 16;
 /// The longest notification: an event with its name.
 const LONGEST: usize = 4096;
+/// Device nodes of the host aren't devices here, and its set-id programs run as whoever starts them.
+const FLAGS: MountFlags = MountFlags::NODEV.union(MountFlags::NOSUID);
+/// How far the kernel reads ahead of a program. Its own 128 KiB are made for disks; here each request is a way to the
+/// host and back.
+const READ_AHEAD_KIB: u32 = 512;
 
 /// Mounts it and takes in changes. A machine to which nothing is shared has none: binds of host paths are refused then.
-pub(super) fn mount() -> anyhow::Result<()> {
+/// `are_shared` says whether the host has folders for us: without a queue for them they come over a stream.
+pub(super) fn mount(are_shared: bool) -> anyhow::Result<()> {
     fs::create_dir_all(PLACE).context("make the place of shared folders")?;
-    // Device nodes of the host aren't devices here, and its set-id programs run as whoever starts them.
-    let flags = MountFlags::NODEV | MountFlags::NOSUID;
-    if let Err(error) = mount_file_system(SHARES_TAG, PLACE, "virtiofs", flags, c"") {
-        tracing::info!(%error, "no folders of the host");
-        return Ok(());
+    match mount_file_system(SHARES_TAG, PLACE, "virtiofs", FLAGS, c"") {
+        Ok(()) => {
+            // Another kernel than ours: the host hears nobody listen and lets nothing be cached for long.
+            if let Some(ear) = kernels_ear() {
+                take_in_changes(move |message| File::options().write(true).open(&ear)?.write_all(message))?;
+            }
+        }
+        Err(error) if !are_shared => {
+            tracing::info!(%error, "no folders of the host");
+            return Ok(());
+        }
+        Err(_) => {
+            let device = stream::mount(Path::new(PLACE)).context("mount the shared folders")?;
+            if stream::hears_events(&device) {
+                take_in_changes(move |message| Ok(rustix::io::write(&device, message).map(drop)?))?;
+            }
+        }
     }
-    match kernels_ear() {
-        Some(ear) => take_in_changes(ear),
-        // Another kernel than ours: the host hears nobody listen and lets nothing be cached for long.
-        None => Ok(()),
-    }
+    let thread = std::thread::Builder::new().name("read ahead".to_owned());
+    thread.spawn(read_ahead).map(drop).context("set how far shared folders are read ahead")
 }
 
 /// Where the kernel takes notifications for this file system.
@@ -44,16 +61,31 @@ fn kernels_ear() -> Option<PathBuf> {
     devices.filter(is_ours).map(|device| device.join("notify")).find(|ear| ear.exists())
 }
 
-fn take_in_changes(ear: PathBuf) -> anyhow::Result<()> {
+/// Lets the kernel read further ahead. It lowers that again when the host first answers, so that is waited for.
+fn read_ahead() {
+    let set = || -> io::Result<()> {
+        fs::metadata(PLACE)?;
+        let about = rustix::fs::statx(CWD, PLACE, AtFlags::empty(), StatxFlags::empty())?;
+        let device = format!("{}:{}", about.stx_dev_major, about.stx_dev_minor);
+        fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), READ_AHEAD_KIB.to_string())
+    };
+    if let Err(error) = set() {
+        tracing::info!(%error, "shared folders are read ahead as disks are");
+    }
+}
+
+fn take_in_changes(
+    tell_kernel: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static,
+) -> anyhow::Result<()> {
     vsock::serve_each("share changes", vsock::listen(SHARE_CHANGES)?, move |stream| {
-        if let Err(error) = pass_on(BufReader::new(stream), &ear) {
+        if let Err(error) = pass_on(BufReader::new(stream), &tell_kernel) {
             tracing::info!("changes of shared folders end: {error:#}");
         }
     })
 }
 
 /// Hands each message to the kernel. One about something that it doesn't know is refused there, which is fine.
-fn pass_on(mut stream: impl Read, ear: &Path) -> anyhow::Result<()> {
+fn pass_on(mut stream: impl Read, tell_kernel: &impl Fn(&[u8]) -> io::Result<()>) -> anyhow::Result<()> {
     let mut message = [0; LONGEST];
     loop {
         stream.read_exact(&mut message[..HEADER])?;
@@ -66,8 +98,7 @@ fn pass_on(mut stream: impl Read, ear: &Path) -> anyhow::Result<()> {
             look_at(&message[HEADER..length]);
             continue;
         }
-        let mut ear = File::options().write(true).open(ear).context("open the kernel's ear")?;
-        if let Err(error) = ear.write(&message[..length]) {
+        if let Err(error) = tell_kernel(&message[..length]) {
             tracing::debug!(%error, "the kernel refuses a notification");
         }
     }
