@@ -1,5 +1,5 @@
-//! One container of our machine that sees three file systems: a folder that we share, one that the published virtiofsd
-//! shares, and a volume. Each of them is as it was made at the start, and empty.
+//! Containers of our machines that see file systems to compare: a folder that we share, by a device and over vsock, one that
+//! the published virtiofsd shares, and a volume. Each of them is as it was made at the start, and empty.
 
 use std::fs;
 use std::path::Path;
@@ -12,53 +12,77 @@ use crate::interrupt;
 use crate::peer::Peer;
 use crate::virtiofsd::{self, Virtiofsd};
 
-/// Where the container has them: what it is called, and its folder.
-pub(crate) const PLACES: [(&str, &str); 3] =
-    [("ours", "/ours"), ("virtiofsd", "/virtiofsd"), ("ext4", "/volume")];
+/// A file system and where its container has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Its folder.
+    pub(crate) folder: &'static str,
+    /// Of the machine whose folders have no device.
+    is_over_vsock: bool,
+}
+
+/// All of them.
+pub(crate) const PLACES: [Place; 4] = [
+    Place { name: "ours", folder: "/ours", is_over_vsock: false },
+    Place { name: "over-vsock", folder: "/ours", is_over_vsock: true },
+    Place { name: "virtiofsd", folder: "/virtiofsd", is_over_vsock: false },
+    Place { name: "ext4", folder: "/volume", is_over_vsock: false },
+];
 
 const IMAGE: &str = "berth/folders:latest";
 const CONTAINER: &str = "folders";
 /// No registry is asked; the machine needs a port to be started with.
 const NO_REGISTRY: u16 = 5000;
 
-/// The machine and its container. When dropped, they end.
+/// The machines and their containers. When dropped, they end.
 pub(crate) struct Folders {
-    peer: Peer,
+    machine: Peer,
+    over_vsock: Peer,
     // After the machine, which is its client.
     _virtiofsd: Virtiofsd,
     _folder: tempfile::TempDir,
 }
 
 impl Folders {
-    /// Starts the machine and a container of `image`.
+    /// Starts the machines and a container of `image` in each.
     pub(crate) fn start(image: &ContainerImage, virtiofsd: Option<&Path>) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("make a home for the machine")?;
+        let folder = tempfile::tempdir().context("make a home for the machines")?;
         let at = |name: &str| folder.path().join(name);
-        for name in ["ours", "theirs"] {
+        for name in ["theirs", "device", "vsock"] {
             fs::create_dir(at(name))?;
         }
         let archive = at("image.tar");
         image.save(IMAGE, &archive)?;
         let virtiofsd = Virtiofsd::start(virtiofsd, &at("virtiofsd"), &at("theirs"))?;
-        let peer = Peer::start_machine_with(folder.path(), NO_REGISTRY, virtiofsd.programs())?;
-        interrupt::output(peer.berth(&["load", "--quiet", "--input"]).arg(&archive))?;
-        let (ours, volume) = (format!("{}:/ours", at("ours").display()), "measured:/volume");
-        let run = ["run", "--detach", "--privileged", "--network", "none", "--name", CONTAINER];
-        let sleep = ["sleep", "86400"];
-        interrupt::output(peer.berth(&run).args(["--volume", &ours, "--volume", volume, IMAGE]).args(sleep))?;
-        let folders = Self { peer, _virtiofsd: virtiofsd, _folder: folder };
-        folders.exec(&[
-            "sh",
-            "-c",
-            &format!("mkdir /virtiofsd; mount -t virtiofs {} /virtiofsd", virtiofsd::TAG),
-        ])?;
-        Ok(folders)
+        let machine = Peer::start_machine_with(&at("device"), NO_REGISTRY, virtiofsd.programs())?;
+        let over_vsock = Peer::start_machine_over_vsock(&at("vsock"), NO_REGISTRY)?;
+        run_container(&machine, &at("device"), &archive)?;
+        run_container(&over_vsock, &at("vsock"), &archive)?;
+        let mount = format!("mkdir /virtiofsd; mount -t virtiofs {} /virtiofsd", virtiofsd::TAG);
+        exec(&machine, &["sh", "-c", &mount])?;
+        Ok(Self { machine, over_vsock, _virtiofsd: virtiofsd, _folder: folder })
     }
 
-    /// Runs a program in the container, which must succeed; returns what it prints.
-    pub(crate) fn exec(&self, program: &[&str]) -> anyhow::Result<String> {
-        let output =
-            interrupt::output(self.peer.berth(&["exec", CONTAINER]).args(program).stdin(Stdio::null()))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    /// Runs a program in the container that has the place, which must succeed; returns what it prints.
+    pub(crate) fn exec(&self, place: &Place, program: &[&str]) -> anyhow::Result<String> {
+        exec(if place.is_over_vsock { &self.over_vsock } else { &self.machine }, program)
     }
+}
+
+/// Starts the container of one machine, whose home is `home`.
+fn run_container(machine: &Peer, home: &Path, archive: &Path) -> anyhow::Result<()> {
+    let ours = home.join("ours");
+    fs::create_dir(&ours)?;
+    interrupt::output(machine.berth(&["load", "--quiet", "--input"]).arg(archive))?;
+    let ours = format!("{}:/ours", ours.display());
+    let run = ["run", "--detach", "--privileged", "--network", "none", "--name", CONTAINER];
+    let volumes = ["--volume", &ours, "--volume", "measured:/volume", IMAGE];
+    interrupt::output(machine.berth(&run).args(volumes).args(["sleep", "86400"])).map(drop)
+}
+
+fn exec(machine: &Peer, program: &[&str]) -> anyhow::Result<String> {
+    let output = interrupt::output(machine.berth(&["exec", CONTAINER]).args(program).stdin(Stdio::null()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

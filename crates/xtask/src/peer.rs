@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     runtime: Option<PathBuf>,
     /// A folder whose programs come before the others.
     programs: Option<PathBuf>,
+    /// The machine's shared folders have no device.
+    is_over_vsock: bool,
     /// The dockerd to run; the one that is installed when none is named.
     dockerd: Option<PathBuf>,
 }
@@ -56,9 +58,24 @@ impl Peer {
         peer.begin(registry)
     }
 
+    /// Starts ours in the VM, whose shared folders come over vsock.
+    pub(crate) fn start_machine_over_vsock(folder: &Path, registry: u16) -> anyhow::Result<Self> {
+        let mut peer = Self::of(Engine::Machine, folder);
+        peer.is_over_vsock = true;
+        peer.begin(registry)
+    }
+
     fn of(engine: Engine, folder: &Path) -> Self {
-        let folder = folder.to_path_buf();
-        Self { engine, folder, process: None, network: None, runtime: None, programs: None, dockerd: None }
+        Self {
+            engine,
+            folder: folder.to_path_buf(),
+            process: None,
+            network: None,
+            runtime: None,
+            programs: None,
+            is_over_vsock: false,
+            dockerd: None,
+        }
     }
 
     /// Starts Debian's dockerd, which knows the OCI runtime `runtime` as `under-test`.
@@ -122,7 +139,9 @@ impl Peer {
     fn start_machine(&self, registry: u16) -> anyhow::Result<()> {
         let settings = self.folder.join("config/berth");
         fs::create_dir_all(&settings)?;
-        fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{registry}]}}"))?;
+        let shares_over = if self.is_over_vsock { "vsock" } else { "virtio-fs" };
+        let text = format!("{{\"host_ports\": [{registry}], \"shares_over\": \"{shares_over}\"}}");
+        fs::write(settings.join("settings.json"), text)?;
         fs::write(settings.join("daemon.json"), daemon_json("host.docker.internal", registry))?;
         let mut start = berth_at(&self.folder);
         if let Some(programs) = &self.programs {

@@ -44,11 +44,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if parts.contains(&Part::Native) {
         step("native tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
         skips::print("default")?;
+        folders_over_a_stream()?;
     }
     if parts.contains(&Part::Machine) {
         machine::run()?;
     }
     Ok(())
+}
+
+/// The suite of shared folders once more, over a stream as a machine without a device for them has it.
+fn folders_over_a_stream() -> anyhow::Result<()> {
+    let mut tests = cargo();
+    tests.args([
+        "nextest",
+        "run",
+        "--workspace",
+        "--no-fail-fast",
+        "-E",
+        "package(sharefs) and binary(suite)",
+    ]);
+    step("native tests of folders over a stream", tests.env("BERTH_TEST_SHARES_OVER", "vsock"))?;
+    skips::print("default")
 }
 
 fn checks() -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! pjdfstest: what POSIX says of files, asked of a shared folder, of the published virtiofsd's, and of a volume, in the
-//! same machine.
+//! pjdfstest: what POSIX says of files, asked of a shared folder, by its device and over vsock, of the published virtiofsd's,
+//! and of a volume.
 
 use std::path::{Path, PathBuf};
 
@@ -39,12 +39,13 @@ const SCRIPT: &str = "cd \"$1\" && shift && timeout 1200 pjdfstest \"$@\"; [ $? 
 /// Builds it, runs it in each place in turn, and notes what passed.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let folders = Folders::start(&image(&build(&args.source)?)?, args.virtiofsd.as_deref())?;
-    for (name, place) in PLACES {
+    for place in PLACES {
+        let name = place.name;
         println!("==> the suite runs in {name}");
-        let mut words = vec!["env", "NO_COLOR=1", "sh", "-c", SCRIPT, "sh", place];
+        let mut words = vec!["env", "NO_COLOR=1", "sh", "-c", SCRIPT, "sh", place.folder];
         words.extend(["--configuration-file", "/etc/pjdfstest.toml", "--secondary-fs", ELSEWHERE]);
         words.extend(args.only.as_deref());
-        let printed = folders.exec(&words).with_context(|| format!("run pjdfstest in {name}"))?;
+        let printed = folders.exec(&place, &words).with_context(|| format!("run pjdfstest in {name}"))?;
         if args.only.is_some() {
             println!("{printed}");
         } else {

@@ -12,27 +12,36 @@ use crate::step::{berth_at, cargo, find_program, step};
 /// the other binaries' tests have engines and machines of their own.
 const TESTS: &str = "package(e2e) and not binary(/^(cli|daemon_json|machine_crash|machine_life|remote|window|window_machine)$/)";
 
-/// Starts a VM with `berth start`, runs the tests against its Docker socket, and stops it, also when they fail.
+/// Those of shared folders, whose other carrier has them too.
+const SHARES: &str = "package(e2e) and binary(shares)";
+
+/// Runs the tests against a VM, and those of shared folders against one that has them over vsock.
 pub(super) fn run() -> anyhow::Result<()> {
     if find_program("qemu-system-x86_64").is_none() {
         println!("==> machine tests: skipped: QEMU isn't installed (cargo xtask setup)");
         return Ok(());
     }
+    against("machine tests", "virtio-fs", TESTS)?;
+    against("machine tests of folders over vsock", "vsock", SHARES)
+}
+
+/// Starts a VM with `berth start`, runs tests against its Docker socket, and stops it, also when they fail.
+fn against(name: &str, shares_over: &str, which: &str) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a home for the machine's tests")?;
     let port = free_port()?;
     let settings = home.path().join("config/berth");
     fs::create_dir_all(&settings).context("make the settings' folder")?;
-    fs::write(settings.join("settings.json"), format!("{{\"host_ports\": [{port}]}}"))
-        .context("write settings")?;
+    let text = format!("{{\"host_ports\": [{port}], \"shares_over\": \"{shares_over}\"}}");
+    fs::write(settings.join("settings.json"), text).context("write settings")?;
     let started = step("start the machine", berth_at(home.path()).args(["start", "--machine", "emulated"]));
     let tested = started.and_then(|()| {
         let socket = home.path().join("run/berth/docker.sock");
         let mut tests = cargo();
-        tests.args(["nextest", "run", "--workspace", "--profile", "machine", "--no-fail-fast", "-E", TESTS]);
+        tests.args(["nextest", "run", "--workspace", "--profile", "machine", "--no-fail-fast", "-E", which]);
         tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
         // Home is shared, as for any user.
         tests.env("BERTH_E2E_SHARED", home.path());
-        step("machine tests", &mut tests)?;
+        step(name, &mut tests)?;
         skips::print("machine")
     });
     let stopped = step("stop the machine", berth_at(home.path()).arg("stop"));
