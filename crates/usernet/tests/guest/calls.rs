@@ -178,18 +178,21 @@ fn one_connection_too_many_is_reset_and_others_go_on() {
     guest.until("it is heard", |guest| guest.tcp(handle).can_recv().then_some(()));
 }
 
+/// A client that says one word and is told it.
+fn asks_again(mut stream: TcpStream) -> String {
+    stream.write_all(b"again").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn the_same_name_serves_again_after_its_connection_ended() {
     let (mut guest, door) = reachable(0, MTU);
     for _ in 0..3 {
         let handle = guest.listen(PORT, 1000);
-        let client = client(door, |mut stream| {
-            stream.write_all(b"again").unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        });
+        let client = client(door, asks_again);
         echo(&mut guest, handle);
         assert_eq!(client.join().unwrap(), "again");
     }
@@ -204,13 +207,7 @@ fn answers_may_go_to_the_door_and_nothing_begins_there() {
     guest.speak_to(settings.door);
     assert!(guest.is_refused((HOST, 7)));
     let handle = guest.listen(PORT, 1000);
-    let client = client(door, |mut stream| {
-        stream.write_all(b"again").unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    });
+    let client = client(door, asks_again);
     echo(&mut guest, handle);
     assert_eq!(client.join().unwrap(), "again");
 }
