@@ -7,10 +7,11 @@ use std::path::Path;
 
 use oci_spec::runtime::{ContainerState, Process, Spec};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::create::{Create, Life};
 use crate::credentials::Credentials;
-use crate::error::{Doing, Error, FailureKind};
+use crate::error::{Doing, Error, FailureKind, plain};
 use crate::exec::Exec;
 use crate::handshake::{Line, Word};
 use crate::hooks::{Hooked, Stage};
@@ -279,10 +280,18 @@ fn die_with_parent(line: &Line, life: Life<'_>) -> Result<(), Error> {
 
 /// Changes into the working folder and proves that it lies inside the root (CVE-2024-21626).
 fn work_in(folder: &Path) -> Result<(), Error> {
-    rustix::process::chdir(folder).map_err(|errno| Error::Path {
-        operation: "chdir to cwd",
-        path: folder.into(),
-        source: errno.into(),
+    rustix::process::chdir(folder).map_err(|errno| {
+        // What dockerd makes of runc's words.
+        let kind = match errno {
+            Errno::NOENT => FailureKind::NotFound,
+            Errno::ACCESS | Errno::NOTDIR => FailureKind::NotExecutable,
+            _ => FailureKind::Other,
+        };
+        let reason = plain(&std::io::Error::from(errno));
+        Error::Child {
+            kind,
+            message: format!("chdir to cwd ({folder:?}) set in config.json failed: {reason}"),
+        }
     })?;
     let actual = rustix::process::getcwd(Vec::new()).on("find out the working folder after", folder)?;
     if actual.to_bytes().starts_with(b"/") {

@@ -33,10 +33,14 @@ pub(crate) fn apply(spec: &Spec, plan: &Plan) -> Result<(), Error> {
     let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
     for (name, value) in sysctls.into_iter().flatten() {
         if !is_namespaced(name, plan) {
-            return Err(Error::Value {
-                what: "not a sysctl of a namespace of this container:",
-                value: name.clone(),
-            });
+            let reason = match name.as_str() {
+                name if name.starts_with("net.") && !plan.has(libc::CLONE_NEWNET) => {
+                    "not allowed in host network namespace"
+                }
+                name if IPC_SYSCTLS.contains(&name) => "not allowed in host ipc namespace",
+                _ => "is not in a separate kernel namespace",
+            };
+            return Err(Error::Refused(format!("sysctl {name:?} {reason}")));
         }
         let path = path_of(name);
         std::fs::write(&path, value).on("write", &path)?;

@@ -9,6 +9,7 @@ use crate::error::Error;
 
 const MAX: &str = "pids.max";
 const CURRENT: &str = "pids.current";
+const THREADS: &str = "cgroup.threads";
 
 /// How many processes and threads there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub(super) fn apply(folder: &Path, pids: &LinuxPids) -> Result<(), Error> {
 }
 
 pub(super) fn stats(folder: &Path) -> Result<Option<PidsStats>, Error> {
-    let Some(current) = files::read_number(folder, CURRENT)? else { return Ok(None) };
+    let Some(current) = files::read_number(folder, CURRENT)? else {
+        // Without the controller nobody counts, but the kernel still lists.
+        let threads = files::read(folder, THREADS)?;
+        let current = threads.map(|threads| threads.lines().count() as u64);
+        return Ok(current.map(|current| PidsStats { current, limit: u64::MAX }));
+    };
     Ok(Some(PidsStats { current, limit: files::read_number(folder, MAX)?.unwrap_or(u64::MAX) }))
 }
