@@ -31,13 +31,8 @@ pub enum Error {
     #[error("network with name {0} already exists")]
     NetworkExists(String),
     /// Containers are in it.
-    #[error("error while removing network: network {name} id {id} has active endpoints")]
-    InUse {
-        /// The network's name.
-        name: String,
-        /// Its id.
-        id: String,
-    },
+    #[error("error while removing network: network {0} has active endpoints")]
+    InUse(String),
     /// Every engine has it.
     #[error("{0} is a pre-defined network and cannot be removed")]
     Predefined(String),
@@ -51,8 +46,11 @@ pub enum Error {
     #[error("only one instance of \"{0}\" network is allowed")]
     OnlyOne(&'static str),
     /// No driver has this name.
-    #[error("could not find plugin {0} in v1 plugin registry: plugin not found")]
+    #[error("plugin \"{0}\" not found")]
     NoSuchDriver(String),
+    /// A subnet, or what is said of it, makes no sense.
+    #[error("invalid network config:\n{0}")]
+    InvalidConfig(Box<Self>),
     /// The text is no subnet.
     #[error("invalid subnet {0}: invalid CIDR block notation")]
     InvalidSubnet(String),
@@ -220,6 +218,7 @@ impl Error {
             Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) => Kind::NotFound,
             Self::Ambiguous { .. }
             | Self::InvalidName(_)
+            | Self::InvalidConfig(_)
             | Self::InvalidSubnet(_)
             | Self::InvalidAddress(_)
             | Self::InvalidOption { .. }
@@ -232,7 +231,7 @@ impl Error {
             | Self::InvalidPrefix(_)
             | Self::InvalidContainer(_) => Kind::InvalidParameter,
             Self::NetworkExists(_) => Kind::Conflict,
-            Self::InUse { .. }
+            Self::InUse(_)
             | Self::Predefined(_)
             | Self::ReservedName(_)
             | Self::OnlyOne(_)

@@ -5,11 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use copy::{Copier, Door};
+use datagrams::{Datagrams, Window};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted};
 use crate::route::Kernel;
 
 mod copy;
+mod datagrams;
 mod rules;
 
 /// Connections that wait to be accepted, as `std` has it.
@@ -33,6 +34,7 @@ struct State {
     rules: Nftables,
     kernel: Kernel,
     copier: Copier,
+    datagrams: Datagrams,
     open: HashMap<Binding, Reservation>,
 }
 
@@ -46,7 +48,7 @@ struct Binding {
 /// A socket that keeps others from a port, open as long as the value.
 enum Reservation {
     Tcp(Arc<TcpListener>),
-    Udp(#[expect(dead_code, reason = "held, not used: the kernel carries datagrams")] OwnedFd),
+    Udp(Arc<UdpSocket>),
 }
 
 impl NativePublisher {
@@ -59,6 +61,7 @@ impl NativePublisher {
             rules: Nftables::open().map_err(wrong)?,
             kernel: Kernel::open().map_err(wrong)?,
             copier: Copier::start().map_err(wrong)?,
+            datagrams: Datagrams::start().map_err(wrong)?,
             open: HashMap::new(),
         };
         Ok(Self { table: format!("{name_prefix}-ports"), state: Mutex::new(state) })
@@ -102,10 +105,6 @@ impl PortPublisher for NativePublisher {
 
 impl State {
     fn reserve(&mut self, wanted: &Wanted) -> Outcome {
-        let mixed = wanted.host_ip.is_ipv4() != wanted.target.is_ipv4();
-        if mixed && wanted.transport != Transport::Tcp {
-            return Outcome::Refused(Refusal::Unsupported);
-        }
         let mut binding = Binding::of(wanted);
         if self.open.contains_key(&binding) {
             return Outcome::Refused(Refusal::InUse);
@@ -126,13 +125,17 @@ impl State {
             rules::route_loopback(&mut self.kernel, target)?;
         }
         self.rules.commit(&rules::table(table, open).replace())?;
-        let doors = open.iter().filter_map(|wanted| match self.open.get(&Binding::of(wanted))? {
-            Reservation::Tcp(listener) => {
-                Some(Door { listener: Arc::clone(listener), target: wanted.target })
+        let (mut doors, mut windows) = (Vec::new(), Vec::new());
+        for wanted in open {
+            let target = wanted.target;
+            match self.open.get(&Binding::of(wanted)) {
+                Some(Reservation::Tcp(listener)) => doors.push(Door { listener: listener.clone(), target }),
+                Some(Reservation::Udp(socket)) => windows.push(Window { socket: socket.clone(), target }),
+                None => {}
             }
-            Reservation::Udp(_) => None,
-        });
-        self.copier.open(doors.collect());
+        }
+        self.copier.open(doors);
+        self.datagrams.open(windows);
         Ok(())
     }
 }
@@ -162,7 +165,7 @@ fn bind(wanted: &Wanted) -> io::Result<(Reservation, u16)> {
     rustix::net::bind(&socket, &SocketAddr::new(wanted.host_ip, wanted.host_port))?;
     let port = SocketAddr::try_from(rustix::net::getsockname(&socket)?)?.port();
     if kind == SocketType::DGRAM {
-        return Ok((Reservation::Udp(socket), port));
+        return Ok((Reservation::Udp(Arc::new(UdpSocket::from(socket))), port));
     }
     rustix::net::listen(&socket, BACKLOG)?;
     Ok((Reservation::Tcp(Arc::new(TcpListener::from(socket))), port))

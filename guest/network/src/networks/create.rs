@@ -174,7 +174,8 @@ fn check_options(state: &State, wish: &NetworkWish) -> Result<()> {
 
 /// The subnets that are asked for.
 pub(super) fn parse_all(wish: &NetworkWish) -> Result<Vec<Ipam>> {
-    wish.ipam.iter().filter(|one| one.subnet.is_some()).map(parse).collect()
+    let each = wish.ipam.iter().filter(|one| one.subnet.is_some()).map(parse);
+    each.collect::<Result<_>>().map_err(|error| Error::InvalidConfig(Box::new(error)))
 }
 
 fn parse(wish: &IpamWish) -> Result<Ipam> {

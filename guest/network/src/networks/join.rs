@@ -272,16 +272,29 @@ fn plan(
     Ok(endpoint)
 }
 
+impl Network {
+    /// What speaks against each of these fixed addresses in this network, whoever has them now.
+    pub fn objections(&self, addresses: &[IpAddr]) -> Vec<Error> {
+        let predefined = self.is_predefined() && !addresses.is_empty();
+        let misplaced = addresses.iter().filter_map(|&address| self.chosen_pool(address).err());
+        predefined.then_some(Error::FixedAddressOnDefault).into_iter().chain(misplaced).collect()
+    }
+
+    /// The pool with this address, if the user chose it: others may change.
+    fn chosen_pool(&self, address: IpAddr) -> Result<&Ipam> {
+        let same_family = |ipam: &&Ipam| ipam.chosen && ipam.subnet.is_ipv4() == address.is_ipv4();
+        let mut chosen = self.ipam.iter().filter(same_family).peekable();
+        chosen.peek().ok_or(Error::FixedAddressOnChosen)?;
+        chosen.find(|ipam| ipam.subnet.contains(address)).ok_or(Error::NotInSubnet(address))
+    }
+}
+
 /// The pool of an address that was asked for, if it may be had.
 fn check_fixed<'n>(network: &'n Network, address: IpAddr, taken: &HashSet<IpAddr>) -> Result<&'n Ipam> {
     if network.is_predefined() {
         return Err(Error::FixedAddressOnDefault);
     }
-    let pool = network.ipam.iter().find(|ipam| ipam.subnet.contains(address));
-    let pool = pool.ok_or(Error::NotInSubnet(address))?;
-    if !pool.chosen {
-        return Err(Error::FixedAddressOnChosen);
-    }
+    let pool = network.chosen_pool(address)?;
     let free = pool::is_usable(pool, address) && pool.gateway != Some(address) && !taken.contains(&address);
     if free { Ok(pool) } else { Err(Error::AddressInUse) }
 }

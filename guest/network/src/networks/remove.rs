@@ -15,7 +15,7 @@ impl Networks {
         }
         let joined = |endpoint: &crate::endpoint::Endpoint| endpoint.network_id == network.id;
         if state.endpoints.values().flatten().any(joined) {
-            return Err(Error::InUse { name: network.name, id: network.id });
+            return Err(Error::InUse(network.name));
         }
         self.forget(&mut state, &network)?;
         Ok(network)

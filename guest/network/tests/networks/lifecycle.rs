@@ -70,7 +70,7 @@ fn the_default_network_follows_the_configuration_once_nobody_is_in_it() {
 #[test]
 fn mistakes_are_told_in_dockers_words() {
     let Some(world) = World::new() else { return };
-    let network = world.network("mine");
+    world.network("mine");
     let named = |name: &str| NetworkWish { name: name.to_owned(), ..NetworkWish::default() };
     let again = world.networks.create(named("mine")).unwrap_err();
     assert_eq!(again.to_string(), "network with name mine already exists");
@@ -86,8 +86,7 @@ fn mistakes_are_told_in_dockers_words() {
     );
     world.container("one", "mine");
     let used = world.networks.remove("mine").unwrap_err();
-    let said = format!("error while removing network: network mine id {} has active endpoints", network.id);
-    assert_eq!(used.to_string(), said);
+    assert_eq!(used.to_string(), "error while removing network: network mine has active endpoints");
     let twice = world.networks.join("one", "mine", &EndpointWish::default()).unwrap_err();
     assert_eq!(twice.to_string(), "endpoint with name one already exists in network mine");
     world.networks.leave("one", "mine").unwrap();

@@ -59,11 +59,14 @@ fn udp_is_published_too() {
     let Some((world, neighbour)) = World::with_neighbour() else { return };
     let (server, _) = world.container("server", "bridge");
     serve(&server, 53);
-    let udp = PortWish { transport: Transport::Udp, ..wish(5353, 53) };
+    let udp = PortWish { transport: Transport::Udp, host_ip: None, ..wish(5353, 53) };
     world.networks.publish("server", &[udp]).unwrap();
     assert_eq!(ask_udp(&neighbour, MACHINE, 5353).as_deref(), Some(NEIGHBOUR));
     assert_eq!(ask_udp_here("127.0.0.1", 5353).as_deref(), Some("172.17.0.1"));
     assert_eq!(ask_udp(&server, MACHINE, 5353).as_deref(), Some("172.17.0.1"));
+    // From IPv6 to a container without it, copied; answers find back to each peer.
+    assert_eq!(ask_udp_here("::1", 5353).as_deref(), Some("172.17.0.1"));
+    assert_eq!(ask_udp_here("::1", 5353).as_deref(), Some("172.17.0.1"));
 }
 
 #[test]
