@@ -55,6 +55,10 @@ impl Builder {
     ) -> Result<String> {
         let context = Context::receive(self, input, &options.dockerfile, &lines).await?;
         let text = context.dockerfile.clone();
+        if text.is_empty() {
+            let name = Some(options.dockerfile.clone()).filter(|name| !name.is_empty());
+            return Err(Error::EmptyDockerfile(name.unwrap_or_else(|| "Dockerfile".to_owned())));
+        }
         let mut file = Dockerfile::parse(&text)?;
         label(&mut file, &options);
         // Images that may serve as cache, of which none is here, serve nothing: not even a setting.

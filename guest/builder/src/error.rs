@@ -29,6 +29,9 @@ pub enum Error {
     /// The context has no such file.
     #[error("Cannot locate specified Dockerfile: {0}")]
     NoDockerfile(String),
+    /// There is nothing in the file.
+    #[error("the Dockerfile ({0}) cannot be empty")]
+    EmptyDockerfile(String),
     /// The Dockerfile has no such stage.
     #[error("target stage {0:?} could not be found")]
     NoTarget(String),
@@ -111,9 +114,11 @@ impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Dockerfile(_) | Self::NoDockerfile(_) | Self::NoTarget(_) | Self::Circle(_) => {
-                Kind::InvalidParameter
-            }
+            Self::Dockerfile(_)
+            | Self::NoDockerfile(_)
+            | Self::EmptyDockerfile(_)
+            | Self::NoTarget(_)
+            | Self::Circle(_) => Kind::InvalidParameter,
             Self::Invalid(_) | Self::Unsupported(_) | Self::Copy { .. } => Kind::InvalidParameter,
             Self::Images(error) => match error.kind() {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,

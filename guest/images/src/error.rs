@@ -70,6 +70,19 @@ pub enum Error {
         /// Why, in Docker's words.
         reason: String,
     },
+    /// The image's only name can't be removed now.
+    #[error(
+        "conflict: unable to remove repository reference {name:?} (must force) - container {container} is using its \
+         referenced image {image}"
+    )]
+    NameInUse {
+        /// The name, as it was asked for.
+        name: String,
+        /// The short id of a container that uses the image.
+        container: String,
+        /// The image's short id.
+        image: String,
+    },
     /// No snapshot is called so.
     #[error("no snapshot for container {0}")]
     NoSuchSnapshot(String),
@@ -311,7 +324,9 @@ impl Error {
             | Self::OtherPlatform { .. }
             | Self::NothingToPush(_)
             | Self::PullDenied { .. } => Kind::NotFound,
-            Self::AmbiguousId(_) | Self::InUse { .. } | Self::SnapshotExists(_) => Kind::Conflict,
+            Self::AmbiguousId(_) | Self::InUse { .. } | Self::NameInUse { .. } | Self::SnapshotExists(_) => {
+                Kind::Conflict
+            }
             Self::Unauthorized { .. } => Kind::Unauthorized,
             Self::Registry { .. }
             | Self::Download { .. }

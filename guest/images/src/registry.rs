@@ -11,6 +11,7 @@ mod proxy;
 mod pull;
 mod push;
 mod refusal;
+mod search;
 mod session;
 mod token;
 mod unchecked;
@@ -24,6 +25,7 @@ use self::pull::InFlight;
 use self::session::Session;
 pub use documents::Repository;
 pub use plain::{Downloaded, percent_decoded};
+pub use search::Found;
 
 use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
 
@@ -257,8 +259,9 @@ impl Client {
         report: Report<'_>,
     ) -> Result<Pushed> {
         let reference = &reference.clone().or_latest();
+        report(Progress::say("", format!("The push refers to repository [{}]", reference.name())));
         let image = store.image(&reference.to_string()).map_err(|error| match error {
-            Error::NoSuchImage(_) => Error::NothingToPush(reference.to_string()),
+            Error::NoSuchImage(_) => Error::NothingToPush(reference.familiar_name()),
             error => error,
         })?;
         self.to_push(store, reference, credentials, report).await?.run(&image).await
@@ -336,13 +339,23 @@ impl Client {
         credentials: Option<&Credentials>,
         scope: String,
     ) -> Result<Session> {
+        self.unasked(endpoint, credentials, scope)?.opened().await
+    }
+
+    /// A session with whoever is there.
+    fn unasked(
+        &self,
+        endpoint: &Endpoint,
+        credentials: Option<&Credentials>,
+        scope: String,
+    ) -> Result<Session> {
         let options = self.options();
         let certificates = options.certificates.as_ref().map(|folder| folder.join(&endpoint.host));
         let way = connect::Way { names: self.names.clone(), proxies: &options.proxies };
         let http = connect::client(way, endpoint.is_insecure, certificates.as_deref())?;
         // Credentials are the registry's, not its mirrors'.
         let credentials = credentials.filter(|_| !endpoint.is_mirror).cloned();
-        Session::open(http, endpoint.base.clone(), &options.user_agent, credentials, scope).await
+        Ok(Session::new(http, endpoint.base.clone(), &options.user_agent, credentials, scope))
     }
 }
 

@@ -85,9 +85,7 @@ impl Removal<'_> {
     fn start(&mut self, id: &Digest, text: &str) -> Result<()> {
         let names = self.names(id);
         if is_id_prefix(id, text) && !names.iter().any(|name| is_called(name, text)) {
-            let tags = names.iter().filter(|name| name.tag().is_some()).count();
-            let one_repository = names.windows(2).all(|pair| pair[0].same_repository(&pair[1]));
-            if tags <= 1 && one_repository {
+            if is_one_name(&names) {
                 self.refuse_if(self.obstacle(id, false), id)?;
                 self.untag_all(names)?;
             } else if !self.options.force {
@@ -101,8 +99,11 @@ impl Removal<'_> {
             Some(digest) => reference.with_digest(digest.clone()),
             None => reference.or_latest(),
         };
-        if names.len() == 1 {
-            self.refuse_if(self.obstacle(id, false), id)?;
+        if is_one_name(&names)
+            && !self.options.force
+            && let Some(ImageUse { container, .. }) = (self.used_by)(id)
+        {
+            return Err(Error::NameInUse { name: text.to_owned(), container, image: id.short().to_owned() });
         }
         self.untag(&reference)?;
         if reference.tag().is_some() {
@@ -114,7 +115,12 @@ impl Removal<'_> {
                 self.untag_all(digests)?;
             }
         }
-        if self.names(id).is_empty() { self.delete(id, true) } else { Ok(()) }
+        // The name was what was asked for: an image that is needed otherwise stays without one.
+        match self.obstacle(id, true) {
+            Some(obstacle) if !(obstacle.forceable && self.options.force) => Ok(()),
+            _ if self.names(id).is_empty() => self.delete(id, true),
+            _ => Ok(()),
+        }
     }
 
     fn names(&self, id: &Digest) -> Vec<Reference> {
@@ -180,6 +186,12 @@ impl Removal<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether these are one tag at most, and digests of the same repository.
+fn is_one_name(names: &[Reference]) -> bool {
+    let tags = names.iter().filter(|name| name.tag().is_some()).count();
+    tags <= 1 && names.windows(2).all(|pair| pair[0].same_repository(&pair[1]))
 }
 
 /// Whether `text` is this name as a user may write it.

@@ -82,10 +82,11 @@ impl Service<Name> for Names {
         Box::pin(async move {
             let resolver = resolver.ok_or_else(|| io::Error::other("no name server is configured"))?;
             let name = name.as_str();
-            let found = resolver
-                .lookup_ip(name)
-                .await
-                .map_err(|error| io::Error::other(format!("lookup {name}: {error}")))?;
+            let found = resolver.lookup_ip(name).await.map_err(|error| {
+                let reason =
+                    if error.is_no_records_found() { "no such host".to_owned() } else { error.to_string() };
+                io::Error::other(format!("dial tcp: lookup {name}: {reason}"))
+            })?;
             // The port is the connector's to fill in.
             let addresses: Vec<SocketAddr> = found.iter().map(|address| (address, 0).into()).collect();
             Ok(addresses.into_iter())

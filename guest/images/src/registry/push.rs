@@ -41,7 +41,6 @@ pub(super) struct Push<'a> {
 impl Push<'_> {
     /// Pushes the image under its tag.
     pub(super) async fn run(&self, image: &Image) -> Result<Pushed> {
-        self.say("", format!("The push refers to repository [{}]", self.reference.name()));
         let descriptor = self.send(image, None).await?;
         let pushed = Pushed { digest: descriptor.digest, size: descriptor.size };
         self.say_pushed(&pushed);

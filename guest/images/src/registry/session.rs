@@ -61,22 +61,21 @@ pub(super) fn full(bytes: Bytes) -> Body {
 }
 
 impl Session {
-    /// Asks whether a registry is there, and what it wants.
-    pub(super) async fn open(
+    /// What asks a registry at `base`, which may not be there.
+    pub(super) fn new(
         http: Http,
         base: String,
         user_agent: &str,
         credentials: Option<Credentials>,
         scope: String,
-    ) -> Result<Self> {
-        let session = Self {
-            http,
-            base,
-            user_agent: user_agent.to_owned(),
-            credentials,
-            scope,
-            proof: Mutex::new(None),
-        };
+    ) -> Self {
+        let (user_agent, proof) = (user_agent.to_owned(), Mutex::new(None));
+        Self { http, base, user_agent, credentials, scope, proof }
+    }
+
+    /// Asks whether the registry is there, and what it wants.
+    pub(super) async fn opened(self) -> Result<Self> {
+        let session = self;
         let url = session.url("/v2/");
         let response = session.send(&Ask::new(Method::GET, &url), &url, empty(), None).await?;
         match response.status() {
@@ -165,7 +164,10 @@ impl Session {
         let request = request.body(body).map_err(bad)?;
         match timeout(PATIENCE, self.http.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unreachable(&ask.method, url, &reason(&error))),
+            Ok(Err(error)) => {
+                let to = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
+                Err(unreachable(&ask.method, url, &reason(&error, &to.unwrap_or_default())))
+            }
             Err(_) => Err(unreachable(&ask.method, url, "no answer before the deadline")),
         }
     }
@@ -226,7 +228,14 @@ impl Session {
 
 /// Why there was no answer. A server that misses the client's certificate says so when the connection is there already,
 /// and closes it: whichever is noticed first.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+fn reason(error: &(dyn std::error::Error + 'static), to: &str) -> String {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    if std::iter::successors(Some(error), |error| error.source()).any(refused) {
+        return format!("dial tcp {to}: connect: connection refused");
+    }
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let is_canceled = |cause: &hyper::Error| cause.is_canceled();
     if causes.any(|cause| cause.downcast_ref().is_some_and(is_canceled)) {

@@ -112,7 +112,8 @@ fn a_missing_tag_and_a_missing_repository_are_named() {
     let error = pull(&place, &missing, None, None).error();
     assert_eq!(error, format!("manifest for {missing} not found: manifest unknown: manifest unknown"));
     let error = push(&place, &missing, None).error();
-    assert_eq!(error, format!("An image does not exist locally with the tag: {missing}"));
+    let repository = format!("{}/ann/tool", registry.address);
+    assert_eq!(error, format!("An image does not exist locally with the tag: {repository}"));
 }
 
 #[test]
