@@ -14,7 +14,7 @@ impl DetachKeys {
     /// `a,ctrl-c`; empty is the default.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let text = if text.is_empty() { "ctrl-p,ctrl-q" } else { text };
-        let invalid = || Failure::bad_request(format!("Invalid detach keys ({text}) provided"));
+        let invalid = || Failure::bad_request(format!("Invalid escape keys ({text}) provided"));
         let key = |part: &str| match part.as_bytes() {
             [single] => Ok(*single),
             bytes => match bytes.strip_prefix(b"ctrl-") {

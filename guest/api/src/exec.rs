@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use berth_engine::Error;
+use berth_engine::exec::ExecConfig;
 use berth_engine::output::Stream;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -35,8 +36,9 @@ async fn create(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let request: CreateRequest = body::json(&body)?;
-    let id = engine.exec_create(&name, request.into())?;
+    let config: ExecConfig = body::json::<CreateRequest>(&body)?.into();
+    DetachKeys::parse(&config.detach_keys)?;
+    let id = engine.exec_create(&name, config)?;
     Ok((StatusCode::CREATED, Json(json!({ "Id": id }))).into_response())
 }
 

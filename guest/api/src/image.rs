@@ -5,6 +5,7 @@ mod commit;
 mod distribution;
 mod load;
 mod pull;
+mod search;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
 
 use crate::error::{self, Failure};
 use crate::prune;
@@ -37,7 +37,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/images/prune", post(prune::images))
         .route("/images/load", post(load::load))
         .route("/images/get", get(load::save))
-        .route("/images/search", get(search))
+        .route("/images/search", get(search::search))
+        .route("/auth", post(auth::login))
         .route("/images/{*rest}", get(about).post(act).delete(remove))
         .route("/distribution/{*rest}", get(distribution::inspect))
 }
@@ -115,10 +116,4 @@ async fn remove(
     let work = move || engine.remove_image(&name, query.force, query.noprune);
     let removed = tokio::task::spawn_blocking(work).await.map_err(berth_engine::Error::from)??;
     Ok(Json(removed.into_iter().map(Deleted::from).collect()))
-}
-
-/// Searching is a service of Docker Hub's, not of registries.
-async fn search() -> Response {
-    let message = "searching Docker Hub is not supported by this engine: name the image and pull it";
-    (StatusCode::NOT_IMPLEMENTED, Json(json!({ "message": message }))).into_response()
 }

@@ -42,7 +42,11 @@ async fn inspect(State(engine): State<Shared>, Path(name): Path<String>) -> Resu
 }
 
 async fn create(State(engine): State<Shared>, body: Bytes) -> Result<(StatusCode, Json<Value>), Failure> {
-    let wish = body::json::<CreateRequest>(&body)?.into();
+    let request: CreateRequest = body::json(&body)?;
+    if let Some(unsupported) = request.unsupported() {
+        return Err(Failure::not_implemented(unsupported));
+    }
+    let wish = request.into();
     let made =
         tokio::task::spawn_blocking(move || engine.network_create(wish)).await.map_err(Error::from)??;
     Ok((StatusCode::CREATED, Json(json!({ "Id": made.id, "Warning": "" }))))

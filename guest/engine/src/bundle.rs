@@ -66,6 +66,7 @@ impl Engine {
         for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
             let (mut source, mut held) = match mount.kind {
                 MountKind::Volume => (self.volumes.data(&mount.name), None),
+                MountKind::Image => (mount.source.clone().into(), None),
                 _ => (self.config.host_paths.resolve(&mount.source)?, None),
             };
             if !mount.options.subpath.is_empty() {

@@ -1,6 +1,9 @@
 //! What creation refuses: wishes that make no sense, and wishes that this engine can't honour. Nothing is
 //! silently ignored.
 
+mod endpoints;
+mod modes;
+
 use crate::Error;
 use crate::container::config::Config;
 use crate::container::host_config::{HostConfig, LogConfig};
@@ -8,6 +11,20 @@ use crate::container::resources::{Resources, ThrottleDevice};
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
 use crate::{bundle, health, log_details, spec};
+
+pub(crate) use endpoints::endpoint;
+
+/// Checks what the user wrote, before anything of the image or the engine's settings is added.
+pub(crate) fn asked(config: &Config, host: &HostConfig) -> Result<(), Error> {
+    modes::check(config, host)?;
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        let isolation = &host.isolation;
+        return Err(Error::InvalidRequest(format!(
+            "invalid isolation ({isolation}): linux only supports 'default'"
+        )));
+    }
+    Ok(())
+}
 
 /// Checks a container's description.
 pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
@@ -94,7 +111,7 @@ pub(crate) fn log_config(log: &LogConfig) -> Result<(), Error> {
         "none" => &[],
         other => {
             return Err(Error::InvalidRequest(format!(
-                "logger: no log driver named '{other}' is registered"
+                "error looking up logging plugin {other}: plugin \"{other}\" not found"
             )));
         }
     };
@@ -102,13 +119,20 @@ pub(crate) fn log_config(log: &LogConfig) -> Result<(), Error> {
     if log.config.get("compress").is_some_and(|value| value != "false") {
         return Err(Error::Unsupported { field: "the log opt compress" });
     }
+    match log.config.get("mode").map_or("", String::as_str) {
+        "" | "blocking" => {}
+        "non-blocking" => return Err(Error::Unsupported { field: "the log opt mode=non-blocking" }),
+        other => {
+            return Err(Error::InvalidRequest(format!("logger: logging mode not supported: {other}")));
+        }
+    }
     if let Some(size) = log.config.get("max-size") {
         bundle::size(size)?;
     }
     if let Some(count) = log.config.get("max-file") {
         bundle::count(count)?;
     }
-    match log.config.keys().find(|key| !known.contains(&key.as_str())) {
+    match log.config.keys().find(|key| *key != "mode" && !known.contains(&key.as_str())) {
         Some(key) => {
             Err(Error::InvalidRequest(format!("unknown log opt '{key}' for {} log driver", log.driver)))
         }
@@ -119,12 +143,12 @@ pub(crate) fn log_config(log: &LogConfig) -> Result<(), Error> {
 fn unsupported(host: &HostConfig) -> Result<(), Error> {
     let refuse = |field| Err(Error::Unsupported { field });
     match () {
-        () if !matches!(host.userns_mode.as_str(), "" | "host") => refuse("UsernsMode"),
-        () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => refuse("StorageOpt"),
-        () if !matches!(host.isolation.as_str(), "" | "default") => refuse("Isolation (Windows only)"),
+        () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => {
+            Err(Error::InvalidRequest(
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned(),
+            ))
+        }
         () if !host.cgroup.is_empty() => refuse("Cgroup"),
-        () if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") => refuse("CgroupnsMode"),
-        () if !matches!(host.uts_mode.as_str(), "" | "host") => refuse("UTSMode"),
         () if !matches!(host.runtime.as_str(), "" | "berth" | "runc") => {
             Err(Error::InvalidRequest(format!("unknown or invalid runtime name: {}", host.runtime)))
         }

@@ -11,7 +11,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::mounts::{self, MountPoint};
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
-use crate::{ContainerDefaults, Engine, Error, check, identity, images, ports, spec};
+use crate::{ContainerDefaults, Engine, Error, check, identity, image_mounts, images, ports, spec};
 
 /// What is to be created.
 #[derive(Debug, Default)]
@@ -48,9 +48,13 @@ impl Engine {
         let image = images::find(self, &config.image).await?;
         let wanted: Option<Platform> =
             Some(&platform).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()?;
-        if wanted.is_some_and(|wanted| wanted.distance(&image.config.platform()).is_none()) {
-            return Err(Error::WrongPlatform { image: config.image, platform });
+        let found = image.config.platform();
+        if wanted.is_some_and(|wanted| wanted.distance(&found).is_none()) {
+            let (found, wanted) = (found.to_string(), platform);
+            return Err(Error::WrongPlatform { image: config.image, found, wanted });
         }
+        check::asked(&config, &host_config)?;
+        self.check_joined(&host_config)?;
         merge(&mut config, &images::run_config(&image));
         settle(&mut host_config, &self.settings().containers);
         if config.network_disabled == Some(true) {
@@ -71,7 +75,11 @@ impl Engine {
         }
         let mut record = Record::new(id.clone(), name, image.id.to_string(), config, host_config);
         ports::check(&record)?;
+        if record.host_config.network_mode == "host" && !record.host_config.port_bindings.is_empty() {
+            warnings.push("Published ports are discarded when using host network mode".to_owned());
+        }
         record.networks = self.wanted_networks(&record, networks);
+        self.check_endpoints(&record.networks)?;
         self.links(&record)?;
         let name = self.containers.reserve_name(&record.name, &id)?;
         record.name.clone_from(&name);
@@ -102,6 +110,7 @@ impl Engine {
         for mount in &record.mounts {
             self.volumes.hold(mount, &record.id);
         }
+        self.prepare_images(&mut record)?;
         let store = self.images.clone();
         let image = image.id.clone();
         let container = Container::new(record, folder.clone(), exec_folder);
@@ -124,9 +133,11 @@ impl Engine {
         for wish in record.host_config.volumes_from.iter().flatten() {
             let (name, mode) = wish.split_once(':').unwrap_or((wish, "rw"));
             if !matches!(mode, "rw" | "ro" | "z" | "Z") {
-                return Err(Error::InvalidRequest(format!("invalid mode for volumes-from: {mode}")));
+                return Err(Error::InvalidRequest(format!("invalid mode: {mode}")));
             }
-            let other = self.containers.find(name)?;
+            // Not "not found": clients would take the image for missing, and pull it.
+            let other =
+                self.containers.find(name).map_err(|error| Error::InvalidRequest(error.to_string()))?;
             taken.extend(other.record().mounts.into_iter().map(|mut mount| {
                 mount.writable &= mode != "ro";
                 mount
@@ -139,7 +150,7 @@ impl Engine {
     pub(crate) fn forget_files(&self, id: &str) {
         let (folder, _) = self.folders_of(id);
         self.volumes.release_all(id);
-        drop(self.images.remove_snapshot(id));
+        drop(image_mounts::remove_snapshots(&self.images, id));
         drop(std::fs::remove_dir_all(folder));
     }
 }

@@ -35,9 +35,10 @@ pub enum Error {
     #[error("multiple IDs found with provided prefix: {0}")]
     AmbiguousId(String),
     #[error(
-        "image with reference {image} was found but its platform does not match the specified platform: wanted {platform}"
+        "image with reference {image} was found but its platform ({found}) does not match the specified platform \
+         ({wanted})"
     )]
-    WrongPlatform { image: String, platform: String },
+    WrongPlatform { image: String, found: String, wanted: String },
     #[error("No such exec instance: {0}")]
     NoSuchExec(String),
     #[error("{0}")]
@@ -65,11 +66,11 @@ pub enum Error {
     NotRunning(String),
     #[error("cannot kill container: {name}: container {id} is not running")]
     KillNotRunning { name: String, id: String },
-    #[error("container {0} is already paused")]
+    #[error("Container {0} is already paused")]
     AlreadyPaused(String),
     #[error("Container {0} is not paused")]
     NotPaused(String),
-    #[error("cannot exec in a paused container, unpause the container before exec: {0}")]
+    #[error("Container {0} is paused, unpause the container before exec")]
     ExecPaused(String),
     #[error("cannot start a paused container, try unpause instead")]
     StartPaused,
@@ -89,8 +90,8 @@ pub enum Error {
     ExecRunning(String),
     #[error("exec process is not running")]
     ExecEnded,
-    #[error("volume is in use - [{0}]")]
-    VolumeInUse(String),
+    #[error("remove {volume}: volume is in use - [{user}]")]
+    VolumeInUse { volume: String, user: String },
     /// A field or a query that makes no sense; the text names it and says what would.
     #[error("{0}")]
     InvalidRequest(String),
@@ -112,10 +113,17 @@ pub enum Error {
         "container sharing network namespace with another container or host cannot be connected to any other network"
     )]
     SharedNetwork,
+    #[error("cannot connect container to host network - container must be created in host network mode")]
+    HostNetwork,
+    #[error("error while removing network: network {network} has active endpoints ({members})")]
+    NetworkInUse { network: String, members: String },
     #[error("endpoint with name {container} already exists in network {network}")]
     InNetwork { container: String, network: String },
     #[error("container {container} is not connected to network {network}")]
     NotInNetwork { container: String, network: String },
+    /// A failure on the way of something larger, which Docker names first.
+    #[error("{doing}")]
+    During { doing: String, source: Box<Self> },
     #[error("the container's guard {phase}")]
     Guard { phase: &'static str, source: std::io::Error },
     #[error("the container's guard ended before it answered")]
@@ -159,6 +167,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// This failure, on the way of what `doing` says.
+    pub(crate) fn during(self, doing: impl Into<String>) -> Self {
+        Self::During { doing: doing.into(), source: Box::new(self) }
+    }
+
+    /// Whether a registry doesn't take the credentials.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Image(error) if error.kind() == berth_images::Kind::Unauthorized)
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -180,7 +198,7 @@ impl Error {
             | Self::CannotAttach(..)
             | Self::ExecRunning(_)
             | Self::ExecEnded
-            | Self::VolumeInUse(_)
+            | Self::VolumeInUse { .. }
             | Self::CannotCommit(_)
             | Self::CannotUpdate(_)
             | Self::JoinNotRunning(_) => Kind::Conflict,
@@ -190,6 +208,7 @@ impl Error {
             | Self::NotShared(_)
             | Self::BindSourceMissing(_)
             | Self::ProgramRefused { .. } => Kind::InvalidParameter,
+            Self::During { source, .. } => source.kind(),
             Self::Unsupported { .. } | Self::LogUnreadable => Kind::NotImplemented,
             Self::Image(error) => match error.kind() {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,
@@ -199,7 +218,11 @@ impl Error {
                 | berth_images::Kind::Unavailable
                 | berth_images::Kind::System => Kind::System,
             },
-            Self::SharedNetwork | Self::InNetwork { .. } | Self::NotInNetwork { .. } => Kind::Forbidden,
+            Self::SharedNetwork
+            | Self::HostNetwork
+            | Self::NetworkInUse { .. }
+            | Self::InNetwork { .. }
+            | Self::NotInNetwork { .. } => Kind::Forbidden,
             Self::Network(error) => match error.kind() {
                 berth_network::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_network::Kind::NotFound => Kind::NotFound,

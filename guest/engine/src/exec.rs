@@ -161,12 +161,14 @@ impl Engine {
         let container = self.containers.find(name)?;
         match container.state().status {
             Status::Running => {}
-            Status::Paused => return Err(Error::ExecPaused(container.id.clone())),
+            Status::Paused => return Err(Error::ExecPaused(name.to_owned())),
             _ => return Err(Error::NotRunning(container.id.clone())),
         }
         if config.cmd.is_empty() {
             return Err(Error::InvalidRequest("No exec command specified".to_owned()));
         }
+        // What makes no sense is refused now: once the connection is the process's own, nobody hears of it.
+        spec::exec_process(&container.record(), &container.exec_folder.join("rootfs"), &config)?;
         let id = identity::fresh()?;
         let process = container.next_exec();
         let exec = Arc::new(Exec {

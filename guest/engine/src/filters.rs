@@ -55,7 +55,9 @@ impl Filters {
         let at = text.parse().ok();
         let at = at.or_else(|| Timestamp::from_second(text.parse().ok()?).ok());
         let at = at.or_else(|| before(instructions::duration(text)?));
-        at.map(Some).ok_or_else(|| Error::InvalidRequest(format!("invalid until filter: {text:?}")))
+        at.map(Some).ok_or_else(|| {
+            Error::InvalidRequest(format!("failed to parse value as time or duration: {text:?}"))
+        })
     }
 
     /// Refuses keys that aren't among `known`, in Docker's words.

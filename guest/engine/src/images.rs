@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::filters::Filters;
 use crate::{Engine, Error};
 
-pub use berth_images::registry::{Credentials, Options as RegistryOptions, Proxies, masked};
+pub use berth_images::registry::{Credentials, Found, Options as RegistryOptions, Proxies, masked};
 pub use berth_images::{Change, HistoryItem, Image, Loaded, Progress, Reference, Removed};
 
 /// Filters that a list of images knows.

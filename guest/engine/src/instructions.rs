@@ -6,6 +6,21 @@ use crate::Error;
 use crate::container::config::{Config, Empty, HealthConfig, Words};
 use crate::spec;
 
+/// The instructions that change a configuration.
+const KNOWN: &[&str] = &[
+    "CMD",
+    "ENTRYPOINT",
+    "ENV",
+    "LABEL",
+    "EXPOSE",
+    "VOLUME",
+    "USER",
+    "WORKDIR",
+    "ONBUILD",
+    "STOPSIGNAL",
+    "HEALTHCHECK",
+];
+
 /// Applies instructions (`CMD ["x"]`, `ENV a=b`), one a line, to a configuration.
 pub(crate) fn apply(config: &mut Config, instructions: &[String]) -> Result<(), Error> {
     instructions.iter().flat_map(|text| text.lines()).try_for_each(|line| {
@@ -16,6 +31,9 @@ pub(crate) fn apply(config: &mut Config, instructions: &[String]) -> Result<(), 
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let word = word.to_ascii_uppercase();
         let rest = rest.trim();
+        if !KNOWN.contains(&word.as_str()) {
+            return Err(Error::InvalidRequest(format!("{word} is not a valid change command")));
+        }
         if rest.is_empty() && !matches!(word.as_str(), "CMD" | "ENTRYPOINT") {
             return Err(Error::InvalidRequest(format!("{word} requires at least one argument")));
         }
@@ -51,8 +69,7 @@ fn one(config: &mut Config, word: &str, rest: &str) -> Result<(), Error> {
             crate::signal::Signal::parse(rest)?;
             config.stop_signal = Some(rest.to_owned());
         }
-        "HEALTHCHECK" => config.healthcheck = Some(health(rest)?),
-        _ => return Err(Error::InvalidRequest(format!("{word} is not a valid change command"))),
+        _ => config.healthcheck = Some(health(rest)?),
     }
     Ok(())
 }

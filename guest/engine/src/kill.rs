@@ -13,8 +13,10 @@ impl Engine {
     /// # Errors
     /// When it doesn't run or there is no such signal.
     pub async fn kill(&self, name: &str, signal: Option<&str>) -> Result<(), Error> {
-        let signal = signal.filter(|name| !name.is_empty()).map_or(Ok(Signal::KILL), Signal::parse)?;
-        let container = self.containers.find(name)?;
+        let refused = |error: Error| error.during(format!("cannot kill container: {name}"));
+        let signal = signal.filter(|name| !name.is_empty()).map_or(Ok(Signal::KILL), Signal::parse);
+        let signal = signal.map_err(refused)?;
+        let container = self.containers.find(name).map_err(refused)?;
         if !container.state().status.has_process() {
             return Err(Error::KillNotRunning { name: name.to_owned(), id: container.id.clone() });
         }

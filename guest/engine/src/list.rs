@@ -1,11 +1,13 @@
 //! `docker ps`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use regex::RegexBuilder;
 
 use crate::container::Container;
+use crate::container::mounts::MountKind;
 use crate::container::record::Record;
 use crate::container::state::Status;
 use crate::filters::Filters;
@@ -54,11 +56,34 @@ impl Engine {
         filters.check(KNOWN)?;
         for health in filters.values("health").unwrap_or_default() {
             if !matches!(health.as_str(), "none" | "starting" | "healthy" | "unhealthy") {
-                return Err(Error::InvalidRequest(format!("invalid filter 'health={health}'")));
+                return Err(Error::InvalidRequest(format!(
+                    "invalid filter 'health={health}': invalid value for health ({health}): must be one of none, \
+                     starting, healthy, unhealthy"
+                )));
             }
         }
         for status in filters.values("status").unwrap_or_default() {
             status_named(status)?;
+        }
+        for code in filters.values("exited").unwrap_or_default() {
+            if code.parse::<i64>().is_err() {
+                return Err(Error::InvalidRequest(format!(
+                    "invalid filter 'exited={code}': strconv.Atoi: parsing \"{code}\": invalid syntax"
+                )));
+            }
+        }
+        filters
+            .flag("is-task")
+            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'is-task=[{value}]'")))?;
+        for key in ["expose", "publish"] {
+            for wanted in filters.values(key).unwrap_or_default() {
+                if ports_of(wanted).is_none() {
+                    return Err(Error::InvalidRequest(format!(
+                        "error while looking up for {key} {wanted}: strconv.ParseUint: parsing \"{wanted}\": \
+                         invalid syntax"
+                    )));
+                }
+            }
         }
         let moment = |key: &str| -> Result<Option<Timestamp>, Error> {
             let name = filters.values(key).and_then(|names| names.first());
@@ -97,7 +122,10 @@ impl Engine {
                 record.state.status == Status::Exited && wanted.parse() == Ok(record.state.exit_code)
             })
             && filters.any("volume", |wanted| {
-                record.mounts.iter().any(|mount| mount.name == wanted || mount.destination == wanted)
+                record.mounts.iter().any(|mount| {
+                    let named = mount.kind == MountKind::Volume && mount.name == wanted;
+                    named || mount.destination == wanted
+                })
             })
             && filters.any("network", networks)
             && filters.any("expose", |wanted| exposes(record, wanted))
@@ -138,7 +166,10 @@ fn status_named(name: &str) -> Result<(), Error> {
     if all.iter().any(|status| status.name() == name) {
         return Ok(());
     }
-    Err(Error::InvalidRequest(format!("invalid filter 'status={name}'")))
+    let all = all.map(Status::name).join(", ");
+    Err(Error::InvalidRequest(format!(
+        "invalid filter 'status={name}': invalid value for state ({name}): must be one of {all}"
+    )))
 }
 
 /// Docker's name filter is a regular expression, on the name with or without its slash. What isn't one is compared.
@@ -151,27 +182,32 @@ fn name_matches(name: &str, wanted: &str) -> bool {
     }
 }
 
-/// Whether `wanted` (`80`, `80/tcp` or `80-90`) meets `port` (`80/tcp`).
-fn port_matches(port: &str, wanted: &str) -> bool {
-    let split = |text: &str| {
-        let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
-        Some((first.parse::<u16>().ok()?, last.parse::<u16>().ok()?, protocol.to_owned()))
-    };
-    match (split(port), split(wanted)) {
-        (Some((port, _, protocol)), Some((first, last, wanted))) => {
-            (first..=last).contains(&port) && protocol == wanted
-        }
-        _ => false,
-    }
+/// The ports and the protocol of `80`, `80/tcp` or `80-90/udp`.
+fn ports_of(text: &str) -> Option<(RangeInclusive<u16>, &str)> {
+    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    Some((first.parse().ok()?..=last.parse().ok()?, protocol))
 }
 
+fn port_matches(port: u16, protocol: &str, wanted: &str) -> bool {
+    ports_of(wanted).is_some_and(|(wanted, of)| wanted.contains(&port) && of == protocol)
+}
+
+/// Whether it listens at such a port of its own, or says so.
 fn exposes(record: &Record, wanted: &str) -> bool {
-    record.config.exposed_ports.iter().flatten().any(|(port, _)| port_matches(port, wanted))
+    let mut exposed = record.config.exposed_ports.iter().flatten().filter_map(|(port, _)| ports_of(port));
+    let open = &record.ports;
+    exposed.any(|(ports, protocol)| port_matches(*ports.start(), protocol, wanted))
+        || open.iter().any(|port| port_matches(port.container_port, &port.transport.to_string(), wanted))
 }
 
+/// Whether such a port of the host leads to it, or will.
 fn publishes(record: &Record, wanted: &str) -> bool {
-    record.host_config.port_bindings.keys().any(|port| port_matches(port, wanted))
+    let bindings = record.host_config.port_bindings.iter();
+    let asked = bindings.flat_map(|(port, bindings)| bindings.iter().flatten().map(move |at| (port, at)));
+    let mut asked = asked.filter_map(|(port, at)| Some((at.host_port.parse().ok()?, ports_of(port)?.1)));
+    asked.any(|(port, protocol)| port_matches(port, protocol, wanted))
+        || record.ports.iter().any(|port| port_matches(port.host_port, &port.transport.to_string(), wanted))
 }
 
 #[cfg(test)]
@@ -188,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_port_filter_takes_ranges() {
-        assert!(port_matches("80/tcp", "80") && port_matches("85/tcp", "80-90/tcp"));
-        assert!(!port_matches("80/udp", "80"));
+        assert!(port_matches(80, "tcp", "80") && port_matches(85, "tcp", "80-90/tcp"));
+        assert!(!port_matches(80, "udp", "80"));
     }
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::container::Container;
+use crate::container::mounts::MountKind;
 use crate::host_paths::HostPaths;
 use crate::volumes::Volume;
 use crate::{Engine, Error};
@@ -141,8 +142,8 @@ impl Engine {
 
 fn volumes_of(container: &Container) -> Vec<String> {
     let named = |record: &crate::container::record::Record| {
-        let names = record.mounts.iter().map(|mount| mount.name.clone());
-        names.filter(|name| !name.is_empty()).collect()
+        let volumes = record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        volumes.map(|mount| mount.name.clone()).collect()
     };
     container.with(named)
 }

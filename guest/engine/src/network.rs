@@ -8,7 +8,7 @@ pub use berth_network::{Driver, IpamWish, Network, NetworkWish};
 
 use crate::endpoint::EndpointSettings;
 use crate::filters::Filters;
-use crate::{Engine, Error, sandbox};
+use crate::{Engine, Error, check, sandbox};
 
 /// Filters that a list of networks knows.
 const KNOWN: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -73,7 +73,10 @@ impl Engine {
     /// When it is used or predefined.
     pub fn network_remove(&self, name: &str) -> Result<(), Error> {
         let network = self.networks.find(name)?;
-        self.networks.remove(&network.id)?;
+        self.networks.remove(&network.id).map_err(|error| match error {
+            berth_network::Error::InUse(_) => self.in_use(&network),
+            other => other.into(),
+        })?;
         self.tell_network("destroy", &network, BTreeMap::new());
         Ok(())
     }
@@ -118,6 +121,10 @@ impl Engine {
         if mode == "host" || mode.starts_with("container:") {
             return Err(Error::SharedNetwork);
         }
+        if network.driver == Driver::Host {
+            return Err(Error::HostNetwork);
+        }
+        check::endpoint(&network, &settings)?;
         let running = container.state().status.has_process();
         if inside && running {
             let (container, network) = (container.name(), network.name);
@@ -183,6 +190,16 @@ impl Engine {
             BTreeMap::from([("container".to_owned(), container.id.clone())]),
         );
         Ok(())
+    }
+
+    /// Why a network stays: whoever is in it.
+    fn in_use(&self, network: &Network) -> Error {
+        let members = self.members(network).into_iter().map(|(_, name, endpoint)| {
+            let id = endpoint.endpoint_id.get(..12).unwrap_or(&endpoint.endpoint_id).to_owned();
+            format!("name:\"{name}\" id:\"{id}\"")
+        });
+        let members = members.collect::<Vec<_>>().join(", ");
+        Error::NetworkInUse { network: network.name.clone(), members }
     }
 
     fn tell_network(&self, action: &str, network: &Network, mut attributes: BTreeMap<String, String>) {

@@ -6,7 +6,7 @@ use crate::container::Container;
 use crate::container::mounts::MountKind;
 use crate::container::state::Status;
 use crate::signal::Signal;
-use crate::{Engine, Error, links};
+use crate::{Engine, Error, image_mounts, links};
 
 impl Engine {
     /// Removes a container; a running one only with `force`. `volumes` removes its anonymous volumes too.
@@ -62,11 +62,10 @@ impl Engine {
         // Written first: after a crash a container that was being removed is removed at the next start.
         container.change(|record| record.state.status = Status::Removing)?;
         let record = container.record();
-        let snapshots = self.images.clone();
-        let (id, folder) = (container.id.clone(), container.folder.clone());
+        let (images, id, folder) = (self.images.clone(), container.id.clone(), container.folder.clone());
         self.remove_exec_folder(container).await;
         tokio::task::spawn_blocking(move || {
-            snapshots.remove_snapshot(&id)?;
+            image_mounts::remove_snapshots(&images, &id)?;
             remove_folder(&folder)
         })
         .await??;

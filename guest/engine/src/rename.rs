@@ -14,7 +14,15 @@ impl Engine {
         let container = self.containers.find(name)?;
         let _verb = container.verb.lock().await;
         let old = container.name();
-        let new = self.containers.reserve_name(wanted, &container.id)?;
+        if wanted.strip_prefix('/').unwrap_or(wanted) == old {
+            return Err(Error::InvalidRequest(
+                "Renaming a container with the same name as its current name".to_owned(),
+            ));
+        }
+        let new = self
+            .containers
+            .reserve_name(wanted, &container.id)
+            .map_err(|error| error.during("Error when allocating new name"))?;
         if let Err(error) = container.change(|record| record.name.clone_from(&new)) {
             self.containers.release_name(&new);
             return Err(error);

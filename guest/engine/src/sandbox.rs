@@ -16,6 +16,9 @@ use crate::links::Linked;
 use crate::spec::{Joined, Place};
 use crate::{Engine, Error, links, ports};
 
+/// What Docker was doing when a container's networks or ports failed.
+const SETTING_UP: &str = "failed to set up container networking";
+
 /// Names that every `/etc/hosts` begins with, as Docker writes them.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n\
     ::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -47,8 +50,10 @@ impl Engine {
         let network = match host.network_mode.as_str() {
             "none" => Place::Own,
             "host" => Place::Host,
-            mode if mode.starts_with("container:") => self.place("net", mode)?,
-            _ => Place::At(self.join(container).await?),
+            mode if mode.starts_with("container:") => self
+                .place("net", mode)
+                .map_err(|error| error.during("joining network namespace of container"))?,
+            _ => Place::At(self.join(container).await.map_err(|error| error.during(SETTING_UP))?),
         };
         self.write_names(container)?;
         Ok(Joined {
@@ -100,7 +105,8 @@ impl Engine {
         let (engine, container) = (self.clone(), container.clone());
         tokio::task::spawn_blocking(move || {
             let opened = engine.networks.publish(&container.id, &wishes).map_err(|source| {
-                Error::PortRefused { name: container.name(), endpoint: endpoint_id(&container), source }
+                let (name, endpoint) = (container.name(), endpoint_id(&container));
+                Error::PortRefused { name, endpoint, source }.during(SETTING_UP)
             })?;
             container.apply(|record| record.ports = opened);
             Ok(())

@@ -22,7 +22,8 @@ impl Engine {
         let other = self.containers.find(other)?;
         if other.with(|record| record.host_config.ipc_mode != "shareable") {
             return Err(Error::InvalidRequest(format!(
-                "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
+                 container)",
                 other.id
             )));
         }

@@ -14,7 +14,7 @@ impl Signal {
 
     /// `SIGTERM`, `term`, `15` or `RTMIN+3`.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::InvalidRequest(format!("Invalid signal: {text}"));
+        let invalid = || Error::InvalidRequest(format!("invalid signal: {text}"));
         if let Ok(number) = text.parse() {
             return if (1..=64).contains(&number) { Ok(Self(number)) } else { Err(invalid()) };
         }

@@ -75,6 +75,7 @@ impl Engine {
         let (engine, shown) = (self.clone(), container.clone());
         let binds = tokio::task::spawn_blocking(move || {
             engine.mount_volumes(&shown)?;
+            engine.mount_images(&shown)?;
             shared_memory::mount(&shown)?;
             let mut binds = engine.binds(&shown.record())?;
             subpath::mount(&mut binds, &shown.exec_folder)?;
@@ -129,6 +130,7 @@ impl Engine {
             report(id, subpath::unmount(&container.exec_folder));
             report(id, shared_memory::unmount(&container.exec_folder));
             report(id, engine.unmount_volumes(&container));
+            report(id, engine.unmount_images(&container));
         });
         drop(undone.await);
     }

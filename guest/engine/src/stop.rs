@@ -24,7 +24,8 @@ impl Engine {
             self.give_up_restart(&container)?;
             return Err(Error::AlreadyStopped);
         }
-        self.end(&container, signal, timeout).await?;
+        let ended = self.end(&container, signal, timeout).await;
+        ended.map_err(|error| error.during(format!("cannot stop container: {name}")))?;
         self.tell(&container, "stop");
         Ok(())
     }

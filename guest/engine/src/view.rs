@@ -54,11 +54,16 @@ impl Engine {
                 entered?;
             }
         }
-        self.mount_volumes(container)?;
-        let binds = self.all_binds(container)?;
-        let view = self.view_at_rest(container, binds, verb).await;
+        let view = match self.mount_volumes(container).and_then(|()| self.mount_images(container)) {
+            Ok(()) => match self.all_binds(container) {
+                Ok(binds) => self.view_at_rest(container, binds, verb).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
         // The view has copies of its own.
         self.unmount_volumes(container)?;
+        self.unmount_images(container)?;
         view
     }
 

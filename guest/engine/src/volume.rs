@@ -30,14 +30,8 @@ impl Engine {
     /// When the name isn't allowed, or the driver or an option isn't there.
     pub fn volume_create(&self, wish: VolumeWish) -> Result<Volume, Error> {
         if !matches!(wish.driver.as_str(), "" | "local") {
-            return Err(Error::NoSuchDriver(wish.driver));
-        }
-        let there = self.volumes.find(&wish.name).ok();
-        if there.is_some_and(|there| !wish.options.is_empty() && there.options != wish.options) {
-            return Err(Error::CannotUpdate(format!(
-                "volume {} exists with other options: remove it first",
-                wish.name
-            )));
+            let named = format!("create {}", wish.name);
+            return Err(Error::NoSuchDriver(wish.driver).during(named));
         }
         let volume = self.volumes.ensure(&wish.name, None, wish.labels, wish.options)?;
         self.tell_volume("create", &volume.name);
@@ -90,8 +84,8 @@ impl Engine {
         }
     }
 
-    /// Removes every unused volume that passes the filters: anonymous ones only, unless `all=1`. Returns their names
-    /// and the bytes that they took.
+    /// Removes every unused volume that passes the filters: anonymous ones only, unless `all=1`, and as in Docker none
+    /// with options of the driver, whose data lies elsewhere. Returns their names and the bytes that they took.
     ///
     /// # Errors
     /// When a filter makes no sense, or the disk refuses.
@@ -104,6 +98,7 @@ impl Engine {
         let (mut removed, mut size) = (Vec::new(), 0);
         for (volume, used) in self.volumes.all() {
             let wanted = !used
+                && volume.options.is_empty()
                 && (all || volume.labels.contains_key(ANONYMOUS))
                 && filters.labels_match(&volume.labels);
             if wanted {

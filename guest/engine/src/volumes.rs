@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::container::mounts::MountPoint;
+use crate::container::mounts::{MountKind, MountPoint};
 use crate::{Error, durable, identity, local_driver};
 
 /// The label of a volume that nobody named.
@@ -90,7 +90,7 @@ impl Volumes {
         if let Some(volume) = inner.volumes.get(&name) {
             return Ok(volume.clone());
         }
-        local_driver::check(&options)?;
+        local_driver::check(&options).map_err(|error| error.during(format!("create {name}")))?;
         let mut volume = Volume { labels, options, ..fresh(&name) };
         if anonymous {
             volume.labels.insert(ANONYMOUS.to_owned(), String::new());
@@ -115,7 +115,7 @@ impl Volumes {
 
     /// Notes that `container` uses a volume.
     pub(crate) fn hold(&self, mount: &MountPoint, container: &str) {
-        if !mount.name.is_empty() {
+        if mount.kind == MountKind::Volume {
             self.lock().users.entry(mount.name.clone()).or_default().insert(container.to_owned());
         }
     }
@@ -184,7 +184,7 @@ impl Volumes {
             return Err(Error::NoSuchVolume(name.to_owned()));
         }
         if let Some(user) = inner.users.get(name).and_then(|users| users.first()) {
-            return Err(Error::VolumeInUse(user.clone()));
+            return Err(Error::VolumeInUse { volume: name.to_owned(), user: user.clone() });
         }
         let (half, folder) = (self.half(name), self.folder(name));
         // What it shows may be mounted there, after a crash.
@@ -262,6 +262,11 @@ fn fresh(name: &str) -> Volume {
 
 /// Docker's rule for a volume's name; it is also what keeps a name inside our folder.
 fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() == 1 {
+        return Err(Error::InvalidRequest(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )));
+    }
     if name.len() <= 255
         && crate::container::names::is_allowed(name)
         && Path::new(name).components().count() == 1

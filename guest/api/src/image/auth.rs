@@ -1,15 +1,21 @@
-//! `X-Registry-Auth`: who the client is to a registry, as base64 of JSON.
+//! `X-Registry-Auth`: who the client is to a registry, as base64 of JSON. `POST /auth` asks the registry.
 
 use std::collections::BTreeMap;
 
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use berth_engine::images::Credentials;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use crate::body;
 use crate::error::Failure;
+use crate::routes::Shared;
 
 /// With or without padding: clients do either.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,6 +31,17 @@ struct AuthConfig {
     auth: String,
     identitytoken: String,
     registrytoken: String,
+    serveraddress: String,
+}
+
+/// `POST /auth`: whether a registry takes these credentials.
+pub(super) async fn login(State(engine): State<Shared>, body: Bytes) -> Result<Json<Value>, Failure> {
+    let config: AuthConfig = body::json(&body)?;
+    let registry = config.serveraddress.clone();
+    let invalid = || Failure::bad_request("invalid credentials: auth must be base64 of user:password");
+    let credentials = config.credentials().ok_or_else(invalid)?.unwrap_or_default();
+    let identity = engine.login(&registry, &credentials).await.map_err(Failure::of_login)?;
+    Ok(Json(json!({ "Status": "Login Succeeded", "IdentityToken": identity.unwrap_or_default() })))
 }
 
 /// The client's credentials; none when it sent none. The text of an error never repeats them.

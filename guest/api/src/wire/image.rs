@@ -54,6 +54,15 @@ impl SaveQuery {
     }
 }
 
+/// `GET /images/search`'s query.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct SearchQuery {
+    pub(crate) term: String,
+    pub(crate) limit: Option<u32>,
+    pub(crate) filters: Option<String>,
+}
+
 /// `POST /images/{name}/tag|push`'s query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -27,6 +27,33 @@ pub(crate) struct CreateRequest {
     ipam: Option<Ipam>,
     options: Option<BTreeMap<String, String>>,
     labels: Option<BTreeMap<String, String>>,
+    scope: Option<String>,
+    #[serde(rename = "EnableIPv4")]
+    enable_ipv4: Option<bool>,
+    ingress: Option<bool>,
+    config_only: Option<bool>,
+    config_from: Option<ConfigFrom>,
+}
+
+impl CreateRequest {
+    /// What is asked for and isn't there, by name; it would be ignored otherwise.
+    pub(crate) fn unsupported(&self) -> Option<String> {
+        let ipam = self.ipam.as_ref();
+        let driver = ipam.and_then(|ipam| ipam.driver.as_deref()).unwrap_or_default();
+        let from = self.config_from.as_ref().is_some_and(|from| !from.network.is_empty());
+        let scope = self.scope.as_deref().unwrap_or_default();
+        let what = match () {
+            () if self.enable_ipv4 == Some(false) => "a network without IPv4 (EnableIPv4)".to_owned(),
+            () if self.ingress == Some(true) => "an ingress network, which is a swarm's".to_owned(),
+            () if self.config_only == Some(true) || from => {
+                "a network's configuration of its own (ConfigOnly, ConfigFrom)".to_owned()
+            }
+            () if !matches!(scope, "" | "local") => format!("the scope {scope}"),
+            () if !matches!(driver, "" | "default") => format!("the IPAM driver {driver}"),
+            () => return None,
+        };
+        Some(format!("{what} is not supported by this engine yet: leave it out"))
+    }
 }
 
 impl From<CreateRequest> for NetworkWish {
@@ -121,8 +148,8 @@ pub(crate) struct Network {
     labels: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct ConfigFrom {
     network: String,
 }
@@ -152,7 +179,11 @@ impl Network {
                 .filter(|aux| !aux.is_empty())
                 .map(|aux| aux.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()),
         });
-        let ipam = Ipam { driver: Some("default".to_owned()), options: None, config: Some(config.collect()) };
+        let ipam = Ipam {
+            driver: Some("default".to_owned()),
+            options: Some(BTreeMap::new()),
+            config: Some(config.collect()),
+        };
         let containers = members.into_iter().map(|(id, name, endpoint)| {
             let ipv4 = endpoint.ipv4.map(|(address, length)| format!("{address}/{length}"));
             let ipv6 = endpoint.ipv6.map(|(address, length)| format!("{address}/{length}"));

@@ -169,10 +169,10 @@ pub struct RestartPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MountSpec {
-    /// `bind`, `volume` or `tmpfs`.
+    /// `bind`, `volume`, `tmpfs` or `image`.
     #[serde(rename = "Type", deserialize_with = "null_is_default")]
     pub kind: String,
-    /// The host path or the volume's name.
+    /// The host path, the volume's name or the image's.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// Where it appears.
@@ -193,6 +193,18 @@ pub struct MountSpec {
     /// Of a tmpfs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tmpfs_options: Option<TmpfsOptions>,
+    /// Of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_options: Option<ImageOptions>,
+}
+
+/// Options of an image mount (API 1.48).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageOptions {
+    /// A folder or file inside the image.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub subpath: String,
 }
 
 /// Options of a bind mount.
@@ -256,4 +268,7 @@ pub struct TmpfsOptions {
     /// Mode of its root.
     #[serde(deserialize_with = "null_is_default")]
     pub mode: u32,
+    /// Further ones (API 1.46): `[["exec"], ["uid", "1000"]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<Vec<Vec<String>>>,
 }

@@ -18,10 +18,10 @@ pub struct MountPoint {
     /// What it is.
     #[serde(rename = "Type")]
     pub kind: MountKind,
-    /// The volume's name.
+    /// The volume's name, or the image's as it was given.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The path on the user's machine, as given; of a volume, its folder here.
+    /// The path on the user's machine, as given; of a volume or an image, its folder here.
     pub source: String,
     /// Where it appears.
     pub destination: String,
@@ -46,7 +46,7 @@ pub struct MountPoint {
 pub struct MountOptions {
     /// A fresh volume stays empty instead of getting the image's files.
     pub(crate) no_copy: bool,
-    /// A folder or file inside the volume.
+    /// A folder or file inside the volume or the image.
     pub(crate) subpath: String,
     /// What is mounted below the source is left out.
     pub(crate) non_recursive: bool,
@@ -68,6 +68,8 @@ pub enum MountKind {
     Bind,
     /// A volume of this engine.
     Volume,
+    /// Another image's files.
+    Image,
     /// Memory.
     Tmpfs,
 }
@@ -97,6 +99,14 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
             spec.target
         )));
     }
+    for (path, options) in host.tmpfs.iter().flatten() {
+        tmpfs(path, options.split(','))?;
+    }
+    for spec in host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs") {
+        let options = spec.tmpfs_options.iter().flat_map(|options| options.options.iter().flatten());
+        let options: Vec<String> = options.map(|words| words.join("=")).collect();
+        tmpfs(&spec.target, options.iter().map(String::as_str))?;
+    }
     let wishes = wishes(host, paths)?;
     let mut seen = BTreeSet::new();
     for wish in &wishes {
@@ -108,6 +118,53 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
             if !wish.make_source && !here.exists() {
                 return Err(Error::BindSourceMissing(wish.source.clone()));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Settings of a tmpfs that have a value (tmpfs(5)), and those that have none (mount(8)).
+const TMPFS_SETTINGS: &[&str] = &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+const TMPFS_FLAGS: &[&str] = &[
+    "",
+    "async",
+    "atime",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "relatime",
+    "ro",
+    "rw",
+    "strictatime",
+    "suid",
+    "sync",
+];
+
+/// Checks a tmpfs, in Docker's words.
+fn tmpfs<'o>(path: &str, options: impl Iterator<Item = &'o str>) -> Result<(), Error> {
+    if !path.starts_with('/') {
+        return Err(Error::InvalidRequest(format!(
+            "invalid mount path: '{path}' mount path must be absolute"
+        )));
+    }
+    for option in options {
+        let known = match option.split_once('=') {
+            Some((name, _)) => TMPFS_SETTINGS.contains(&name),
+            None => TMPFS_FLAGS.contains(&option),
+        };
+        if !known {
+            let name = option.split('=').next().unwrap_or(option);
+            return Err(Error::InvalidRequest(format!("invalid tmpfs option \"{name}\"")));
         }
     }
     Ok(())
@@ -218,7 +275,7 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
     let invalid =
         |why: &str| Error::InvalidRequest(format!("invalid mount config for type \"{}\": {why}", spec.kind));
     if !spec.target.starts_with('/') {
-        return Err(invalid("invalid mount path: must be absolute"));
+        return Err(invalid(&format!("invalid mount path: '{}' mount path must be absolute", spec.target)));
     }
     let mut wish = Wish::volume(spec.source.clone(), clean(&spec.target));
     wish.mode = "z".to_owned();
@@ -234,7 +291,8 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
                 .as_ref()
                 .is_none_or(|driver| matches!(driver.name.as_str(), "" | "local"))
             {
-                return Err(Error::NoSuchDriver(options.driver_config.unwrap_or_default().name));
+                let driver = options.driver_config.unwrap_or_default().name;
+                return Err(Error::NoSuchDriver(driver).during(format!("create {}", spec.source)));
             }
             wish.driver_options = options.driver_config.unwrap_or_default().options;
             wish.options.no_copy = options.no_copy;
@@ -260,7 +318,20 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
             wish.propagation =
                 if options.propagation.is_empty() { "rprivate".to_owned() } else { options.propagation };
         }
-        other => return Err(Error::InvalidRequest(format!("mount type unknown: \"{other}\""))),
+        "image" => {
+            if spec.source.is_empty() {
+                return Err(invalid("field Source must not be empty"));
+            }
+            let subpath = spec.image_options.clone().unwrap_or_default().subpath;
+            if !subpath.is_empty() && !is_local(&subpath) {
+                return Err(invalid("subpath must be a relative path within the volume"));
+            }
+            wish.kind = MountKind::Image;
+            (wish.mode, wish.writable) = (String::new(), false);
+            "rprivate".clone_into(&mut wish.propagation);
+            wish.options.subpath = subpath;
+        }
+        _ => return Err(invalid("mount type unknown")),
     }
     Ok(wish)
 }
@@ -284,6 +355,10 @@ fn realize(wish: Wish, container: &str, paths: &HostPaths, volumes: &Volumes) ->
         mount.source = volumes.data(&volume.name).to_string_lossy().into_owned();
         mount.name = volume.name;
         "local".clone_into(&mut mount.driver);
+        return Ok(mount);
+    }
+    if kind == MountKind::Image {
+        mount.name = std::mem::take(&mut mount.source);
         return Ok(mount);
     }
     let here = paths.resolve(&mount.source)?;

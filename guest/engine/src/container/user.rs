@@ -23,6 +23,15 @@ pub(crate) struct Identity {
     pub(crate) home: String,
 }
 
+impl Identity {
+    /// The groups besides the first one, and that one among them: what it may not lose, it has as all its groups, as in
+    /// Docker (CVE-2022-36109).
+    pub(crate) fn all_groups(&self) -> Vec<u32> {
+        let others = self.groups.iter().copied().filter(|group| *group != self.gid);
+        std::iter::once(self.gid).chain(others).collect()
+    }
+}
+
 /// The identity that `wanted` (`user[:group]`, root when empty) and `--group-add` mean in the root at `root`.
 pub(crate) fn find(root: &Path, wanted: &str, group_add: Option<&[String]>) -> Result<Identity, Error> {
     let read = |file| read_beneath(root, file).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Limits: from Docker's numbers to the runtime specification's. The runtime turns them into cgroup v2's.
 
+use std::collections::BTreeSet;
+
 use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
     LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice,
@@ -10,6 +12,12 @@ use super::mounts;
 use crate::Error;
 use crate::container::record::Record;
 use crate::container::resources::{Resources, ThrottleDevice};
+
+/// `NanoCpus` of one processor.
+const NANO_CPU: i64 = 1_000_000_000;
+/// The processors and the memory nodes that the kernel has, as ranges (`0-3`).
+const ONLINE_CPUS: &str = "/sys/devices/system/cpu/online";
+const ONLINE_MEMORY: &str = "/sys/devices/system/node/online";
 
 /// Microseconds of a CPU period when `NanoCpus` says how much of it.
 const PERIOD: u64 = 100_000;
@@ -150,6 +158,40 @@ pub(crate) fn from(resources: &Resources) -> Result<LinuxResources, Error> {
     Ok(builder.build()?)
 }
 
+/// Refuses a set of processors or memory nodes (`0-2,7`) that isn't one, or that this machine doesn't have.
+fn check_set(kind: &str, wanted: &str, online: &str) -> Result<(), Error> {
+    let Some(numbers) = numbers(wanted) else {
+        return Err(Error::InvalidRequest(format!(
+            "Invalid value {wanted} for cpuset {kind}: invalid format: {wanted}"
+        )));
+    };
+    // A kernel of one node tells none.
+    let available = std::fs::read_to_string(online).unwrap_or_else(|_| "0".to_owned());
+    let available = available.trim();
+    let there = self::numbers(available).unwrap_or_default();
+    if numbers.is_subset(&there) {
+        return Ok(());
+    }
+    let what = if kind == "cpus" { "CPUs" } else { "memory nodes" };
+    Err(Error::InvalidRequest(format!(
+        "Requested {what} are not available - requested {wanted}, available: {available}"
+    )))
+}
+
+/// The numbers of a list of ranges; none when it isn't one. The kernel knows no higher one than 8191.
+fn numbers(text: &str) -> Option<BTreeSet<u16>> {
+    let mut all = BTreeSet::new();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last > 8191 {
+            return None;
+        }
+        all.extend(first..=last);
+    }
+    Some(all)
+}
+
 /// Refuses numbers that make no sense, in Docker's words.
 pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     const SMALLEST: i64 = 6 << 20;
@@ -178,8 +220,20 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if resources.nano_cpus != 0 && (resources.cpu_period > 0 || resources.cpu_quota > 0) {
         return refuse("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
     }
-    if resources.nano_cpus < 0 || resources.cpu_shares < 0 {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = i64::try_from(processors).unwrap_or(i64::MAX).saturating_mul(NANO_CPU);
+    if resources.nano_cpus != 0 && !(0..=most).contains(&resources.nano_cpus) {
+        return refuse(&format!(
+            "range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
+        ));
+    }
+    if resources.cpu_shares < 0 {
         return refuse("CPU limits cannot be negative");
+    }
+    for (kind, wanted, online) in
+        [("cpus", &resources.cpuset_cpus, ONLINE_CPUS), ("mems", &resources.cpuset_mems, ONLINE_MEMORY)]
+    {
+        check_set(kind, wanted, online)?;
     }
     if resources.cpu_period != 0 && !(1_000..=1_000_000).contains(&resources.cpu_period) {
         return refuse(
@@ -234,6 +288,15 @@ mod tests {
         let limits = from(&Resources { nano_cpus: 500_000_000, ..Resources::default() }).unwrap();
         let cpu = limits.cpu().as_ref().unwrap();
         assert_eq!((cpu.quota(), cpu.period()), (Some(50_000), Some(100_000)));
+    }
+
+    #[test]
+    fn a_set_of_processors_is_ranges_of_what_there_is() {
+        assert_eq!(numbers("0-2,7").unwrap().into_iter().collect::<Vec<_>>(), [0, 1, 2, 7]);
+        assert!(["a", "2-1", "0-99999", "1-"].into_iter().all(|text| numbers(text).is_none()));
+        let unknown = Resources { cpuset_cpus: "8000".to_owned(), ..Resources::default() };
+        let refused = check(&unknown).unwrap_err().to_string();
+        assert!(refused.starts_with("Requested CPUs are not available - requested 8000"), "{refused}");
     }
 
     #[test]

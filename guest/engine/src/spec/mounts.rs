@@ -74,6 +74,9 @@ fn tmpfs_mounts(record: &Record) -> Vec<(String, String)> {
                 if wish.mode > 0 {
                     options.push_str(&format!(",mode={:o}", wish.mode));
                 }
+                for words in wish.options.iter().flatten() {
+                    options.push_str(&format!(",{}", words.join("=")));
+                }
             }
             if spec.read_only {
                 options.push_str(",ro");

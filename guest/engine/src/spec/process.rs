@@ -63,7 +63,7 @@ fn start(record: &Record, identity: &Identity, terminal: bool) -> Result<Process
     let user = UserBuilder::default()
         .uid(identity.uid)
         .gid(identity.gid)
-        .additional_gids(identity.groups.clone())
+        .additional_gids(identity.all_groups())
         .build()?;
     Ok(ProcessBuilder::default()
         .terminal(terminal)

@@ -70,7 +70,8 @@ pub(super) fn capabilities(host: &HostConfig, is_root: bool) -> Result<LinuxCapa
 
 /// What is left after adding and dropping.
 fn allowed_set(host: &HostConfig) -> Result<Capabilities, Error> {
-    allowed(host)?.iter().map(|name| name.parse().map_err(|_| unknown(name))).collect()
+    let parsed = |name: &String| name.parse().map_err(|_| unknown("capabilities", name));
+    allowed(host)?.iter().map(parsed).collect()
 }
 
 /// The names that are left after adding and dropping.
@@ -79,8 +80,8 @@ fn allowed(host: &HostConfig) -> Result<BTreeSet<String>, Error> {
     if host.privileged {
         return Ok(every().collect());
     }
-    let add = wanted(host.cap_add.as_deref())?;
-    let drop = wanted(host.cap_drop.as_deref())?;
+    let add = wanted("CapAdd", host.cap_add.as_deref())?;
+    let drop = wanted("CapDrop", host.cap_drop.as_deref())?;
     let mut names: BTreeSet<String> = if add.contains("ALL") {
         every().collect()
     } else if drop.contains("ALL") {
@@ -94,17 +95,17 @@ fn allowed(host: &HostConfig) -> Result<BTreeSet<String>, Error> {
 }
 
 /// Names without `CAP_`, in upper case; unknown ones are refused.
-fn wanted(names: Option<&[String]>) -> Result<BTreeSet<String>, Error> {
+fn wanted(field: &str, names: Option<&[String]>) -> Result<BTreeSet<String>, Error> {
     let plain = |name: &String| {
         let upper = name.to_ascii_uppercase();
         let plain = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
-        if plain == "ALL" || ALL.contains(&plain.as_str()) { Ok(plain) } else { Err(unknown(name)) }
+        if plain == "ALL" || ALL.contains(&plain.as_str()) { Ok(plain) } else { Err(unknown(field, &plain)) }
     };
     names.unwrap_or_default().iter().map(plain).collect()
 }
 
-fn unknown(name: &str) -> Error {
-    Error::InvalidRequest(format!("invalid capability: \"{name}\""))
+fn unknown(field: &str, name: &str) -> Error {
+    Error::InvalidRequest(format!("invalid {field}: unknown capability: \"CAP_{name}\""))
 }
 
 /// Checks what creation must refuse: capabilities and security options that mean nothing.
