@@ -118,7 +118,11 @@ fn fields_of_the_machine_take_effect_or_are_refused() {
             run(&[&format!("--{kind}"), "container:other"], &format!("readlink /proc/self/ns/{kind}"));
         assert_eq!(joined.out, own, "{kind}");
     }
-    assert!(run(&["--storage-opt", "size=1G"], "true").err.contains("StorageOpt is not supported"));
+    assert!(
+        run(&["--storage-opt", "size=1G"], "true")
+            .err
+            .contains("--storage-opt is supported only for overlay over xfs")
+    );
     assert!(
         run(&["--runtime", "none-such"], "true").err.contains("unknown or invalid runtime name: none-such")
     );

@@ -109,3 +109,15 @@ fn the_vm_has_its_users_certificates_and_proxies() {
         "{first}"
     );
 }
+
+#[test]
+fn a_login_is_the_registrys_to_grant() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let login = |address: &str| engine.docker(&["login", "-u", "ann", "-p", "secret", address]);
+    let granted = login(&registry.address);
+    assert!(granted.out.contains("Login Succeeded"), "{granted:?}");
+    let nobody = login("127.0.0.1:1");
+    assert!(nobody.code == 1 && nobody.err.contains("connect: connection refused"), "{nobody:?}");
+    assert!(!nobody.err.contains("secret"), "{nobody:?}");
+}

@@ -125,3 +125,35 @@ fn volumes_from_takes_over_what_another_container_has() {
     assert_eq!(take("first", "cat /v/page").out, "x");
     assert!(take("first:ro", "echo y > /v/page").err.contains("Read-only file system"));
 }
+
+#[test]
+fn an_images_files_are_mounted_and_can_not_be_written() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    with_data(&engine);
+    engine.ok(&["rm", "base"]);
+    let mount = "type=image,source=own,target=/other";
+    let script = "cat /other/data/page; touch /other/new";
+    let said = engine.docker(&[RUN, &["--mount", mount, "busybox", "sh", "-c", script]].concat());
+    assert_eq!(said.out, "from the image", "{said:?}");
+    assert!(said.code != 0 && said.err.contains("Read-only file system"), "{said:?}");
+    let part = "type=image,source=own,target=/part,image-subpath=data";
+    assert_eq!(
+        engine.ok(&[RUN, &["--mount", part, "busybox", "cat", "/part/page"]].concat()),
+        "from the image"
+    );
+    let missing = "type=image,source=nowhere:1,target=/other";
+    let said = engine.docker(&[RUN, &["--pull", "never", "--mount", missing, "busybox", "true"]].concat());
+    assert!(said.err.contains("No such image: nowhere:1"), "{said:?}");
+    // The image may lose its name meanwhile; a container at rest has the files too.
+    engine.ok(&["create", "--name", "rest", "--mount", mount, "busybox", "cat", "/other/data/page"]);
+    assert_eq!(engine.inspect("rest", "(index .Mounts 0).Type"), "image");
+    assert_eq!(engine.inspect("rest", "(index .Mounts 0).Name"), "own");
+    engine.ok(&["rmi", "own"]);
+    let copied = engine.client(&["cp", "rest:/other/data/page", "-"]).output().unwrap().stdout;
+    assert!(String::from_utf8_lossy(&copied).contains("from the image"));
+    assert_eq!(engine.ok(&["start", "-a", "rest"]), "from the image");
+    engine.ok(&["rm", "rest"]);
+    if !engine.is_machine() {
+        assert_eq!(fs::read_dir(engine.data_root().join("images/snapshots")).unwrap().count(), 0);
+    }
+}

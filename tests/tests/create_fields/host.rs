@@ -57,7 +57,11 @@ fn lives() -> Vec<Field> {
             "docker-init",
         ),
         refused("HostConfig.Runtime", json!({ "HostConfig": { "Runtime": "kata" } }), "kata"),
-        refused("HostConfig.Isolation", json!({ "HostConfig": { "Isolation": "hyperv" } }), "Isolation"),
+        refused(
+            "HostConfig.Isolation",
+            json!({ "HostConfig": { "Isolation": "hyperv" } }),
+            "invalid isolation (hyperv)",
+        ),
     ]
 }
 
@@ -91,7 +95,11 @@ fn namespaces() -> Vec<Field> {
             },
             "the host's name",
         ),
-        refused("HostConfig.UsernsMode", json!({ "HostConfig": { "UsernsMode": "other" } }), "UsernsMode"),
+        refused(
+            "HostConfig.UsernsMode",
+            json!({ "HostConfig": { "UsernsMode": "other" } }),
+            "invalid user namespace mode",
+        ),
         refused("HostConfig.Cgroup", json!({ "HostConfig": { "Cgroup": "other" } }), "Cgroup"),
         inside(
             "HostConfig.Sysctls",
@@ -140,6 +148,22 @@ fn files() -> Vec<Field> {
             "size=1024k",
         ),
         inside(
+            "HostConfig.Mounts.TmpfsOptions.Options",
+            json!({ "HostConfig": { "Mounts": [
+                { "Type": "tmpfs", "Target": "/t", "TmpfsOptions": { "Options": [["exec"], ["uid", "7"]] } }
+            ] } }),
+            "grep ' /t ' /proc/mounts | grep -v noexec | grep -o uid=7",
+            "uid=7",
+        ),
+        inside(
+            "HostConfig.Mounts.ImageOptions.Subpath",
+            json!({ "HostConfig": { "Mounts": [
+                { "Type": "image", "Source": "busybox", "Target": "/t", "ImageOptions": { "Subpath": "bin" } }
+            ] } }),
+            "test -x /t/busybox && touch /t/new 2>&1 | grep -o 'Read-only'",
+            "Read-only",
+        ),
+        inside(
             "HostConfig.Tmpfs",
             json!({ "HostConfig": { "Tmpfs": { "/t": "size=1m" } } }),
             "grep ' /t ' /proc/mounts | grep -o size=1024k",
@@ -148,7 +172,7 @@ fn files() -> Vec<Field> {
         refused(
             "HostConfig.StorageOpt",
             json!({ "HostConfig": { "StorageOpt": { "size": "1G" } } }),
-            "StorageOpt",
+            "--storage-opt is supported only for",
         ),
         inside(
             "HostConfig.ReadonlyRootfs",

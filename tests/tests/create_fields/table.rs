@@ -166,6 +166,8 @@ pub(crate) const API: &[&str] = &[
     "HostConfig.VolumeDriver",
     "HostConfig.VolumesFrom",
     "HostConfig.Mounts",
+    "HostConfig.Mounts.TmpfsOptions.Options",
+    "HostConfig.Mounts.ImageOptions.Subpath",
     "HostConfig.ConsoleSize",
     "HostConfig.Annotations",
     "HostConfig.CapAdd",

@@ -49,9 +49,9 @@ impl Wanted {
     pub(super) fn known(&self) -> Result<Mount, Failure> {
         match self {
             Self::Known(mount) => Ok(Mount::clone(mount)),
-            Self::Unknown(kind) => {
-                Err(Failure::new(format!("Error response from daemon: mount type unknown: \"{kind}\"")))
-            }
+            Self::Unknown(kind) => Err(Failure::new(format!(
+                "Error response from daemon: invalid mount config for type \"{kind}\": mount type unknown"
+            ))),
         }
     }
 }

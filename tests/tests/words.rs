@@ -1,0 +1,123 @@
+//! What can't be done is refused in Docker's own words: clients and people's scripts look for them. Each was seen of
+//! dockerd 28.5.2 with the same command.
+
+use e2e::engine::Engine;
+
+/// The client's exit code when the engine refuses to make or to start a container.
+const REFUSED: i32 = 125;
+
+/// Runs `docker words`, split at spaces, and looks for a refusal.
+fn refused(engine: &Engine, code: i32, words: &str, expected: &str) {
+    let args: Vec<&str> = words.split(' ').collect();
+    let said = engine.docker(&args);
+    assert!(said.code == code && said.err.contains(expected), "docker {words}: {said:?}, not {expected:?}");
+}
+
+#[test]
+fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
+    let processors = engine.get("/info")["NCPU"].as_u64().unwrap();
+    let range = format!("range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs");
+    for (options, expected) in [
+        ("--cpus 1000", range.as_str()),
+        ("--cpus -1", &range),
+        ("--cpuset-cpus 99", "Requested CPUs are not available - requested 99, available: 0"),
+        ("--cpuset-cpus abc", "Invalid value abc for cpuset cpus: invalid format: abc"),
+        ("--network nosuch", "failed to set up container networking: network nosuch not found"),
+        ("--network container:nosuch", "joining network namespace of container: No such container: nosuch"),
+        ("--network container:web --hostname x", "conflicting options: hostname and the network mode"),
+        (
+            "--network container:web -p 80:80",
+            "conflicting options: port publishing and the container type network mode",
+        ),
+        (
+            "--network host --ip 1.2.3.4",
+            "invalid config for network host: invalid endpoint settings:\n* user",
+        ),
+        ("--ipc foo", "invalid IPC mode: foo"),
+        ("--ipc container:web", "failed to join IPC namespace: container"),
+        ("--pid container:nosuch", "No such container: nosuch"),
+        ("--cap-add NOSUCH", "invalid CapAdd: unknown capability: \"CAP_NOSUCH\""),
+        ("--tmpfs x", "invalid mount path: 'x' mount path must be absolute"),
+        ("--tmpfs /x:foo=bar", "invalid tmpfs option \"foo\""),
+        ("--mount type=foo,dst=/x", "invalid mount config for type \"foo\": mount type unknown"),
+        (
+            "--mount type=volume,dst=x",
+            "invalid mount config for type \"volume\": invalid mount path: 'x' mount path must be absolute",
+        ),
+        ("--mount type=volume,src=vv,dst=/x,volume-opt=foo=bar", "create vv: invalid option: \"foo\""),
+        ("--volumes-from nosuch", "No such container: nosuch"),
+        ("--volumes-from web:xx", "invalid mode: xx"),
+        ("--stop-signal FOO", "invalid signal: FOO"),
+        ("--log-driver nosuch", "error looking up logging plugin nosuch: plugin \"nosuch\" not found"),
+        ("--isolation foo", "invalid isolation (foo): linux only supports 'default'"),
+        (
+            "--network host --sysctl net.ipv4.ip_forward=1",
+            "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace",
+        ),
+    ] {
+        refused(&engine, REFUSED, &format!("run --rm {options} busybox true"), expected);
+    }
+    let discarded = engine.docker(&["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"]);
+    let expected = "WARNING: Published ports are discarded when using host network mode";
+    assert!(discarded.code == 0 && discarded.err.contains(expected), "{discarded:?}");
+}
+
+#[test]
+fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
+    for (words, expected) in [
+        ("rename web web", "Renaming a container with the same name as its current name"),
+        ("rename web !", "Error when allocating new name: Invalid container name"),
+        ("kill nosuch", "cannot kill container: nosuch: No such container: nosuch"),
+        ("kill -s FOO web", "cannot kill container: web: invalid signal: FOO"),
+        ("exec -u nosuch web ls", "unable to find user nosuch: no matching entries in passwd file"),
+        (
+            "rmi busybox",
+            "conflict: unable to remove repository reference \"busybox\" (must force) - container",
+        ),
+        ("import -c FOO /etc/hostname imp", "FOO is not a valid change command"),
+        (
+            "ps --filter status=foo",
+            "invalid filter 'status=foo': invalid value for state (foo): must be one of",
+        ),
+        ("ps --filter exited=x", "invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax"),
+        ("ps --filter health=foo", "invalid value for health (foo): must be one of none, starting, healthy"),
+        ("ps --filter is-task=foo", "invalid filter 'is-task=[foo]'"),
+        ("ps --filter publish=foo", "error while looking up for publish foo: strconv.ParseUint"),
+        ("container prune -f --filter until=foo", "failed to parse value as time or duration: \"foo\""),
+        ("network create --subnet 10.0.0.0/33 wide", "invalid network config:\ninvalid subnet 10.0.0.0/33"),
+        ("network create --driver nosuch n", "plugin \"nosuch\" not found"),
+        (
+            "network connect host web",
+            "cannot connect container to host network - container must be created in",
+        ),
+        ("volume create x", "create x: volume name is too short, names should be at least two alphanumeric"),
+        ("volume create --driver nosuch vv", "create vv: error looking up volume plugin nosuch: plugin"),
+        ("volume create --opt foo=bar vv", "create vv: invalid option: \"foo\""),
+        ("push nosuch", "An image does not exist locally with the tag: nosuch"),
+        ("search --limit 1000 foo", "limit 1000 is outside the range of [1, 100]"),
+    ] {
+        refused(&engine, 1, words, expected);
+    }
+    refused(&engine, 127, "exec -w /nosuch web ls", "");
+    engine.ok(&["network", "create", "own"]);
+    engine.ok(&["network", "connect", "own", "web"]);
+    refused(
+        &engine,
+        1,
+        "network rm own",
+        "error while removing network: network own has active endpoints (name:\"web\" id:\"",
+    );
+    engine.ok(&["pause", "web"]);
+    refused(&engine, 1, "pause web", "is already paused");
+    refused(&engine, 1, "exec web ls", "Container web is paused, unpause the container before exec");
+    engine.ok(&["unpause", "web"]);
+    engine.ok(&["run", "--rm", "-v", "held:/v", "--name", "holder", "-d", "busybox", "sleep", "1000"]);
+    refused(&engine, 1, "volume rm held", "remove held: volume is in use - [");
+    // What is in use goes on without its name when that is wanted by force.
+    assert_eq!(engine.ok(&["rmi", "-f", "busybox"]), "Untagged: busybox:latest");
+    assert_eq!(engine.ok(&["exec", "web", "echo", "here"]), "here");
+}
