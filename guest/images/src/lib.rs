@@ -44,7 +44,7 @@ pub use platform::Platform;
 pub use progress::{Detail, Progress};
 pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference};
 pub use remove::{ImageUse, RemoveOptions, Removed};
-pub use snapshot::{Change, ChangeKind, Snapshot, export};
+pub use snapshot::{Change, ChangeKind, MARK, Snapshot, export};
 pub use stack::Kept;
 pub use store::Store;
 pub use unpack::{Dress, extract, is_archive};

@@ -1,9 +1,9 @@
 //! Mounting overlayfs through the new mount API, one lower folder per call, so that their number isn't bounded by
 //! the one page that mount(2) takes.
 
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::{fs, io};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{MARK, Snapshot};
 use crate::{Error, Result, durable};
 
 /// The longest value fsconfig takes, its NUL left out.
@@ -37,6 +37,15 @@ pub(crate) fn mount(snapshot: &Snapshot, root: &Path, target: &Path) -> Result<(
     }
     let mut held = Vec::new();
     let mut lowers = Vec::new();
+    if snapshot.is_marked {
+        // Below what the container writes and above the image: so it is neither's.
+        let mark = root.join("mark");
+        durable::make_folder(&mark)?;
+        if !mark.join(MARK).exists() {
+            fs::write(mark.join(MARK), "").map_err(Error::file("write in", &mark))?;
+        }
+        lowers.push(short_path(&mark, &mut held).map_err(at("open the mark's folder"))?);
+    }
     for lower in snapshot.lowers.iter().rev() {
         lowers.push(short_path(lower, &mut held).map_err(at("open a lower folder"))?);
     }

@@ -9,6 +9,9 @@ use crate::{Digest, Error, Result, Store, changes, durable, overlay, pack};
 
 pub use crate::changes::{Change, ChangeKind};
 
+/// The file in a container's root by which programs know where they are, as in Docker. It is no change of the container's.
+pub const MARK: &str = ".dockerenv";
+
 /// The format of `snapshot.json`.
 const VERSION: u32 = 1;
 
@@ -25,6 +28,8 @@ pub struct Snapshot {
     pub upper: PathBuf,
     /// Overlayfs' own folder.
     pub work: PathBuf,
+    /// Whether it has the file by which programs know that they are in a container, [`MARK`].
+    pub is_marked: bool,
 }
 
 /// `snapshots/<container>/snapshot.json`.
@@ -32,6 +37,8 @@ pub struct Snapshot {
 pub(crate) struct SnapshotRecord {
     version: u32,
     image: Option<Digest>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_marked: bool,
     /// Chain ids, lowest first.
     pub(crate) layers: Vec<Digest>,
 }
@@ -42,6 +49,18 @@ impl Store {
     /// # Errors
     /// When the image isn't there or the container has a snapshot already.
     pub fn prepare(&self, container: &str, image: Option<&Digest>) -> Result<Snapshot> {
+        self.prepare_image(container, image, true)
+    }
+
+    /// The same of an image's files alone, nothing of a container's in them.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_files(&self, name: &str, image: &Digest) -> Result<Snapshot> {
+        self.prepare_image(name, Some(image), false)
+    }
+
+    fn prepare_image(&self, container: &str, image: Option<&Digest>, is_marked: bool) -> Result<Snapshot> {
         let layers = match image {
             None => Vec::new(),
             Some(id) => {
@@ -51,7 +70,7 @@ impl Store {
             }
         };
         let _kept = self.pin(layers.iter().cloned());
-        self.prepare_layers(container, image, layers)
+        self.prepare_layers(container, image, layers, is_marked)
     }
 
     pub(crate) fn prepare_layers(
@@ -59,6 +78,7 @@ impl Store {
         container: &str,
         image: Option<&Digest>,
         layers: Vec<Digest>,
+        is_marked: bool,
     ) -> Result<Snapshot> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if container.is_empty() || container.len() > 128 || !container.chars().all(is_name) {
@@ -68,7 +88,7 @@ impl Store {
         if state.snapshots.contains_key(container) {
             return Err(Error::SnapshotExists(container.to_owned()));
         }
-        let record = SnapshotRecord { version: VERSION, image: image.cloned(), layers };
+        let record = SnapshotRecord { version: VERSION, image: image.cloned(), is_marked, layers };
         let place = self.snapshot_folder(container);
         // Without a record in memory, what is there is damage.
         durable::remove_tree(&place)?;
@@ -166,6 +186,7 @@ impl Store {
             lowers: record.layers.iter().map(|layer| self.layers().path(layer)).collect(),
             upper: folder.join("upper"),
             work: folder.join("work"),
+            is_marked: record.is_marked,
         }
     }
 }

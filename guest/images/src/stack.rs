@@ -48,7 +48,7 @@ impl Store {
             return Err(Error::NoSuchContent((*missing).clone()));
         }
         self.inner.unsynced.sync()?;
-        self.prepare_layers(name, None, layers.to_vec())
+        self.prepare_layers(name, None, layers.to_vec(), false)
     }
 
     /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed. The

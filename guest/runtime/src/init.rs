@@ -18,8 +18,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     let Some((program, rest)) = arguments.split_first() else { return ExitCode::from(1) };
     sys::block_signals();
-    // std gives the child an empty mask; a group of its own lets the terminal tell it from init.
-    let child = match Command::new(program).args(rest).process_group(0).spawn() {
+    // A group of its own lets the terminal tell it from init.
+    let child = match sys::spawn_hearing(Command::new(program).args(rest).process_group(0)) {
         Ok(child) => child.id() as i32,
         Err(error) => {
             eprintln!("docker-init: {program}: {error}");

@@ -23,12 +23,15 @@ const IPC_SYSCTLS: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// Host and domain name, then sysctls. Done before the root changes: `/proc` is still the engine's, and it
+/// Host and domain name, the loopback of a new network, then sysctls. Done before the root changes: `/proc` is still the engine's, and it
 /// shows the values of the caller's namespaces.
 pub(crate) fn apply(spec: &Spec, plan: &Plan) -> Result<(), Error> {
     let (host, domain) = (spec.hostname().as_deref(), spec.domainname().as_deref());
     if (host.is_some() || domain.is_some()) && plan.has(libc::CLONE_NEWUTS) {
         sys::set_names(host, domain).doing("set the host name")?;
+    }
+    if plan.makes(libc::CLONE_NEWNET) {
+        sys::raise_loopback().doing("put up the loopback")?;
     }
     let sysctls = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
     for (name, value) in sysctls.into_iter().flatten() {

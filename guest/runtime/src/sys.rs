@@ -4,6 +4,8 @@
 use std::ffi::{CString, c_int, c_ulong};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::ptr;
 
 /// `linux/sched.h`; libc's constant is too narrow to hold it.
@@ -218,6 +220,34 @@ pub(crate) fn reset_signals() {
         let mut empty = std::mem::zeroed();
         libc::sigemptyset(&raw mut empty);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, ptr::null_mut());
+    }
+}
+
+/// Starts a program that hears every signal, although the caller has blocked them.
+pub(crate) fn spawn_hearing(command: &mut Command) -> io::Result<Child> {
+    let hear = || {
+        reset_signals();
+        Ok(())
+    };
+    // SAFETY: signal(2) and sigprocmask(2) may be called between fork and exec (signal-safety(7)).
+    unsafe { command.pre_exec(hear) }.spawn()
+}
+
+/// Puts up the loopback of the caller's network namespace, as every runtime does: a fresh one's is down.
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    let kind = rustix::net::SocketType::DGRAM;
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(rustix::net::AddressFamily::INET, kind, flags, None)?;
+    // SAFETY: an all-zero `ifreq` is valid: it is integers, and its name ends with a zero.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, letter) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+        *place = letter.cast_signed();
+    }
+    // SAFETY: the kernel reads the name and fills in the flags (netdevice(7)); `request` outlives both calls.
+    unsafe {
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request).into())?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request).into())
     }
 }
 

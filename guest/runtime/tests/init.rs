@@ -13,6 +13,8 @@ fn init(script: &str) -> Command {
 fn it_ends_as_its_child_did() {
     assert_eq!(init("exit 3").status().unwrap().code(), Some(3));
     assert_eq!(init("kill -9 $$").status().unwrap().code(), Some(137));
+    // What init has blocked for itself, its child hears.
+    assert_eq!(init("kill -TERM $$; sleep 60").status().unwrap().code(), Some(143));
 }
 
 #[test]
