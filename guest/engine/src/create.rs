@@ -11,7 +11,7 @@ use crate::container::host_config::HostConfig;
 use crate::container::mounts::{self, MountPoint};
 use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
-use crate::{ContainerDefaults, Engine, Error, check, identity, image_mounts, images, ports, spec};
+use crate::{ContainerDefaults, Engine, Error, check, identity, image_mounts, images, ports};
 
 /// What is to be created.
 #[derive(Debug, Default)]
@@ -175,15 +175,10 @@ pub(crate) fn merge(config: &mut Config, image: &Config) {
     } else if config.entrypoint == Some(Words(vec![String::new()])) {
         config.entrypoint = None;
     }
-    let mut env = image.env.clone();
-    for entry in &config.env {
-        spec::set_variable(&mut env, entry);
-        if !entry.contains('=') {
-            // A bare name is kept: it is what removes the variable when the program starts.
-            env.push(entry.clone());
-        }
-    }
-    config.env = env;
+    let name = |entry: &str| entry.split('=').next().unwrap_or(entry).to_owned();
+    let own: Vec<String> = config.env.iter().map(|entry| name(entry)).collect();
+    // A bare name is kept, too: it is what removes the image's variable when the program starts.
+    config.env.extend(image.env.iter().filter(|entry| !own.contains(&name(entry))).cloned());
     for (name, value) in &image.labels {
         config.labels.entry(name.clone()).or_insert_with(|| value.clone());
     }

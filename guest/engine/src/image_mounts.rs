@@ -18,7 +18,7 @@ impl Engine {
         let images = record.mounts.iter_mut().filter(|mount| mount.kind == MountKind::Image);
         for (index, mount) in images.enumerate() {
             let image = self.images.image(&mount.name)?;
-            self.images.prepare(&snapshot(&id, index), Some(&image.id))?;
+            self.images.prepare_files(&snapshot(&id, index), &image.id)?;
             mount.source = place(&exec_folder, index).to_string_lossy().into_owned();
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! `docker inspect`: everything that is known of a container.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_guard::LogDriver;
 
+use crate::container::Container;
 use crate::container::record::Record;
 use crate::ports::OpenPorts;
 use crate::{Engine, Error};
@@ -46,9 +47,25 @@ impl Engine {
             exec_ids: self.execs.of(&container.id),
             ports: self.open_ports(&record),
             sandbox: self.sandbox_path(&record),
-            layers: BTreeMap::new(),
+            layers: self.layer_folders(&container),
             record,
         })
+    }
+
+    /// Where a container's layers lie, as Docker's overlay2 driver names them; the topmost of the lower ones first.
+    fn layer_folders(&self, container: &Container) -> BTreeMap<String, String> {
+        let Ok(snapshot) = self.images.snapshot(&container.id) else { return BTreeMap::new() };
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let lowers = snapshot.lowers.iter().rev().map(|lower| text(lower)).collect::<Vec<_>>();
+        [
+            ("ID", container.id.clone()),
+            ("LowerDir", lowers.join(":")),
+            ("MergedDir", text(&container.exec_folder.join("rootfs"))),
+            ("UpperDir", text(&snapshot.upper)),
+            ("WorkDir", text(&snapshot.work)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
     }
 
     /// Bytes in a container's writable layer, and in its whole root. Walks the disk.

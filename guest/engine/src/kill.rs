@@ -25,17 +25,22 @@ impl Engine {
             container.change(|record| record.state.stopped_by_user = true)?;
         }
         let mut moments = container.moments();
-        self.send_signal(&container, signal).await?;
+        self.send_told(&container, signal).await?;
         if signal == Signal::KILL {
             let dead = tokio::time::timeout(AFTER_KILL, moments.wait_for(|moment| !moment.running));
             if !matches!(dead.await, Ok(Ok(_))) {
                 return Err(Error::WontDie(container.id.clone()));
             }
         }
+        Ok(())
+    }
+
+    /// Sends a signal that a user asked for, and tells of it; before, since a container may end of it at once.
+    pub(crate) async fn send_told(&self, container: &Container, signal: Signal) -> Result<(), Error> {
         let mut attributes = container.attributes();
         attributes.insert("signal".to_owned(), signal.number().to_string());
         self.events.tell("container", "kill", &container.id, attributes);
-        Ok(())
+        self.send_signal(container, signal).await
     }
 
     /// Sends a signal through the guard. A frozen container takes nothing but SIGKILL, for which it is thawed. A

@@ -44,6 +44,7 @@ pub mod output;
 mod parts;
 mod pause;
 pub mod ports;
+mod propagation;
 mod prune;
 mod registry;
 mod remove;

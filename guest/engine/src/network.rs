@@ -6,6 +6,7 @@ use std::sync::Arc;
 use berth_network::Endpoint;
 pub use berth_network::{Driver, IpamWish, Network, NetworkWish};
 
+use crate::container::record::Record;
 use crate::endpoint::EndpointSettings;
 use crate::filters::Filters;
 use crate::{Engine, Error, check, sandbox};
@@ -200,6 +201,16 @@ impl Engine {
         });
         let members = members.collect::<Vec<_>>().join(", ");
         Error::NetworkInUse { network: network.name.clone(), members }
+    }
+
+    /// Tells that a container came into its networks (`connect`) or left them (`disconnect`).
+    pub(crate) fn tell_networks_of(&self, record: &Record, action: &str) {
+        for name in record.networks.keys() {
+            if let Ok(network) = self.networks.find(name) {
+                let container = BTreeMap::from([("container".to_owned(), record.id.clone())]);
+                self.tell_network(action, &network, container);
+            }
+        }
     }
 
     fn tell_network(&self, action: &str, network: &Network, mut attributes: BTreeMap<String, String>) {

@@ -11,7 +11,7 @@ use crate::anatomy::StartSpan;
 use crate::container::Container;
 use crate::container::state::Status;
 use crate::guard_link::{self, Started};
-use crate::{Engine, Error, health, shared_memory, subpath};
+use crate::{Engine, Error, health, propagation, shared_memory, subpath};
 
 /// How long killed processes may take to be gone.
 const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
@@ -69,6 +69,7 @@ impl Engine {
         let root = self.mount_root(container).await?;
         watch.lap("layers");
         let joined = self.join_networks(container).await?;
+        self.tell_networks_of(&container.record(), "connect");
         watch.lap("network");
         self.publish_ports(container).await?;
         watch.lap("ports");
@@ -78,10 +79,14 @@ impl Engine {
             engine.mount_images(&shown)?;
             shared_memory::mount(&shown)?;
             let mut binds = engine.binds(&shown.record())?;
+            for bind in binds.iter().filter(|bind| bind.held.is_none()) {
+                propagation::check(&bind.source, &bind.propagation)?;
+            }
             subpath::mount(&mut binds, &shown.exec_folder)?;
             Ok::<_, Error>(binds)
         });
         let binds = binds.await??;
+        self.tell_volumes_of(&container.record(), "mount");
         let launch = self.write_bundle(container, root, joined, binds).await?;
         watch.lap("bundle");
         let guard = &self.config.guard_program;

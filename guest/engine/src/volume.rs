@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::container::mounts::MountKind;
+use crate::container::record::Record;
 use crate::filters::Filters;
 use crate::volumes::{ANONYMOUS, Volume};
 use crate::{Engine, Error};
@@ -110,6 +112,22 @@ impl Engine {
         }
         self.tell_pruned("volume", size);
         Ok((removed, size))
+    }
+
+    /// Tells that a container's volumes are mounted (`mount`) or aren't any more (`unmount`).
+    pub(crate) fn tell_volumes_of(&self, record: &Record, action: &str) {
+        for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+            let mut attributes = BTreeMap::from([
+                ("container".to_owned(), record.id.clone()),
+                ("driver".to_owned(), mount.driver.clone()),
+            ]);
+            if action == "mount" {
+                attributes.insert("destination".to_owned(), mount.destination.clone());
+                attributes.insert("propagation".to_owned(), mount.propagation.clone());
+                attributes.insert("read/write".to_owned(), mount.writable.to_string());
+            }
+            self.events.tell("volume", action, &mount.name, attributes);
+        }
     }
 
     fn tell_volume(&self, action: &str, name: &str) {

@@ -168,6 +168,26 @@ struct MemberEndpoint {
     ipv6_address: String,
 }
 
+/// A network's options; of the default network also what nobody set, as dockerd tells them.
+fn options(network: &berth_engine::network::Network) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    if network.name == "bridge" {
+        let name = network.bridge.as_deref().unwrap_or_default();
+        for (key, value) in [
+            ("bridge.default_bridge", "true"),
+            ("bridge.enable_icc", "true"),
+            ("bridge.enable_ip_masquerade", "true"),
+            ("bridge.host_binding_ipv4", "0.0.0.0"),
+            ("bridge.name", name),
+            ("driver.mtu", "1500"),
+        ] {
+            options.insert(format!("com.docker.network.{key}"), value.to_owned());
+        }
+    }
+    options.extend(network.options.clone());
+    options
+}
+
 impl Network {
     /// A network and the containers in it.
     pub(crate) fn new(network: berth_engine::network::Network, members: Vec<Member>) -> Self {
@@ -181,8 +201,8 @@ impl Network {
         });
         let ipam = Ipam {
             driver: Some("default".to_owned()),
-            options: Some(BTreeMap::new()),
-            config: Some(config.collect()),
+            options: None,
+            config: Some(config.collect()).filter(|config: &Vec<_>| !config.is_empty()),
         };
         let containers = members.into_iter().map(|(id, name, endpoint)| {
             let ipv4 = endpoint.ipv4.map(|(address, length)| format!("{address}/{length}"));
@@ -209,7 +229,7 @@ impl Network {
             config_from: ConfigFrom::default(),
             config_only: false,
             containers: containers.collect(),
-            options: network.options,
+            options: options(&network),
             labels: network.labels,
             name: network.name,
             id: network.id,

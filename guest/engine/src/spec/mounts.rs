@@ -1,5 +1,8 @@
 //! What is mounted in a container: the kernel's file systems, our three files, and what the user asked for.
 
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
 use super::{Bind, Surroundings, process};
@@ -42,7 +45,7 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
     let mut binds: Vec<_> = surroundings.binds.iter().collect();
     binds.sort_by_key(|bind| bind.destination.matches('/').count());
     for wanted in binds {
-        mounts.retain(|mount| mount.destination() != std::path::Path::new(&wanted.destination));
+        mounts.retain(|mount| mount.destination() != Path::new(&wanted.destination));
         mounts.push(bind(wanted)?);
     }
     Ok(mounts)
@@ -117,20 +120,44 @@ pub(super) fn root_propagation(surroundings: &Surroundings<'_>) -> String {
     propagation.to_owned()
 }
 
-/// Devices of the host that the user asked for.
+/// Devices of the host that the user asked for; a privileged container has all that are there.
 pub(super) fn devices(record: &Record) -> Result<Vec<LinuxDevice>, Error> {
-    record
-        .host_config
-        .resources
-        .devices
-        .iter()
-        .map(|wanted| device(&wanted.path_on_host, &wanted.path_in_container))
-        .collect()
+    let host = &record.host_config;
+    let mut devices = Vec::new();
+    if host.privileged {
+        all_devices(Path::new(DEVICES), &mut devices);
+    }
+    for wanted in &host.resources.devices {
+        let device = device(&wanted.path_on_host, &wanted.path_in_container)?;
+        devices.retain(|other: &LinuxDevice| other.path() != device.path());
+        devices.push(device);
+    }
+    Ok(devices)
+}
+
+/// Where devices lie.
+const DEVICES: &str = "/dev";
+/// What every container has of its own there, in place of the machine's.
+const OWN: &[&str] =
+    &["console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "tty", "urandom", "zero"];
+
+/// Adds the devices in a folder and below. One that goes meanwhile isn't there.
+fn all_devices(folder: &Path, found: &mut Vec<LinuxDevice>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_own = folder == Path::new(DEVICES) && OWN.iter().any(|own| *own == name);
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && !is_own => all_devices(&path, found),
+            Ok(kind) if (kind.is_char_device() || kind.is_block_device()) && !is_own => {
+                found.extend(path.to_str().and_then(|path| device(path, "").ok()));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A device node of the host under its name inside.
 pub(super) fn device(on_host: &str, inside: &str) -> Result<LinuxDevice, Error> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let refuse = |why: &str| {
         Error::InvalidRequest(format!(
             "error gathering device information while adding custom device \"{on_host}\": {why}"

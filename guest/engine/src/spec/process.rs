@@ -28,8 +28,7 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Pro
         .args(args)
         .env(environment(record, &identity, config.tty, &[]))
         .cwd(if config.working_dir.is_empty() { "/" } else { &config.working_dir })
-        .capabilities(security::capabilities(&record.host_config, identity.uid == 0)?)
-        .oom_score_adj(record.host_config.oom_score_adj);
+        .capabilities(security::capabilities(&record.host_config, identity.uid == 0)?);
     let [rows, columns] = record.host_config.console_size;
     Ok(if config.tty && rows > 0 && columns > 0 {
         let size = BoxBuilder::default().height(rows).width(columns).build()?;
@@ -68,6 +67,7 @@ fn start(record: &Record, identity: &Identity, terminal: bool) -> Result<Process
     Ok(ProcessBuilder::default()
         .terminal(terminal)
         .user(user)
+        .oom_score_adj(record.host_config.oom_score_adj)
         .rlimits(rlimits(&record.host_config.resources.ulimits)?)
         .no_new_privileges(security::options(&record.host_config)?.no_new_privileges))
 }
