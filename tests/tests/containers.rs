@@ -79,11 +79,31 @@ fn logs_keep_what_was_printed_and_follow_what_is_printed() {
 #[test]
 fn exec_runs_beside_the_program_and_returns_its_code() {
     let Some(engine) = Engine::with_busybox() else { return };
-    engine.ok(&["run", "-d", "--name", "host", "--network", "none", "busybox", "sleep", "1000"]);
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "host",
+        "--network",
+        "none",
+        "--oom-score-adj",
+        "100",
+        "busybox",
+        "sleep",
+        "1000",
+    ]);
     let said =
         engine.docker(&["exec", "-e", "A=b", "-w", "/tmp", "host", "sh", "-c", "echo $A $PWD; exit 5"]);
     assert_eq!((said.out.as_str(), said.code), ("b /tmp", 5));
     assert_eq!(engine.docker(&["exec", "host", "nope"]).code, 127);
+    // What the kernel may end first, and where one is: the same as the first process sees.
+    assert_eq!(engine.ok(&["exec", "host", "cat", "/proc/self/oom_score_adj"]), "100");
+    assert_eq!(engine.ok(&["exec", "host", "stat", "-c", "%s", "/.dockerenv"]), "0");
+    assert_eq!(engine.ok(&["diff", "host"]), "");
+    assert_eq!(
+        engine.ok(&["exec", "host", "ping", "-c", "1", "-q", "127.0.0.1"]).matches(" 0% packet loss").count(),
+        1
+    );
     assert_eq!(engine.ok(&["exec", "-u", "web", "host", "id", "-un"]), "web");
     engine.ok(&["kill", "host"]);
     assert_eq!(engine.inspect("host", ".State.ExitCode"), "137");
@@ -276,4 +296,62 @@ fn a_profile_of_system_calls_has_rules_for_some_capabilities_alone() {
     .unwrap();
     let wrong = run(&[]);
     assert!(wrong.err.contains("use either 'architectures' or 'archMap'"), "{wrong:?}");
+}
+
+#[test]
+fn a_small_init_hands_on_how_its_child_ended() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let run = ["run", "--rm", "--network", "none", "--init", "busybox", "sh", "-c"];
+    assert_eq!(engine.docker(&[&run[..], &["kill -TERM $$; sleep 60"]].concat()).code, 143);
+}
+
+#[test]
+fn a_privileged_container_has_the_machines_devices() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let count = |options: &[&str]| -> usize {
+        let run = ["run", "--rm", "--network", "none"];
+        let listed = ["busybox", "find", "/dev", "-xdev", "-type", "c"];
+        engine.ok(&[&run[..], options, &listed].concat()).lines().count()
+    };
+    assert!(count(&["--privileged"]) > count(&[]));
+    let console =
+        ["run", "--rm", "--network", "none", "--privileged", "busybox", "sh", "-c", "echo > /dev/kmsg"];
+    assert_eq!(engine.docker(&console).code, 0);
+}
+
+#[test]
+fn a_life_is_told_with_its_networks_volumes_and_signals() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "place"]);
+    engine.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "alive",
+        "--network",
+        "place",
+        "-v",
+        "held:/v",
+        "busybox",
+        "sleep",
+        "1000",
+    ]);
+    engine.ok(&["stop", "-t", "0", "alive"]);
+    let until = engine.get("/info")["SystemTime"].as_str().unwrap().to_owned();
+    let told = engine.ok(&["events", "--since", "1", "--until", &until, "--format", "{{.Type}} {{.Action}}"]);
+    let expected = [
+        "network create",
+        "container create",
+        "network connect",
+        "volume mount",
+        "container start",
+        "container kill",
+        "container kill",
+        "network disconnect",
+        "volume unmount",
+        "container die",
+        "container stop",
+    ];
+    let mut lines = told.lines();
+    assert!(expected.iter().all(|wanted| lines.any(|line| line == *wanted)), "{told}");
 }
