@@ -13,7 +13,7 @@
 //! round a connection comes through the [`Door`] alone, under the address of whoever made it. Who carries the frames
 //! isn't known here: a [`Link`] is a queue of a device or a socket; nor who listens on the host.
 //!
-//! One thread, [`serve`], does it all; nothing in here blocks. Not here: routing between guests, datagrams that the guest
+//! One thread does it all ([`Server`]); nothing in here blocks. Not here: routing between guests, datagrams that the guest
 //! didn't ask for, IP options, multicast.
 
 mod arp;
@@ -39,6 +39,6 @@ mod token;
 pub use door::{Arrival, Door};
 pub use link::Link;
 pub use policy::Policy;
-pub use serve::serve;
+pub use serve::Server;
 pub use settings::{Settings, V4, V6};
 pub use stack::Stack;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Frames of a guest. It is registered for readiness, and drained before it is waited for again.
-pub trait Link: mio::event::Source {
+/// Frames of a guest.
+pub trait Link {
     /// Takes the next frame from the guest, in place of what `frame` held; false when there is none now.
     ///
     /// # Errors

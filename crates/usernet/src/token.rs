@@ -13,9 +13,7 @@ pub(crate) enum Owner {
 
 const OWNERS: usize = 4;
 
-/// The link's number.
-pub(crate) const LINK: Token = Token(0);
-/// The door's, which the loop looks after as well.
+/// The number of the door (the link's is 0), which the loop looks after as well.
 pub(crate) const DOOR: Token = Token(OWNERS);
 
 /// Counts one owner's numbers; none comes twice, so a late event never reaches the wrong socket.

@@ -1,22 +1,24 @@
 //! A guest: another TCP/IP stack, at the other end of the link.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use mio::{Interest, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::RecvFlags;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint};
-use usernet::{Policy, Settings, V4, V6};
+use usernet::{Policy, Server, Settings, V4, V6};
 
 use crate::door::Listening;
-use crate::link;
+use crate::link::{self, Frames};
 
 /// What anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +51,18 @@ pub(crate) fn leading_to(ways: &[(u16, SocketAddr)]) -> Settings {
     let name = |port| SocketAddr::from((HOST, port));
     settings.policy.forwards = ways.iter().map(|(port, to)| (name(*port), *to)).collect();
     settings
+}
+
+/// Serves a guest until its link or the door ends.
+fn serve(link: &mut Frames, door: &mut Listening, settings: Settings) -> io::Result<()> {
+    let mut server = Server::new(door, settings)?;
+    server.poll().registry().register(link, Token(0), Interest::READABLE | Interest::WRITABLE)?;
+    let mut busy = true;
+    loop {
+        let most = if busy { Some(Duration::ZERO) } else { server.idle() };
+        server.hear(link, door, most)?;
+        busy = server.run(link)?;
+    }
 }
 
 /// A running guest. When dropped, the network's thread ends with its link.
@@ -85,8 +99,8 @@ impl Guest {
     pub(crate) fn behind(mut door: Listening, settings: Settings, faulty: usize, mtu: u16) -> Self {
         let (mut ours, theirs) = link::pair(faulty);
         let network = std::thread::spawn(move || {
-            let ended = usernet::serve(&mut ours, &mut door, settings).unwrap_err();
-            assert_eq!(ended.kind(), std::io::ErrorKind::UnexpectedEof, "{ended}");
+            let ended = serve(&mut ours, &mut door, settings).unwrap_err();
+            assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof, "{ended}");
         });
         let mut frames = Wire { socket: theirs, mtu: mtu.into(), to: None };
         let mut config = Config::new(HardwareAddress::Ethernet(CARD));

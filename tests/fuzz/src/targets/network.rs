@@ -7,8 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use mio::event::Source;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Poll};
 use usernet::{Link, Policy, Settings, Stack, V4, V6};
 
 /// More frames than a guest that doesn't read may be owed.
@@ -35,20 +34,6 @@ impl Link for Nowhere {
     fn flush(&mut self) -> io::Result<bool> {
         self.0.clear();
         Ok(true)
-    }
-}
-
-impl Source for Nowhere {
-    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        Ok(())
     }
 }
 
