@@ -7,11 +7,21 @@
 
 mod chain;
 pub mod fs;
+pub mod net;
 mod sys;
 pub mod vsock;
 
 /// Guest memory as devices see it.
 pub type Memory = vm_memory::GuestMemoryMmap;
+
+/// Which interrupts the guest of a device with two queues is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owed {
+    /// For the receive queue.
+    pub receive: bool,
+    /// For the transmit queue.
+    pub transmit: bool,
+}
 
 /// Why a device can't be made or can't go on.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ use virtio_queue::{Queue, QueueT};
 
 use crate::chain::Pieces;
 use crate::sys::{Event, Poller};
-use crate::{Error, Memory};
+use crate::{Error, Memory, Owed};
 use connection::{Connection, State, Taken};
 use packet::{Header, Operation};
 
@@ -59,15 +59,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 const FIRST_ANSWER: Duration = Duration::from_millis(300);
 /// Marks the listener among the streams, whose tokens are 32-bit ports.
 const LISTENER: u64 = u64::MAX - 1;
-
-/// Which interrupts the guest is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Owed {
-    /// For the receive queue.
-    pub receive: bool,
-    /// For the transmit queue.
-    pub transmit: bool,
-}
 
 /// The device.
 pub struct Vsock {
