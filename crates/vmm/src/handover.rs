@@ -23,7 +23,7 @@ const LONGEST: usize = 1024;
 /// # Errors
 /// When the machine is gone; as the socket, when it doesn't block and there is no room now.
 pub fn send(door: impl AsFd, connection: impl AsFd, forward: &Forward) -> io::Result<()> {
-    sys::send_descriptor(door.as_fd(), connection.as_fd(), &serde_json::to_vec(forward)?)
+    sys::send_descriptors(door.as_fd(), &[connection.as_fd()], &serde_json::to_vec(forward)?)
 }
 
 /// The machine's end.
@@ -41,14 +41,14 @@ impl Door for Handed {
     fn next(&mut self) -> io::Result<Option<Arrival>> {
         let mut said = [0; LONGEST];
         loop {
-            let (length, connection) = match sys::receive_descriptor(self.0.as_fd(), &mut said) {
+            let (length, connections) = match sys::receive_descriptors(self.0.as_fd(), &mut said) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             let forward = serde_json::from_slice::<Forward>(said.get(..length).unwrap_or_default());
-            match (forward, connection) {
+            match (forward, connections.into_iter().next()) {
                 (Ok(Forward { target, peer }), Some(connection)) => {
                     return Ok(Some(Arrival { socket: TcpStream::from(connection), peer, target }));
                 }

@@ -27,14 +27,14 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// Waits for the emulator at `socket` and serves it. `beside` is one more descriptor whose readiness each of the
-    /// device's threads is told of, under that number.
+    /// Waits for the emulator at `socket` and serves it. `beside` are more descriptors whose readiness each of the
+    /// device's threads is told of, under those numbers.
     pub(super) fn start<B>(
         name: &'static str,
         socket: PathBuf,
         backend: B,
         memory: GuestMemory,
-        beside: Option<(RawFd, u16)>,
+        beside: Vec<(RawFd, u16)>,
     ) -> Result<Self, Error>
     where
         B: VhostUserBackend<Bitmap = (), Vring = VringRwLock> + Clone + Send + Sync + 'static,
@@ -72,14 +72,14 @@ fn serve<B>(
     name: &str,
     backend: B,
     memory: GuestMemory,
-    beside: Option<(RawFd, u16)>,
+    beside: Vec<(RawFd, u16)>,
     listener: UnixListener,
 ) -> Result<(), vhost_user_backend::Error>
 where
     B: VhostUserBackend<Bitmap = (), Vring = VringRwLock> + Clone + Send + Sync + 'static,
 {
     let mut daemon = VhostUserDaemon::new(format!("{name}-control"), backend, memory)?;
-    if let Some((descriptor, number)) = beside {
+    for (descriptor, number) in beside {
         for handler in daemon.get_epoll_handlers() {
             handler
                 .register_listener(descriptor, EventSet::IN, number.into())

@@ -49,14 +49,11 @@ pub(super) fn build(emulator: &Path, config: &Config, tsc_khz: Option<u64>) -> C
         add("-chardev", format!("socket,id=folders,path={}", path(&config.folders_socket())));
         add("-device", folders(config));
     }
-    add(
-        "-netdev",
-        format!("stream,id=network,server=off,addr.type=unix,addr.path={}", path(&config.network_socket())),
-    );
-    add(
-        "-device",
-        format!("virtio-net-device,netdev=network,mac={},host_mtu={}", network::card(), network::MTU),
-    );
+    add("-chardev", format!("socket,id=network,path={}", path(&config.network_socket())));
+    add("-netdev", "vhost-user,id=network,chardev=network".to_owned());
+    let (mac, mtu, size) = (network::card(), network::MTU, virtio::net::QUEUE_SIZE);
+    let queues = format!("rx_queue_size={size},tx_queue_size={size}");
+    add("-device", format!("virtio-net-device,netdev=network,mac={mac},host_mtu={mtu},{queues}"));
     command.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
     command
 }

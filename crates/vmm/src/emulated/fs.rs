@@ -40,7 +40,7 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
     let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
     let backend = Arc::new(Backend { server, lanes, memory: memory.clone() });
-    Carried::start("fs", config.folders_socket(), backend, memory, None).map(Some)
+    Carried::start("fs", config.folders_socket(), backend, memory, Vec::new()).map(Some)
 }
 
 /// One queue for what wants no reply, and one per CPU for requests.

@@ -1,47 +1,53 @@
-//! The guest's card: the emulator hands us its frames over a socket, each after its length in four bytes, the highest
-//! first, and takes ours so (QEMU's `-netdev stream`).
+//! The guest's card: our network device, carried by vhost-user, whose frames our user-mode network takes and gives. Both
+//! live on one thread, so that a packet wakes one thread of the host on its way, not two.
+
+mod introduction;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
-use usernet::{Link, Policy, Settings, V4, V6};
+use usernet::{Link, Policy, Server, Settings, V4, V6};
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost_user_backend::{VhostUserBackend, VringRwLock, VringState, VringT};
+use virtio::Memory;
+use virtio::net::{Net, QUEUE_SIZE, QUEUES, Rings};
+use virtio_queue::QueueT;
+use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
-use super::carrier;
+use self::introduction::Introduction;
+use super::carrier::{Carried, FEATURES, GuestMemory};
+use crate::Error;
 use crate::config::{self, Config};
 use crate::handover::Handed;
-use crate::{Error, sys};
+use crate::sys::{self, Alarm};
 
-/// The largest packet that our network and the guest's card carry. A big one stands in for the offloading of segments,
-/// which this way of handing over frames doesn't have. The networks of containers have a smaller one, by which their
-/// connections go.
+/// The largest packet that our network and the guest's card carry: the larger, the fewer. The networks of containers have a
+/// smaller one, by which their connections go.
 pub(super) const MTU: u16 = 65_520;
 /// The gateway's card and the guest's: local, and none that QEMU gives.
 const HARDWARE: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 const CARD: [u8; 6] = [0x52, 0x55, 10, 0, 2, 15];
-/// Before a frame.
-const PREFIX: usize = 4;
-/// The longest frame.
-const LONGEST: usize = MTU as usize + 14;
-/// What may wait for the emulator before the network holds back.
-const MOST_WAITING: usize = 1 << 20;
-/// What is read at once.
-const BLOCK: usize = 256 << 10;
 /// Of the descriptors that this process may have, connections get one of so many, and datagrams another. (Shared
 /// folders have the other half.)
 const SHARE: usize = 4;
 const MOST_FLOWS: usize = 8192;
 
-/// The network's thread; it ends with the emulator's connection.
+/// Mark the host's sockets and the network's deadlines among the events; queues and the exit come first.
+const SOCKETS: u16 = QUEUES as u16 + 1;
+const ALARM: u16 = SOCKETS + 1;
+
+/// The device and the place of what comes in by it.
 pub(super) struct Network {
-    socket: PathBuf,
+    introduction: Option<Introduction>,
+    carried: Option<Carried>,
     door: PathBuf,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// The guest's card, as QEMU reads it.
@@ -52,36 +58,23 @@ pub(super) fn card() -> String {
 impl Network {
     /// Waits for the emulator and serves it, and who connects to the ports that lead into it.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
-        let socket = config.network_socket();
-        let listener = carrier::listen(&socket)?;
         let door = config.door_socket();
-        let mut handed = Handed::bind(&door).map_err(Error::os(format!("bind {}", door.display())))?;
-        let settings = settings(config);
-        let thread = std::thread::Builder::new().name("network".to_owned()).spawn(move || {
-            let served = listener.accept().and_then(|(emulator, _)| {
-                emulator.set_nonblocking(true)?;
-                usernet::serve(&mut Frames::new(emulator), &mut handed, settings)
-            });
-            match served {
-                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                    tracing::error!(%error, "the guest has no network any more");
-                }
-                _ => {}
-            }
-        });
-        let thread = thread.map_err(Error::os("start the network"))?;
-        Ok(Self { socket, door, thread: Some(thread) })
+        let handed = Handed::bind(&door).map_err(Error::os(format!("bind {}", door.display())))?;
+        let memory = GuestMemory::new(GuestMemoryMmap::new());
+        let station = Station::new(handed, settings(config)).map_err(Error::os("start the network"))?;
+        let beside = station.beside();
+        let backend = Arc::new(Backend { station: Mutex::new(station), memory: memory.clone() });
+        let device = config.network_socket().with_extension("device");
+        let carried = Carried::start("network", device.clone(), backend, memory, beside)?;
+        let introduction = Introduction::wait(config.network_socket(), device)?;
+        Ok(Self { introduction: Some(introduction), carried: Some(carried), door })
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // An emulator that never came leaves the thread waiting for it: come in its place, and leave.
-        drop(UnixStream::connect(&self.socket));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-        drop(std::fs::remove_file(&self.socket));
+        drop(self.introduction.take());
+        drop(self.carried.take());
         drop(std::fs::remove_file(&self.door));
     }
 }
@@ -110,168 +103,173 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Frames on the emulator's socket.
-struct Frames {
-    emulator: mio::net::UnixStream,
-    /// What arrived and wasn't taken lies between these places.
-    block: Box<[u8]>,
-    begin: usize,
-    end: usize,
-    waiting: Vec<u8>,
-    /// How much of it was written.
-    written: usize,
+/// The device and the network behind it.
+struct Station {
+    device: Net,
+    server: Server,
+    door: Handed,
+    alarm: Alarm,
 }
 
-impl Frames {
-    fn new(emulator: UnixStream) -> Self {
-        let emulator = mio::net::UnixStream::from_std(emulator);
-        let block = vec![0; BLOCK].into_boxed_slice();
-        Self { emulator, block, begin: 0, end: 0, waiting: Vec::new(), written: 0 }
+impl Station {
+    fn new(mut door: Handed, settings: Settings) -> io::Result<Self> {
+        let server = Server::new(&mut door, settings)?;
+        Ok(Self { device: Net::default(), server, door, alarm: Alarm::new()? })
     }
 
-    /// The next frame that is there as a whole.
-    fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        let arrived = &self.block[self.begin..self.end];
-        let Some((prefix, rest)) = arrived.split_first_chunk::<PREFIX>() else { return Ok(None) };
-        let length = u32::from_be_bytes(*prefix) as usize;
-        if length > LONGEST {
-            let message = format!("the emulator announces a frame of {length} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    /// What it waits for.
+    fn beside(&self) -> Vec<(i32, u16)> {
+        vec![(self.server.poll().as_raw_fd(), SOCKETS), (self.alarm.as_fd().as_raw_fd(), ALARM)]
+    }
+
+    /// Does what there is to do after an event; without rings what is meant for the guest waits.
+    fn run(&mut self, event: u16, rings: Option<Rings<'_>>) -> io::Result<virtio::Owed> {
+        let Self { device, server, door, alarm } = self;
+        let mut card = Card { device, rings };
+        if event == ALARM {
+            alarm.rang()?;
         }
-        let Some(frame) = rest.get(..length) else { return Ok(None) };
-        self.begin += PREFIX + length;
-        Ok(Some(frame))
-    }
-
-    /// Reads more; false when there is nothing now. What is left of the last frame is short: there is room for all of it.
-    fn read(&mut self) -> io::Result<bool> {
-        self.block.copy_within(self.begin..self.end, 0);
-        (self.begin, self.end) = (0, self.end - self.begin);
-        match self.emulator.read(&mut self.block[self.end..]) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                self.end += read;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(error) => Err(gone(error)),
-        }
-    }
-}
-
-/// An emulator that was killed is gone as one that ended.
-fn gone(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => io::ErrorKind::UnexpectedEof.into(),
-        _ => error,
-    }
-}
-
-impl Link for Frames {
-    fn receive(&mut self, frame: &mut Vec<u8>) -> io::Result<bool> {
+        // Sockets have an event of their own; where there is more to do than a turn's, they have theirs between.
+        let mut hears = event == SOCKETS;
         loop {
-            if let Some(next) = self.next()? {
-                frame.clear();
-                frame.extend_from_slice(next);
-                return Ok(true);
+            if hears {
+                server.hear(&mut card, door, Some(Duration::ZERO))?;
             }
-            if !self.read()? {
-                return Ok(false);
+            hears = server.run(&mut card)?;
+            if !hears {
+                break;
             }
         }
+        if let Some(idle) = server.idle() {
+            alarm.ring_at(Instant::now() + idle)?;
+        }
+        card.owed()
+    }
+}
+
+/// The device as the network's link.
+struct Card<'a> {
+    device: &'a mut Net,
+    rings: Option<Rings<'a>>,
+}
+
+impl Card<'_> {
+    fn owed(&mut self) -> io::Result<virtio::Owed> {
+        let owed = self.rings.as_mut().map(|rings| self.device.owed(rings));
+        owed.unwrap_or(Ok(virtio::Owed::default())).map_err(io::Error::other)
+    }
+}
+
+impl Link for Card<'_> {
+    fn receive(&mut self, frame: &mut Vec<u8>) -> io::Result<bool> {
+        let taken = self.rings.as_mut().map(|rings| self.device.take(rings, frame));
+        taken.unwrap_or(Ok(false)).map_err(io::Error::other)
     }
 
     fn room(&mut self, length: usize) -> Option<&mut [u8]> {
-        let begin = self.waiting.len() + PREFIX;
-        if length > LONGEST || self.waiting.len() - self.written > MOST_WAITING {
-            return None;
-        }
-        let prefix = u32::try_from(length).ok()?.to_be_bytes();
-        self.waiting.extend_from_slice(&prefix);
-        self.waiting.resize(begin + length, 0);
-        Some(&mut self.waiting[begin..])
+        self.device.room(length)
     }
 
     fn flush(&mut self) -> io::Result<bool> {
-        while self.written < self.waiting.len() {
-            match self.emulator.write(&self.waiting[self.written..]) {
-                Ok(written) => self.written += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.written > MOST_WAITING {
-                        self.waiting.drain(..self.written);
-                        self.written = 0;
-                    }
-                    return Ok(false);
+        let passed = self.rings.as_mut().map(|rings| self.device.pass_on(rings));
+        passed.unwrap_or(Ok(false)).map_err(io::Error::other)
+    }
+}
+
+struct Backend {
+    station: Mutex<Station>,
+    memory: GuestMemory,
+}
+
+impl Backend {
+    fn device<T>(&self, deed: impl FnOnce(&mut Net) -> T) -> T {
+        deed(&mut self.station.lock().unwrap_or_else(PoisonError::into_inner).device)
+    }
+}
+
+impl VhostUserBackend for Backend {
+    type Bitmap = ();
+    type Vring = VringRwLock;
+
+    fn num_queues(&self) -> usize {
+        QUEUES
+    }
+
+    fn max_queue_size(&self) -> usize {
+        QUEUE_SIZE.into()
+    }
+
+    fn features(&self) -> u64 {
+        FEATURES | virtio::net::FEATURES | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    fn acked_features(&self, features: u64) {
+        self.device(|device| device.choose(features));
+    }
+
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::MQ
+    }
+
+    fn reset_device(&self) {
+        self.device(Net::reset);
+    }
+
+    fn set_event_idx(&self, _enabled: bool) {
+        // The framework sets it on the queues themselves, which is where our device asks.
+    }
+
+    fn update_memory(&self, _memory: GuestMemory) -> io::Result<()> {
+        // It is the atomic that we hold already.
+        Ok(())
+    }
+
+    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
+    fn handle_event(
+        &self,
+        event: u16,
+        _set: EventSet,
+        vrings: &[VringRwLock],
+        _thread: usize,
+    ) -> io::Result<()> {
+        let mut station = self.station.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut receive, mut transmit) = (vrings[0].get_mut(), vrings[1].get_mut());
+        let memory = self.memory.memory();
+        let ran = station.run(event, rings(&mut receive, &mut transmit, &memory));
+        match ran {
+            Ok(owed) => {
+                if owed.receive {
+                    receive.signal_used_queue()?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(gone(error)),
+                if owed.transmit {
+                    transmit.signal_used_queue()?;
+                }
+            }
+            Err(error) => {
+                // The guest broke its own rings, or the host has no sockets for it: its card stands still.
+                tracing::error!(%error, "the guest has no network any more");
+                receive.get_queue_mut().set_ready(false);
+                transmit.get_queue_mut().set_ready(false);
+                station.device.reset();
             }
         }
-        self.waiting.clear();
-        self.written = 0;
-        Ok(true)
+        Ok(())
     }
 }
 
-impl Source for Frames {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.emulator.register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.emulator.reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.emulator.deregister(registry)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ends() -> (Frames, UnixStream) {
-        let (ours, emulator) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        (Frames::new(ours), emulator)
-    }
-
-    #[test]
-    fn frames_keep_their_borders_however_they_are_cut() {
-        let (mut frames, mut emulator) = ends();
-        let mut frame = Vec::new();
-        for byte in [&[0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 1][..], b"c"].concat() {
-            assert!(frame != b"c");
-            emulator.write_all(&[byte]).unwrap();
-            while frames.receive(&mut frame).unwrap() {}
-        }
-        assert_eq!(frame, b"c");
-        frames.room(3).unwrap().copy_from_slice(b"xyz");
-        assert!(frames.flush().unwrap());
-        let mut sent = [0; 7];
-        emulator.read_exact(&mut sent).unwrap();
-        assert_eq!(&sent, b"\0\0\0\x03xyz");
-    }
-
-    #[test]
-    fn a_full_socket_leaves_no_room_and_an_emulator_that_left_is_noticed() {
-        let (mut frames, emulator) = ends();
-        let mut frame = Vec::new();
-        while let Some(room) = frames.room(60_000) {
-            room.fill(1);
-            frames.flush().unwrap();
-        }
-        assert!(!frames.flush().unwrap());
-        drop(emulator);
-        assert_eq!(frames.receive(&mut frame).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn a_length_beyond_reason_is_refused() {
-        let (mut frames, mut emulator) = ends();
-        emulator.write_all(&[0xff; 4]).unwrap();
-        assert_eq!(frames.receive(&mut Vec::new()).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    }
+/// The rings of a driver that is there.
+fn rings<'a>(
+    receive: &'a mut VringState,
+    transmit: &'a mut VringState,
+    memory: &'a Memory,
+) -> Option<Rings<'a>> {
+    let ready = |vring: &VringState| vring.is_enabled() && vring.get_queue().ready();
+    (ready(receive) && ready(transmit)).then(|| Rings {
+        receive: receive.get_queue_mut(),
+        transmit: transmit.get_queue_mut(),
+        memory,
+    })
 }

@@ -34,7 +34,7 @@ impl Device {
     ) -> Result<Self, Error> {
         let clients = config.vsock_socket();
         let device = Vsock::new(protocol::vsock::GUEST_CID, carrier::listen(&clients)?)?;
-        let beside = (device.readiness().as_raw_fd(), CLIENTS);
+        let beside = vec![(device.readiness().as_raw_fd(), CLIENTS)];
         let memory = GuestMemory::new(GuestMemoryMmap::new());
         let backend = Arc::new(Backend {
             device: Mutex::new(device),
@@ -42,7 +42,7 @@ impl Device {
             driver_seen: Once::new(),
             on_driver: Box::new(on_driver),
         });
-        let carried = Carried::start("vsock", config.device_socket(), backend, memory, Some(beside))?;
+        let carried = Carried::start("vsock", config.device_socket(), backend, memory, beside)?;
         Ok(Self { carried: Some(carried), clients })
     }
 }

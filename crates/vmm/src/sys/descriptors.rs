@@ -9,29 +9,34 @@ use rustix::net::{
     SendFlags,
 };
 
-/// Sends a message and a descriptor with it.
-pub(crate) fn send_descriptor(
+/// As many as one message has: a machine's regions of memory (vhost-user).
+const MOST: usize = 8;
+
+/// Sends a message and descriptors with it.
+pub(crate) fn send_descriptors(
     socket: BorrowedFd<'_>,
-    descriptor: BorrowedFd<'_>,
+    descriptors: &[BorrowedFd<'_>],
     message: &[u8],
 ) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    if !beside.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut beside, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let sent = rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut beside, SendFlags::NOSIGNAL)?;
+    match &message[sent.min(message.len())..] {
+        [] => Ok(()),
+        rest => send_descriptors(socket, &[], rest),
+    }
 }
 
-/// Receives a message, how long it is, and the descriptor that came with it. It isn't passed on to programs that this
+/// Receives a message, how long it is, and the descriptors that came with it. They aren't passed on to programs that this
 /// process starts.
-pub(crate) fn receive_descriptor(
+pub(crate) fn receive_descriptors(
     socket: BorrowedFd<'_>,
     message: &mut [u8],
-) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let received =
         rustix::net::recvmsg(socket, &mut [IoSliceMut::new(message)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
@@ -39,5 +44,5 @@ pub(crate) fn receive_descriptor(
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    Ok((received.bytes, descriptors.flatten().next()))
+    Ok((received.bytes, descriptors.flatten().collect()))
 }
