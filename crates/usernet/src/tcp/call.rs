@@ -82,7 +82,7 @@ impl Connections {
     /// nothing: that may come back (RFC 5461).
     pub(crate) fn unreachable(&mut self, guest: SocketAddr, remote: SocketAddr) {
         let Some(token) = self.known.get(&Key { guest, remote }).copied() else { return };
-        if self.flows.get(&token).is_some_and(Flow::is_refused_call) {
+        if self.flows.get(&token).is_some_and(Flow::calls) {
             self.remove(token);
         }
     }

@@ -177,6 +177,8 @@ impl Flow {
     fn begin(&mut self) -> io::Result<()> {
         // Segments are the guest's choice, or the host's client's: the host isn't to gather them anew.
         self.socket.set_nodelay(true)?;
+        // However it ends, but in order: the guest or this process may die, and who is connected isn't to take that for an end.
+        reset(&self.socket)?;
         self.owes_syn = true;
         (self.readable, self.writable) = (true, true);
         Ok(())
@@ -271,7 +273,7 @@ impl Flow {
             }
             (Stage::Connecting, _) => return false,
             (Stage::Calling, TcpControl::Rst) => {
-                return segment.ack_number.is_some() && self.is_refused_call();
+                return segment.ack_number.is_some() && self.calls();
             }
             (Stage::Calling, TcpControl::Syn) if segment.ack_number.is_some() => {
                 self.meet(segment);
@@ -284,11 +286,7 @@ impl Flow {
             }
             (Stage::Calling, _) => return false,
             (_, TcpControl::Rst) => {
-                let meant = self.inbound.expects(sequence);
-                if meant {
-                    self.reset_socket();
-                }
-                return meant;
+                return self.inbound.expects(sequence);
             }
             (Stage::Greeting, TcpControl::Syn) if plus(sequence, 1) == self.inbound.next() => {
                 self.owes_syn = true;
@@ -347,6 +345,7 @@ impl Flow {
             return Step::Blocked;
         }
         if self.inbound.is_over() && self.outbound.is_over() {
+            self.part();
             return Step::Gone;
         }
         self.set_deadline(now);
@@ -486,24 +485,15 @@ impl Flow {
         }
     }
 
-    /// Ends it on both sides without ceremony.
+    /// Ends it on both sides without ceremony; the host's when it is dropped.
     pub(super) fn reset(&mut self, wire: &mut Wire<'_>) {
         emit(&self.path, &self.header(TcpControl::Rst, self.outbound.number(), 0), &[], wire);
-        self.reset_socket();
     }
 
-    /// Whether this is a call, which is refused now: who connected to the host is told so.
-    pub(super) fn is_refused_call(&self) -> bool {
-        let calls = self.stage == Stage::Calling;
-        if calls {
-            self.reset_socket();
-        }
-        calls
-    }
-
-    fn reset_socket(&self) {
-        if let Err(error) = reset(&self.socket) {
-            tracing::debug!(%error, "a connection is closed instead of reset");
+    /// Both sides have said their last: what the far end hasn't acknowledged yet is still brought to it.
+    fn part(&self) {
+        if let Err(error) = rustix::net::sockopt::set_socket_linger(&self.socket, None) {
+            tracing::debug!(%error, "a connection is reset instead of closed");
         }
     }
 }

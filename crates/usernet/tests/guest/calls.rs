@@ -212,6 +212,16 @@ fn answers_may_go_to_the_door_and_nothing_begins_there() {
     assert_eq!(client.join().unwrap(), "again");
 }
 
+#[test]
+fn a_guest_that_dies_resets_who_is_connected() {
+    let (mut guest, door) = reachable(0, MTU);
+    let handle = guest.listen(PORT, 1000);
+    let client = client(door, end);
+    guest.until("it is connected", |guest| guest.tcp(handle).may_send().then_some(()));
+    drop(guest);
+    assert_eq!(client.join().unwrap(), ErrorKind::ConnectionReset);
+}
+
 /// Who the guest sees when that peer connects.
 fn seen(settings: usernet::Settings, peer: &str) -> IpAddress {
     let (mut door, at) = Listening::leading_to((ADDRESS, PORT).into());
