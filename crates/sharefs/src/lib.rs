@@ -19,6 +19,7 @@
 mod attributes;
 mod carrier;
 mod change_names;
+mod descriptors;
 mod echo;
 mod extended;
 mod files;

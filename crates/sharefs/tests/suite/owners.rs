@@ -51,6 +51,29 @@ fn a_changed_owner_is_remembered_and_the_hosts_stays() {
 }
 
 #[test]
+fn an_owner_that_the_host_restores_is_seen_at_the_first_look() {
+    let Some(share) = Mounted::watched() else { return };
+    for name in ["a", "b", "listed"] {
+        fs::write(share.host(name), "text").unwrap();
+        let owner = format!("{ANN}:{BEN}");
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(share.host(name), "user.berth.owner", owner.as_bytes(), flags).unwrap();
+    }
+    let owner = |name: &str| {
+        let about = fs::metadata(share.guest(name)).unwrap();
+        (about.uid(), about.gid())
+    };
+    assert_eq!(owner("a"), (ANN, BEN));
+    fs::read_dir(share.guest("")).unwrap().for_each(|entry| drop(entry.unwrap().metadata().unwrap()));
+    assert_eq!(owner("listed"), (ANN, BEN));
+    // Known by the name that another file takes.
+    fs::write(share.guest("c"), "text").unwrap();
+    assert_eq!(owner("c"), (0, 0));
+    fs::rename(share.guest("b"), share.guest("c")).unwrap();
+    assert_eq!(owner("c"), (ANN, BEN));
+}
+
+#[test]
 fn other_users_files_are_theirs() {
     let Some(share) = Mounted::watched() else { return };
     open_to_all(&share);
