@@ -24,17 +24,6 @@ impl Server {
         Ok(())
     }
 
-    /// The same with the time of birth.
-    pub(crate) fn statx(
-        &self,
-        header: &Header,
-        handle: Option<u64>,
-        reply: &mut Reply<'_>,
-    ) -> Result<(), Errno> {
-        reply.statx(&self.attributes(header, handle)?);
-        Ok(())
-    }
-
     fn attributes(&self, header: &Header, handle: Option<u64>) -> Result<Attributes, Errno> {
         if header.node == ROOT {
             return Ok(self.root());

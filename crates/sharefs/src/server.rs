@@ -163,7 +163,6 @@ impl Server {
             }
             Operation::Lookup { name } => self.look_up(header, name, reply),
             Operation::GetAttributes { handle } => self.get_attributes(header, handle, reply),
-            Operation::Statx { handle } => self.statx(header, handle, reply),
             Operation::SetAttributes(ref change) => self.set_attributes(header, change, reply),
             Operation::ReadLink => self.read_link(node, reply),
             Operation::Symlink { name, target } => self.make_symlink(header, name, target, reply),
@@ -218,6 +217,8 @@ impl Server {
             | Operation::Interrupt { .. }
             | Operation::SetLock(_)
             | Operation::Nothing => Ok(()),
+            // Among them `STATX`: a kernel that has it asks once more after each look-up when a program wants a time of
+            // birth, as those of Node.js and Rust do whenever they ask for attributes.
             Operation::Unknown => Err(Errno::NOSYS),
         }
     }

@@ -140,37 +140,6 @@ impl<'a> Reply<'a> {
         self.u32(lock.pid);
     }
 
-    /// `fuse_statx_out`.
-    pub(crate) fn statx(&mut self, of: &Attributes) {
-        /// `STATX_BASIC_STATS`, and with the time of birth.
-        const BASIC: u32 = 0x7ff;
-        const BIRTH: u32 = 0x800;
-        let status = &of.status;
-        self.u64(of.valid);
-        for _ in 0..3 {
-            self.u64(0);
-        }
-        self.u32(BASIC | if status.birth.is_some() { BIRTH } else { 0 });
-        self.u32(status.block_size);
-        self.u64(0);
-        for value in [status.links, of.uid, of.gid] {
-            self.u32(value);
-        }
-        self.u16(u16::try_from(status.mode & 0xffff).unwrap_or_default());
-        self.u16(0);
-        for value in [of.ino, status.size, status.blocks, 0] {
-            self.u64(value);
-        }
-        for (seconds, nanos) in [status.atime, status.birth.unwrap_or_default(), status.ctime, status.mtime] {
-            self.u64(seconds.cast_unsigned());
-            self.u32(nanos);
-            self.u32(0);
-        }
-        // Device numbers, which the kernel knows itself, and 14 spare words.
-        let length = self.bytes.len();
-        self.bytes.resize(length + 16 + 14 * 8, 0);
-    }
-
     /// `fuse_statfs_out`.
     pub(crate) fn file_system(&mut self, of: &FileSystem) {
         for value in [of.blocks, of.free, of.available, of.files, of.free_files] {

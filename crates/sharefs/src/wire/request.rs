@@ -42,9 +42,6 @@ pub(crate) enum Operation<'a> {
     GetAttributes {
         handle: Option<u64>,
     },
-    Statx {
-        handle: Option<u64>,
-    },
     SetAttributes(Change),
     ReadLink,
     Symlink {
@@ -270,11 +267,9 @@ fn operation(opcode: u32, mut body: Fields<'_>) -> Result<Operation<'_>, Errno> 
     Ok(match opcode {
         1 => Operation::Lookup { name: fields.name()? },
         2 => Operation::Forget { count: fields.u64()? },
-        3 | 52 => {
-            let flags = fields.u64()?;
-            let handle = fields.u64()?;
-            let handle = (flags & 1 != 0).then_some(handle);
-            if opcode == 3 { Operation::GetAttributes { handle } } else { Operation::Statx { handle } }
+        3 => {
+            let (flags, handle) = (fields.u64()?, fields.u64()?);
+            Operation::GetAttributes { handle: (flags & 1 != 0).then_some(handle) }
         }
         4 => Operation::SetAttributes(change(fields)?),
         5 => Operation::ReadLink,

@@ -130,6 +130,12 @@ fn numbers_that_name_nothing_are_refused() {
 }
 
 #[test]
+fn times_of_birth_are_not_served_so_that_no_look_takes_two_questions() {
+    let guest = Guest::new();
+    assert_eq!(guest.ask(52, guest.shared(), &[0; 24]).unwrap_err(), Errno::NOSYS);
+}
+
+#[test]
 fn a_fifo_of_the_host_is_never_opened() {
     let guest = Guest::new();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
