@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// The files of the large build context.
     #[arg(long, default_value_t = 50_000)]
     files: usize,
+    /// Measures the programs in target/berth as they are, instead of building them for release.
+    #[arg(long)]
+    built: bool,
 }
 
 /// The image that builds start from.
@@ -76,7 +79,9 @@ const VERBS: &[Verb] =
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::for_peers()?;
-    build::guest_programs(Profile::Release)?;
+    if !args.built {
+        build::guest_programs(Profile::Release)?;
+    }
     let folder = tempfile::tempdir().context("make a folder for the measured engines")?;
     let registry = folder.path().join("registry");
     let start = |engine| Measured::start(engine, args, folder.path(), &registry);
