@@ -87,17 +87,42 @@ fn only_what_changed_is_sent_again() {
     let Some(buildx) = with_buildx() else { return };
     let big = "x".repeat(300_000);
     let context = Context::new(&buildx, "FROM busybox\nCOPY . /all\n").write("big", &big).write("gone", "1");
-    let sent = |said: &str| -> f64 {
-        let line = said.lines().rfind(|line| line.contains("transferring context:")).unwrap();
-        let amount = line.split("context: ").nth(1).unwrap().split_whitespace().next().unwrap();
-        let digits = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        digits.parse::<f64>().unwrap() * if amount.ends_with("kB") { 1000.0 } else { 1.0 }
-    };
     assert!(sent(&context.built(&["-t", "x"])) > 300_000.0);
     fs::remove_file(context.path().join("gone")).unwrap();
     let context = context.write("small", "new");
     assert!(sent(&context.built(&["-t", "x"])) < 1000.0);
     assert_eq!(output(&buildx.0, "x", &["ls", "/all"]), "Dockerfile\nbig\nsmall");
+}
+
+/// The bytes of the context that a build's progress tells of.
+fn sent(said: &str) -> f64 {
+    let line = said.lines().rfind(|line| line.contains("transferring context:")).unwrap();
+    let amount = line.split("context: ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let digits = amount.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = [("MB", 1e6), ("kB", 1e3)].iter().find(|(unit, _)| amount.ends_with(unit));
+    digits.parse::<f64>().unwrap() * factor.map_or(1.0, |(_, factor)| *factor)
+}
+
+#[test]
+fn of_twenty_thousand_files_one_is_sent_again_and_only_its_step_is_rebuilt() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nCOPY others /others\nCOPY many /many\nRUN cat /many/17/7 > /seen; ls -R /many | wc -l > /count\n";
+    let mut context = Context::new(&buildx, text).write("others/a", "a");
+    for number in 0..20_000 {
+        context = context.write(&format!("many/{}/{}", number / 500, number % 500), &"x".repeat(100));
+    }
+    assert!(sent(&context.built(&["-t", "x"])) >= 2e6);
+    let context = context.write("many/17/7", "changed");
+    let again = context.built(&["-t", "x"]);
+    assert!(sent(&again) < 1e3, "{again}");
+    let cached = |step: &str| {
+        let number = again.lines().find(|line| line.contains(step)).unwrap().split(' ').next().unwrap();
+        again.contains(&format!("{number} CACHED"))
+    };
+    assert!(cached("COPY others") && !cached("COPY many") && !cached("RUN cat"), "{again}");
+    assert_eq!(output(&buildx.0, "x", &["cat", "/seen"]), "changed");
+    let context = context.write("many/17/7", &"x".repeat(100));
+    assert_eq!(context.built(&["-t", "x"]).matches("CACHED").count(), 3);
 }
 
 #[test]

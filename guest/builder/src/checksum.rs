@@ -9,19 +9,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::beneath;
 use crate::ignore::Ignore;
+use crate::known::{Hash, Known};
 
 /// Collects files into a digest.
 pub(crate) struct Checksum<'a> {
     hash: Sha256,
     ignore: &'a Ignore,
     with_owners: bool,
+    known: &'a Known,
     buffer: Vec<u8>,
 }
 
 impl<'a> Checksum<'a> {
-    /// Paths that `ignore` leaves out don't count, and owners only on demand: a context has none.
-    pub(crate) fn new(ignore: &'a Ignore, with_owners: bool) -> Self {
-        Self { hash: Sha256::new(), ignore, with_owners, buffer: vec![0; 128 << 10] }
+    /// Paths that `ignore` leaves out don't count, and owners only on demand: a context has none. Of files that are
+    /// `known` the content isn't read.
+    pub(crate) fn new(ignore: &'a Ignore, with_owners: bool, known: &'a Known) -> Self {
+        Self { hash: Sha256::new(), ignore, with_owners, known, buffer: vec![0; 128 << 10] }
     }
 
     /// Adds what is called `name` in `folder`, and everything in it. `path` is its path for the rules.
@@ -50,7 +53,13 @@ impl<'a> Checksum<'a> {
                     self.add(inner.as_fd(), &child, &path)?;
                 }
             }
-            FileType::RegularFile => self.content(folder, name)?,
+            FileType::RegularFile => {
+                let content = match self.known.find(&stat) {
+                    Some(known) => known,
+                    None => self.content(folder, name)?,
+                };
+                self.hash.update(content);
+            }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
                 self.text(target.as_bytes());
@@ -60,20 +69,21 @@ impl<'a> Checksum<'a> {
         Ok(())
     }
 
-    fn content(&mut self, folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    fn content(&mut self, folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<Hash> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
-        let mut length = 0u64;
+        let stat = rustix::fs::fstat(&file)?;
+        let mut hash = Sha256::new();
         loop {
             let count = file.read(&mut self.buffer)?;
             if count == 0 {
                 break;
             }
-            length += count as u64;
-            self.hash.update(&self.buffer[..count]);
+            hash.update(&self.buffer[..count]);
         }
-        self.number(length);
-        Ok(())
+        let hash = hash.finalize().into();
+        self.known.note(&stat, hash);
+        Ok(hash)
     }
 
     /// Adds a text that stands for itself.

@@ -4,7 +4,6 @@ mod context;
 mod narrate;
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -15,7 +14,7 @@ use crate::dockerfile::{Dockerfile, Instruction, Place, Step};
 use crate::history::Style;
 use crate::options::Options;
 use crate::solve::Build;
-use crate::sources::Sources;
+use crate::sources::{Received, Sources};
 use crate::{Builder, Error, Result};
 
 use context::Context;
@@ -32,10 +31,10 @@ pub enum Input {
     Remote(String),
 }
 
-struct Folder(PathBuf);
+struct Folder(Received);
 
 impl Sources for Folder {
-    fn context(&self) -> BoxFuture<'_, Result<PathBuf>> {
+    fn context(&self) -> BoxFuture<'_, Result<Received>> {
         Box::pin(async { Ok(self.0.clone()) })
     }
 }
@@ -66,7 +65,7 @@ impl Builder {
         let serves_nothing = !options.cache_from.is_empty() && !options.cache_from.iter().any(is_here);
         let no_cache = options.no_cache || serves_nothing;
         let narrator = Arc::new(Narrator::new(self.clone(), lines.clone(), quiet, no_cache));
-        let sources: Arc<dyn Sources> = Arc::new(Folder(context.folder.clone()));
+        let sources: Arc<dyn Sources> = Arc::new(Folder(Received::anew(context.folder.clone())));
         let build = Build::new(
             self.clone(),
             file,

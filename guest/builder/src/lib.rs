@@ -25,6 +25,7 @@ mod history;
 mod identity;
 mod ignore;
 mod interpreter;
+mod known;
 mod observe;
 pub mod options;
 mod process;

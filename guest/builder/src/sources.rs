@@ -1,17 +1,33 @@
 //! Where a build's files, secrets and agents come from: an unpacked archive, or a client's session.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use berth_images::registry::Credentials;
 use futures_util::future::BoxFuture;
 
 use crate::Result;
+use crate::known::Known;
+
+/// A folder that came from elsewhere: where it is now, and what is known of its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) path: PathBuf,
+    pub(crate) known: Arc<Known>,
+}
+
+impl Received {
+    /// A folder of which nothing is known.
+    pub(crate) fn anew(path: PathBuf) -> Self {
+        Self { path, known: Arc::default() }
+    }
+}
 
 /// A context by a name of its own (`--build-context`).
 #[derive(Debug, Clone)]
 pub(crate) enum Named {
     /// A folder here.
-    Folder(PathBuf),
+    Folder(Received),
     /// An image.
     Image(String),
 }
@@ -19,7 +35,7 @@ pub(crate) enum Named {
 /// What a build may ask its client for.
 pub(crate) trait Sources: Send + Sync {
     /// The main context's folder, received when first asked for.
-    fn context(&self) -> BoxFuture<'_, Result<PathBuf>>;
+    fn context(&self) -> BoxFuture<'_, Result<Received>>;
     /// The context called so; none when there is no such.
     fn named<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async { Ok(None) })

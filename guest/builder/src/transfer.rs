@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath::{self, Owner};
@@ -55,27 +55,68 @@ impl Transfer<'_> {
         if kind == FileType::Directory {
             return self.whole_folder(from, name, to, new_name, path, &stat);
         }
-        make_room(to, new_name)?;
         if stat.st_nlink > 1
             && let Some((folder, first)) = self.links.get(&(stat.st_dev, stat.st_ino))
         {
+            make_room(to, new_name)?;
             return Ok(rustix::fs::linkat(folder, first.as_slice(), to, new_name, AtFlags::empty())?);
         }
-        match kind {
-            FileType::RegularFile => copy_content(from, name, to, new_name)?,
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(from, name, Vec::new())?;
-                rustix::fs::symlinkat(target.as_c_str(), to, new_name)?;
+        if kind == FileType::RegularFile {
+            self.file(from, name, to, new_name, &stat)?;
+        } else {
+            make_room(to, new_name)?;
+            match kind {
+                FileType::Symlink => {
+                    let target = rustix::fs::readlinkat(from, name, Vec::new())?;
+                    rustix::fs::symlinkat(target.as_c_str(), to, new_name)?;
+                }
+                // Dead without its process.
+                FileType::Socket => return Ok(()),
+                kind => rustix::fs::mknodat(to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?,
             }
-            // Dead without its process.
-            FileType::Socket => return Ok(()),
-            kind => rustix::fs::mknodat(to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?,
+            self.dress(from, name, to, new_name, &stat)?;
         }
         if stat.st_nlink > 1 {
             let folder = to.try_clone_to_owned()?;
             self.links.insert((stat.st_dev, stat.st_ino), (folder, new_name.to_vec()));
         }
-        self.dress(from, name, to, new_name, &stat)
+        Ok(())
+    }
+
+    /// Copies a file, as [`Self::dress`] would have it: by descriptors, since a context has thousands and every look-up
+    /// of a name takes its time.
+    fn file(
+        &self,
+        from: BorrowedFd<'_>,
+        name: &[u8],
+        to: BorrowedFd<'_>,
+        new_name: &[u8],
+        stat: &Stat,
+    ) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let source = File::from(rustix::fs::openat(from, name, flags, Mode::empty())?);
+        let mode = self.mode_of(stat, false);
+        let target = create(to, new_name, Mode::from_raw_mode(mode & 0o777))?;
+        copy_content(&source, &target, stat)?;
+        let (made, owner) = (rustix::fs::fstat(&target)?, self.owner_of(stat));
+        if (made.st_uid, made.st_gid) != owner {
+            let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+            rustix::fs::fchown(&target, Some(uid), Some(gid))?;
+        }
+        if made.st_mode & 0o7777 != mode {
+            rustix::fs::fchmod(&target, Mode::from_raw_mode(mode))?;
+        }
+        copy_attributes(&source, &target)?;
+        Ok(rustix::fs::futimens(&target, &times(stat))?)
+    }
+
+    fn owner_of(&self, stat: &Stat) -> Owner {
+        self.owner.unwrap_or((stat.st_uid, stat.st_gid))
+    }
+
+    fn mode_of(&self, stat: &Stat, is_folder: bool) -> u32 {
+        let kept = stat.st_mode & 0o7777;
+        self.mode.map_or(kept, |mode| mode.apply(kept, is_folder))
     }
 
     fn whole_folder(
@@ -142,17 +183,33 @@ impl Transfer<'_> {
         new_name: &[u8],
         stat: &Stat,
     ) -> io::Result<()> {
-        beneath::own(to, new_name, self.owner.unwrap_or((stat.st_uid, stat.st_gid)))?;
+        beneath::own(to, new_name, self.owner_of(stat))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::Symlink {
-            let kept = stat.st_mode & 0o7777;
-            let mode = self.mode.map_or(kept, |mode| mode.apply(kept, kind == FileType::Directory));
+            let mode = self.mode_of(stat, kind == FileType::Directory);
             rustix::fs::chmodat(to, new_name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-            copy_attributes(from, name, to, new_name)?;
         }
-        let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-        let times = Timestamps { last_access: time, last_modification: time };
-        Ok(rustix::fs::utimensat(to, new_name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        if kind == FileType::Directory {
+            copy_attributes(open_folder(from, name)?, open_folder(to, new_name)?)?;
+        }
+        Ok(rustix::fs::utimensat(to, new_name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Makes a new file in the place of another or of none.
+fn create(folder: BorrowedFd<'_>, name: &[u8], mode: Mode) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, name, flags, mode) {
+        Err(Errno::EXIST) => {
+            make_room(folder, name)?;
+            Ok(rustix::fs::openat(folder, name, flags, mode)?.into())
+        }
+        made => Ok(made?.into()),
     }
 }
 
@@ -173,24 +230,31 @@ fn open_folder(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }
 
-fn copy_content(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name: &[u8]) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut source = File::from(rustix::fs::openat(from, name, flags, Mode::empty())?);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut target = File::from(rustix::fs::openat(to, new_name, flags, Mode::from_raw_mode(0o600))?);
-    // std copies within the kernel where it can.
-    io::copy(&mut source, &mut target).map(drop)
+/// What a file may have to be copied by hand: for so little it is faster than to ask the kernel.
+const SMALL: i64 = 256 << 10;
+
+fn copy_content(mut source: &File, mut target: &File, stat: &Stat) -> io::Result<()> {
+    if stat.st_size > SMALL {
+        // std copies within the kernel where it can.
+        return io::copy(&mut source, &mut target).map(drop);
+    }
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => target.write_all(&buffer[..count])?,
+        }
+    }
 }
 
 /// Extended attributes, capabilities among them.
-fn copy_attributes(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_name: &[u8]) -> io::Result<()> {
-    let (source, target) = (by_descriptor(from, name), by_descriptor(to, new_name));
+fn copy_attributes(source: impl AsFd, target: impl AsFd) -> io::Result<()> {
     // Most have none, and room for all of them takes longer than to ask.
-    let mut names = match rustix::fs::llistxattr(source.as_slice(), &mut [0; 0][..]) {
+    let mut names = match rustix::fs::flistxattr(&source, &mut [0; 0][..]) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(()),
         _ => vec![0; 64 << 10],
     };
-    let length = match rustix::fs::llistxattr(source.as_slice(), &mut names[..]) {
+    let length = match rustix::fs::flistxattr(&source, &mut names[..]) {
         Ok(length) => length,
         Err(Errno::NOTSUP) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -200,16 +264,11 @@ fn copy_attributes(from: BorrowedFd<'_>, name: &[u8], to: BorrowedFd<'_>, new_na
             continue;
         }
         let mut value = vec![0; 64 << 10];
-        let Ok(length) = rustix::fs::lgetxattr(source.as_slice(), key, &mut value[..]) else { continue };
-        match rustix::fs::lsetxattr(target.as_slice(), key, &value[..length], XattrFlags::empty()) {
+        let Ok(length) = rustix::fs::fgetxattr(&source, key, &mut value[..]) else { continue };
+        match rustix::fs::fsetxattr(&target, key, &value[..length], XattrFlags::empty()) {
             Ok(()) | Err(Errno::NOTSUP) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
-}
-
-/// A path to a name in an open folder, for calls that have no `*at` form.
-fn by_descriptor(folder: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
-    [format!("/proc/self/fd/{}/", folder.as_raw_fd()).as_bytes(), name].concat()
 }

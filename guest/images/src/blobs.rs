@@ -109,13 +109,14 @@ impl Blobs {
     }
 
     /// A blob that `fill` writes, in pieces of any size.
-    pub(crate) fn filled(
+    pub(crate) fn filled<T>(
         &self,
-        fill: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<()>,
-    ) -> Result<BlobWriter> {
+        fill: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<T>,
+    ) -> Result<(BlobWriter, T)> {
         let mut writer = BufWriter::with_capacity(BUFFER, self.writer()?);
-        fill(&mut writer)?;
-        writer.into_inner().map_err(|error| Error::stream("store content")(error.into_error()))
+        let filled = fill(&mut writer)?;
+        let writer = writer.into_inner();
+        Ok((writer.map_err(|error| Error::stream("store content")(error.into_error()))?, filled))
     }
 
     /// Puts a written blob in its place.

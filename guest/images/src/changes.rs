@@ -71,12 +71,21 @@ fn prune(lowers: &[PathBuf], upper: &Path, folder: &Path) -> Result<bool> {
     let mut is_empty = true;
     for entry in fs::read_dir(&here).map_err(Error::file("read folder", &here))? {
         let entry = entry.map_err(Error::file("read folder", &here))?;
-        let (path, metadata) = (folder.join(entry.file_name()), entry.metadata());
-        let metadata = metadata.map_err(Error::file("look at", entry.path()))?;
-        let unchanged = metadata.is_dir()
-            && prune(lowers, upper, &path)?
-            && !is_opaque(&entry.path())
-            && is_mere_copy(&metadata, visible_below(lowers, &path).as_ref());
+        let (path, kind) = (folder.join(entry.file_name()), entry.file_type());
+        let looking = || Error::file("look at", entry.path());
+        // Before anything in it goes, which changes its time.
+        let before = match kind.map_err(looking())?.is_dir() {
+            true => Some(entry.metadata().map_err(looking())?),
+            false => None,
+        };
+        let unchanged = match before {
+            None => false,
+            Some(before) => {
+                prune(lowers, upper, &path)?
+                    && !is_opaque(&entry.path())
+                    && is_mere_copy(&before, visible_below(lowers, &path).as_ref())
+            }
+        };
         if unchanged {
             fs::remove_dir(entry.path()).map_err(Error::file("remove", entry.path()))?;
         } else {

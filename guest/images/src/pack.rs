@@ -19,16 +19,16 @@ use tar::{EntryType, Header};
 use crate::{Digest, Error, Result, changes};
 
 /// Writes overlayfs' writable folder as a layer: whiteouts as `.wh.` files (OCI image layer specification). Of
-/// `leave_out`, what is an empty file or folder is left out.
-pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<()> {
+/// `leave_out`, what is an empty file or folder is left out. Says the files' sizes together, each inode once.
+pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<u64> {
     let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
-    Packer { writer, as_layer: true, leave_out, latest: i64::MAX, links: HashMap::new() }.run(root)
+    Packer { leave_out, ..Packer::new(writer, true) }.run(root)
 }
 
 /// As [`layer`], with no file newer than `latest`, in seconds since 1970.
-pub(crate) fn layer_until(latest: i64, upper: &Path, writer: impl Write) -> Result<()> {
+pub(crate) fn layer_until(latest: i64, upper: &Path, writer: impl Write) -> Result<u64> {
     let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
-    Packer { writer, as_layer: true, leave_out: &[], latest, links: HashMap::new() }.run(root)
+    Packer { latest, ..Packer::new(writer, true) }.run(root)
 }
 
 /// The digest of a layer that changes nothing.
@@ -39,13 +39,12 @@ pub(crate) fn empty_layer() -> Digest {
 /// Writes a folder's content as it is.
 pub(crate) fn tree(root: BorrowedFd<'_>, writer: impl Write) -> Result<()> {
     let root = open(root, OsStr::new("."), OFlags::DIRECTORY).map_err(Error::stream("open the root"))?;
-    Packer { writer, as_layer: false, leave_out: &[], latest: i64::MAX, links: HashMap::new() }.run(root)
+    Packer::new(writer, false).run(root).map(drop)
 }
 
 /// Writes what is at `name` in `folder` and all in it, under the name `shown`; a `name` of `.` is the folder itself.
 pub(crate) fn one(folder: BorrowedFd<'_>, name: &OsStr, shown: &[u8], writer: impl Write) -> Result<()> {
-    let mut packer =
-        Packer { writer, as_layer: false, leave_out: &[], latest: i64::MAX, links: HashMap::new() };
+    let mut packer = Packer::new(writer, false);
     let entry = Child::of(folder, name).map_err(Error::stream("look at what is to be copied"))?;
     packer.entry(folder, &entry, shown)?;
     if entry.metadata.is_dir() {
@@ -114,12 +113,20 @@ struct Packer<'a, W> {
     latest: i64,
     /// First names of inodes with several.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// The files' sizes together.
+    size: u64,
 }
 
 impl<W: Write> Packer<'_, W> {
-    fn run(mut self, root: File) -> Result<()> {
+    fn new(writer: W, as_layer: bool) -> Self {
+        Self { writer, as_layer, leave_out: &[], latest: i64::MAX, links: HashMap::new(), size: 0 }
+    }
+
+    fn run(mut self, root: File) -> Result<u64> {
         self.folder(&root, b"")?;
-        self.end()
+        let size = self.size;
+        self.end()?;
+        Ok(size)
     }
 
     fn end(mut self) -> Result<()> {
@@ -173,7 +180,17 @@ impl<W: Write> Packer<'_, W> {
         }
         let mut header = Header::new_ustar();
         header.set_mode(metadata.mode() & 0o7777);
-        let mut pax = xattrs(path)?;
+        let file = match kind.is_file() {
+            true => match open(folder, &child.name, OFlags::empty()) {
+                Err(error) if is_gone(&error) => return Ok(()),
+                opened => Some(opened.map_err(Error::file("open", path))?),
+            },
+            false => None,
+        };
+        let mut pax = match &file {
+            Some(file) => xattrs(&file.as_fd(), path)?,
+            None => xattrs(path.as_path(), path)?,
+        };
         for (key, id) in [("uid", metadata.uid()), ("gid", metadata.gid())] {
             if id > 0o7_777_777 {
                 pax.push((key.to_owned(), id.to_string().into_bytes()));
@@ -206,16 +223,13 @@ impl<W: Write> Packer<'_, W> {
             let target = fs::read_link(path).map_err(Error::file("read link", path))?;
             header.set_entry_type(EntryType::Symlink);
             self.header(header, name, target.as_os_str().as_bytes(), pax, 0)
-        } else if kind.is_file() {
+        } else if let Some(file) = file {
             header.set_entry_type(EntryType::Regular);
-            let file = match open(folder, &child.name, OFlags::empty()) {
-                Err(error) if is_gone(&error) => return Ok(()),
-                opened => opened.map_err(Error::file("open", path))?,
-            };
             // Swapped for something else meanwhile: a device would never end, and a FIFO never begin.
             let Ok(size) = file.metadata().map(|found| if found.is_file() { found.len() } else { 0 }) else {
                 return Ok(());
             };
+            self.size += size;
             self.header(header, name, b"", pax, size)?;
             self.content(&file, size)
         } else {
@@ -317,14 +331,40 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(raw, Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::STALE))
 }
 
-/// The attributes that belong into an archive.
-fn xattrs(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+/// Whose attributes are asked for: an open file's, which is faster, or what a path leads to.
+trait Attributed {
+    fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize>;
+    fn get(&self, name: &OsStr, value: &mut [u8]) -> rustix::io::Result<usize>;
+}
+
+impl Attributed for BorrowedFd<'_> {
+    fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::flistxattr(self, names)
+    }
+
+    fn get(&self, name: &OsStr, value: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::fgetxattr(self, name, value)
+    }
+}
+
+impl Attributed for Path {
+    fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::llistxattr(self, names)
+    }
+
+    fn get(&self, name: &OsStr, value: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::lgetxattr(self, name, value)
+    }
+}
+
+/// The attributes that belong into an archive; `path` is for errors.
+fn xattrs(of: &(impl Attributed + ?Sized), path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     // Most have none, and room for all of them takes longer than to ask.
-    let mut names = match rustix::fs::llistxattr(path, &mut [0; 0][..]) {
+    let mut names = match of.list(&mut []) {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
         _ => vec![0; 64 << 10],
     };
-    let length = match rustix::fs::llistxattr(path, &mut names[..]) {
+    let length = match of.list(&mut names) {
         Ok(length) => length,
         Err(rustix::io::Errno::NOTSUP) => 0,
         Err(error) => return Err(Error::file("list attributes of", path)(error.into())),
@@ -336,7 +376,7 @@ fn xattrs(path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
             continue;
         }
         let mut value = vec![0; 64 << 10];
-        if let Ok(length) = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]) {
+        if let Ok(length) = of.get(OsStr::from_bytes(name), &mut value) {
             value.truncate(length);
             records.push((format!("SCHILY.xattr.{key}"), value));
         }

@@ -142,8 +142,9 @@ impl Store {
         if !known {
             return Ok(());
         }
-        durable::remove_tree(&self.snapshot_folder(container))?;
+        let doomed = durable::detach(&self.snapshot_folder(container))?;
         self.state().snapshots.remove(container);
+        self.inner.trash.throw(doomed.into_iter().collect())?;
         // Its image may have been removed by force before it.
         self.collect()?;
         Ok(())
@@ -171,7 +172,7 @@ impl Store {
     /// # Errors
     /// When it has no snapshot, or the disk or the writer refuses.
     pub fn write_diff(&self, container: &str, writer: impl std::io::Write) -> Result<()> {
-        pack::layer(&self.snapshot(container)?.upper, &[], writer)
+        pack::layer(&self.snapshot(container)?.upper, &[], writer).map(drop)
     }
 
     fn snapshot_folder(&self, container: &str) -> PathBuf {

@@ -59,12 +59,11 @@ impl Store {
     pub fn commit_layer(&self, name: &str, below: &[Digest]) -> Result<Option<(Layer, Kept)>> {
         let snapshot = self.snapshot(name)?;
         changes::prune_copies(&snapshot.lowers, &snapshot.upper)?;
-        let writer = self.blobs().filled(|to| pack::layer(&snapshot.upper, &[], to))?;
+        let (writer, size) = self.blobs().filled(|to| pack::layer(&snapshot.upper, &[], to))?;
         let (blob, _new) = self.keep(writer)?;
         if blob.digest == pack::empty_layer() {
             return Ok(None);
         }
-        let size = pack::size(&snapshot.upper)?;
         // A plain tar's digest is its diff id.
         let diff_id = blob.digest.clone();
         let chain_id = digest::chain_id(below.last(), &diff_id);
@@ -164,7 +163,7 @@ impl Store {
         let (mut dated, mut kept) = (same.to_vec(), vec![self.keep_layers(&chain)]);
         for layer in others {
             let layer_folder = self.layers().path(&layer.chain_id);
-            let writer = self.blobs().filled(|to| pack::layer_until(latest, &layer_folder, to))?;
+            let (writer, _) = self.blobs().filled(|to| pack::layer_until(latest, &layer_folder, to))?;
             let (blob, _new) = self.keep(writer)?;
             let (diff_id, below) = (blob.digest.clone(), dated.last().map(|layer| layer.chain_id.clone()));
             let chain_id = digest::chain_id(below.as_ref(), &diff_id);

@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) blobs: Blobs,
     pub(crate) layers: Layers,
     pub(crate) unsynced: Arc<Unsynced>,
-    trash: Trash,
+    pub(crate) trash: Trash,
     state: Mutex<State>,
 }
 

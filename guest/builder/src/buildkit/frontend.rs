@@ -169,7 +169,7 @@ async fn definition_of(
         let own = format!("{filename}.dockerignore");
         let include = vec![filename.to_owned(), own, filename.to_lowercase()];
         let wanted = Wanted { name, include, exclude: Vec::new() };
-        let bytes = receive::receive(session, wanted, &folder.path, |_| {}).await?;
+        let bytes = receive::receive(session, wanted, &folder, |_| {}).await?;
         work.transfer("transferring dockerfile:", bytes, 0, true);
         from_folder(&folder, filename)
     }
@@ -194,7 +194,7 @@ async fn ignore_file(kit: &Arc<BuildKit>, job: &Arc<Job>, session: &Session) -> 
     let received = async {
         let folder = Folder::temporary(&kit.builder)?;
         let wanted = Wanted { name: "context", include: vec![NAME.to_owned()], exclude: Vec::new() };
-        let bytes = receive::receive(session, wanted, &folder.path, |_| {}).await?;
+        let bytes = receive::receive(session, wanted, &folder, |_| {}).await?;
         work.transfer("transferring context:", bytes, 0, true);
         if !sync::is_filled(&folder.path) {
             return Ok(Vec::new());

@@ -6,17 +6,20 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use super::messages::files::{self, Packet, PacketKind, Stat};
 use super::session::Session;
+use super::sync::Folder;
 use crate::beneath::{self, Root, clean};
+use crate::known::Known;
 use crate::{Error, Result};
 
 /// The method that gives a folder.
@@ -45,7 +48,7 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn receive(
     session: &Session,
     wanted: Wanted<'_>,
-    folder: &Path,
+    folder: &Folder,
     moved: impl Fn(u64) + Send + 'static,
 ) -> Result<u64> {
     let refused =
@@ -59,12 +62,20 @@ pub(super) async fn receive(
     let mut packets: Streaming<Packet> =
         session.converse(METHOD, metadata, outgoing).await.map_err(refused)?;
     let (sender, mut incoming) = mpsc::channel::<Packet>(BACKLOG);
-    let folder = folder.to_owned();
+    let (folder, known) = (folder.path.clone(), Arc::clone(&folder.known));
     let disk = tokio::task::spawn_blocking(move || -> Result<u64> {
         let fail = |error| Error::file("receive files into", &folder)(error);
         let root = Root::open(&folder).map_err(fail)?;
-        let mut receiver =
-            Receiver { root, requests, wanted: HashMap::new(), open: HashMap::new(), received: 0 };
+        let mut receiver = Receiver {
+            root,
+            known,
+            requests,
+            wanted: HashMap::new(),
+            open: HashMap::new(),
+            folder: None,
+            kept: HashSet::new(),
+            received: 0,
+        };
         let fail = |error| Error::file("receive files into", &folder)(error);
         receiver.run(&mut incoming, &moved).map_err(fail)?;
         Ok(receiver.received)
@@ -107,12 +118,23 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
+/// A file that comes, and the hash of what has come.
+struct Coming {
+    file: File,
+    hash: Sha256,
+}
+
 struct Receiver {
     root: Root,
+    known: Arc<Known>,
     requests: mpsc::UnboundedSender<Packet>,
     /// Files that were asked for and haven't all come.
     wanted: HashMap<u32, Stat>,
-    open: HashMap<u32, File>,
+    open: HashMap<u32, Coming>,
+    /// The last file's folder and its path: the next one mostly lies there, too.
+    folder: Option<(String, Arc<OwnedFd>)>,
+    /// Inodes of the files that are there.
+    kept: HashSet<u64>,
     received: u64,
 }
 
@@ -133,6 +155,7 @@ impl Receiver {
             }
         }
         self.await_files(0, incoming, moved)?;
+        self.known.retain(&self.kept);
         // Links to other files, once those are there, and folders' times once nothing is put into them any more.
         for (_, stat) in stats.iter().filter(|(_, stat)| stat.is_regular() && !stat.link.is_empty()) {
             self.hard_link(stat)?;
@@ -197,13 +220,18 @@ impl Receiver {
         self.requests.send(packet).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    fn parent(&self, path: &str) -> io::Result<(std::os::fd::OwnedFd, String)> {
+    fn parent(&mut self, path: &str) -> io::Result<(Arc<OwnedFd>, String)> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        Ok((self.root.folder(parent)?, name.to_owned()))
+        let opened = match self.folder.take() {
+            Some((path, opened)) if path == parent => opened,
+            _ => Arc::new(self.root.folder(parent)?),
+        };
+        self.folder = Some((parent.to_owned(), Arc::clone(&opened)));
+        Ok((opened, name.to_owned()))
     }
 
     /// Makes what needs no content; says whether the content must be asked for.
-    fn place(&self, stat: &Stat) -> io::Result<bool> {
+    fn place(&mut self, stat: &Stat) -> io::Result<bool> {
         let (parent, name) = self.parent(&stat.path)?;
         let found = rustix::fs::statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok();
         let kind = found.map(|found| FileType::from_raw_mode(found.st_mode));
@@ -226,8 +254,9 @@ impl Receiver {
                     && found.st_mtime * 1_000_000_000 + i64::try_from(found.st_mtime_nsec).unwrap_or(0)
                         == stat.modified
             });
-            if !same {
-                remove(parent.as_fd(), name.as_bytes())?;
+            match found.filter(|_| same) {
+                Some(found) => drop(self.kept.insert(found.st_ino)),
+                None => remove(parent.as_fd(), name.as_bytes())?,
             }
             return Ok(!same);
         }
@@ -255,22 +284,31 @@ impl Receiver {
             let (parent, name) = self.parent(&stat.path)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&parent, name.as_str(), flags, Mode::from_raw_mode(0o600))?;
-            self.open.insert(packet.id, file.into());
+            self.open.insert(packet.id, Coming { file: file.into(), hash: Sha256::new() });
         }
         if !packet.data.is_empty() {
             self.received += packet.data.len() as u64;
             return match self.open.get_mut(&packet.id) {
-                Some(file) => file.write_all(&packet.data),
+                Some(Coming { file, hash }) => {
+                    hash.update(&packet.data);
+                    file.write_all(&packet.data)
+                }
                 None => Ok(()),
             };
         }
-        self.open.remove(&packet.id);
+        let come = self.open.remove(&packet.id);
         self.wanted.remove(&packet.id);
         let (parent, name) = self.parent(&stat.path)?;
-        dress(parent.as_fd(), &name, &stat)
+        dress(parent.as_fd(), &name, &stat)?;
+        if let Some(Coming { file, hash }) = come {
+            let found = rustix::fs::fstat(&file)?;
+            self.kept.insert(found.st_ino);
+            self.known.note(&found, hash.finalize().into());
+        }
+        Ok(())
     }
 
-    fn hard_link(&self, stat: &Stat) -> io::Result<()> {
+    fn hard_link(&mut self, stat: &Stat) -> io::Result<()> {
         let (parent, name) = self.parent(&stat.path)?;
         let (from, target) = self.parent(&clean(&stat.link))?;
         remove(parent.as_fd(), name.as_bytes())?;
@@ -296,15 +334,22 @@ fn remove_others(
     path: &str,
     announced: &HashSet<&str>,
 ) -> io::Result<()> {
-    for name in beneath::names(folder)? {
-        let shown = String::from_utf8_lossy(&name);
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let shown = String::from_utf8_lossy(name);
         let inner = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
         if !announced.contains(inner.as_str()) {
-            remove(folder, &name)?;
+            remove(folder, name)?;
             continue;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Ok(opened) = rustix::fs::openat(folder, name.as_slice(), flags, Mode::empty()) {
+        if matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
+            && let Ok(opened) = rustix::fs::openat(folder, name, flags, Mode::empty())
+        {
             remove_others(opened.as_fd(), &inner, announced)?;
         }
     }
@@ -333,4 +378,88 @@ fn told(packet: &Packet) -> io::Error {
 
 fn text(data: &[u8]) -> String {
     String::from_utf8_lossy(data).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::Checksum;
+    use crate::ignore::Ignore;
+
+    /// A client's files, by path; each was changed last when it says.
+    type Files = BTreeMap<String, (Vec<u8>, i64)>;
+
+    /// Receives as from a client that has these; says what was asked for.
+    fn receive_from(client: &Files, folder: &std::path::Path, known: &Arc<Known>) -> Vec<String> {
+        let (requests, mut asked) = mpsc::unbounded_channel();
+        let (sender, mut incoming) = mpsc::channel(BACKLOG);
+        let files: Vec<_> = client.clone().into_iter().collect();
+        let answering = std::thread::spawn(move || {
+            let send = |packet| sender.blocking_send(packet).unwrap();
+            for (path, (content, modified)) in &files {
+                let size = i64::try_from(content.len()).unwrap();
+                let stat =
+                    Stat { path: path.clone(), mode: 0o644, size, modified: *modified, ..Stat::default() };
+                send(Packet { stat: Some(stat), ..Packet::of(PacketKind::Stat) });
+            }
+            send(Packet::of(PacketKind::Stat));
+            let mut wanted = Vec::new();
+            while let Some(Packet { kind, id, .. }) = asked.blocking_recv() {
+                if kind == i32::from(PacketKind::Finished) {
+                    send(Packet::of(PacketKind::Finished));
+                    break;
+                }
+                let (path, (content, _)) = &files[id as usize];
+                wanted.push(path.clone());
+                for data in [content.clone(), Vec::new()] {
+                    send(Packet { id, data, ..Packet::of(PacketKind::Data) });
+                }
+            }
+            wanted
+        });
+        let mut receiver = Receiver {
+            root: Root::open(folder).unwrap(),
+            known: Arc::clone(known),
+            requests,
+            wanted: HashMap::new(),
+            open: HashMap::new(),
+            folder: None,
+            kept: HashSet::new(),
+            received: 0,
+        };
+        receiver.run(&mut incoming, &|_| {}).unwrap();
+        answering.join().unwrap()
+    }
+
+    fn sum(folder: &std::path::Path, known: &Known) -> berth_images::Digest {
+        let (rules, root) = (Ignore::default(), Root::open(folder).unwrap());
+        let mut sum = Checksum::new(&rules, false, known);
+        sum.add(root.folder(".").unwrap().as_fd(), b".", "").unwrap();
+        sum.finish()
+    }
+
+    #[test]
+    fn of_many_files_only_the_changed_one_is_asked_for_and_none_is_read_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, record) = (place.path().join("folder"), place.path().join("folder.known"));
+        std::fs::create_dir(&folder).unwrap();
+        let file = |number: u32| (format!("file {number}"), (format!("{number}").into_bytes(), 1_000));
+        let mut client: Files = (0..20_000).map(file).collect();
+        let known = Arc::new(Known::at(record.clone()));
+        assert_eq!(receive_from(&client, &folder, &known).len(), 20_000);
+        let first = sum(&folder, &known);
+        drop(known);
+        client.insert("file 7".to_owned(), (b"x".to_vec(), 2_000));
+        client.remove("file 8");
+        let known = Arc::new(Known::at(record));
+        assert_eq!(receive_from(&client, &folder, &known), ["file 7"]);
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = rustix::fs::stat(&path).unwrap();
+            let content: [u8; 32] = Sha256::digest(std::fs::read(&path).unwrap()).into();
+            assert_eq!(known.find(&stat), Some(content), "{}", path.display());
+        }
+        assert_eq!(sum(&folder, &known), sum(&folder, &Known::default()));
+        assert_ne!(sum(&folder, &known), first);
+    }
 }

@@ -13,7 +13,8 @@ use super::messages::session::{CredentialsRequest, CredentialsResponse, SecretRe
 use super::progress::Progress;
 use super::receive::{self, Wanted};
 use super::session::Session;
-use crate::sources::{Agent, Named, Sources};
+use crate::known::Known;
+use crate::sources::{Agent, Named, Received, Sources};
 use crate::{Builder, Error, Result, git, key_of};
 
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
@@ -34,6 +35,7 @@ pub(super) struct ClientSources {
 /// A received folder: kept for the next build from the same place, or this build's alone.
 pub(super) struct Folder {
     pub(super) path: PathBuf,
+    pub(super) known: Arc<Known>,
     _alone: Option<OwnedMutexGuard<()>>,
     temporary: bool,
 }
@@ -54,21 +56,28 @@ impl Folder {
         let kept = builder.synced().join(&key.hex()[..32]);
         let alone = builder.lock_for(&format!("folder {key}")).try_lock_owned().ok();
         let folder = match alone.filter(|_| !about.shared_key.is_empty()) {
-            Some(guard) => Self { path: kept, _alone: Some(guard), temporary: false },
+            Some(guard) => {
+                let known = Arc::new(Known::at(kept.with_extension("known")));
+                Self { path: kept, known, _alone: Some(guard), temporary: false }
+            }
             None => {
                 let path = builder.contexts().join(crate::identity::fresh()?);
-                Self { path, _alone: None, temporary: true }
+                Self { path, known: Arc::default(), _alone: None, temporary: true }
             }
         };
         std::fs::create_dir_all(&folder.path).map_err(Error::file("make folder", &folder.path))?;
         Ok(folder)
     }
 
+    fn received(&self) -> Received {
+        Received { path: self.path.clone(), known: Arc::clone(&self.known) }
+    }
+
     /// A folder that is this build's alone.
     pub(super) fn temporary(builder: &Arc<Builder>) -> Result<Self> {
         let path = builder.contexts().join(crate::identity::fresh()?);
         std::fs::create_dir_all(&path).map_err(Error::file("make folder", &path))?;
-        Ok(Self { path, _alone: None, temporary: true })
+        Ok(Self { path, known: Arc::default(), _alone: None, temporary: true })
     }
 }
 
@@ -89,7 +98,7 @@ impl ClientSources {
         self.folders.lock().await.insert("context".to_owned(), cell);
     }
 
-    async fn folder(&self, name: &str, title: &str, ignored: &[String]) -> Result<PathBuf> {
+    async fn folder(&self, name: &str, title: &str, ignored: &[String]) -> Result<Received> {
         let cell = self.folders.lock().await.entry(name.to_owned()).or_default().clone();
         let folder = cell
             .get_or_try_init(|| async {
@@ -99,11 +108,11 @@ impl ClientSources {
                 received
             })
             .await?;
-        Ok(folder.path.clone())
+        Ok(folder.received())
     }
 
     /// The files of a repository, fetched when they are first asked for.
-    async fn repository(&self, name: &str, address: &str) -> Result<PathBuf> {
+    async fn repository(&self, name: &str, address: &str) -> Result<Received> {
         let cell = self.folders.lock().await.entry(format!("git {address}")).or_default().clone();
         let folder = cell
             .get_or_try_init(|| async {
@@ -113,20 +122,20 @@ impl ClientSources {
                 fetched
             })
             .await?;
-        Ok(folder.path.clone())
+        Ok(folder.received())
     }
 
     async fn received(&self, name: &str, ignored: &[String], work: &super::progress::Work) -> Result<Folder> {
         let folder = Folder::open(&self.builder, &self.session, name)?;
         let wanted = Wanted { name, exclude: ignored.to_vec(), include: Vec::new() };
-        let bytes = receive::receive(&self.session, wanted, &folder.path, |_| {}).await?;
+        let bytes = receive::receive(&self.session, wanted, &folder, |_| {}).await?;
         work.transfer("transferring context:", bytes, 0, true);
         Ok(folder)
     }
 }
 
 impl Sources for ClientSources {
-    fn context(&self) -> BoxFuture<'_, Result<PathBuf>> {
+    fn context(&self) -> BoxFuture<'_, Result<Received>> {
         Box::pin(self.folder("context", "[internal] load build context", &self.ignored))
     }
 
@@ -149,8 +158,8 @@ impl Sources for ClientSources {
             }
             if let Some(folder) = value.strip_prefix("local:") {
                 let title = format!("[context {name}] load from client");
-                let path = self.folder(folder, &title, &[]).await?;
-                return Ok(Some(Named::Folder(path)));
+                let folder = self.folder(folder, &title, &[]).await?;
+                return Ok(Some(Named::Folder(folder)));
             }
             if git::Address::is_one(value) {
                 return Ok(Some(Named::Folder(self.repository(name, value).await?)));

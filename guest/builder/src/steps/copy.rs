@@ -251,7 +251,7 @@ fn matching(
 /// What the sources are, as one digest.
 fn checksum(plan: &Plan, opened: &Opened, found: &[Found]) -> Result<Digest> {
     let root = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
-    let mut sum = Checksum::new(&plan.exclude, opened.with_owners);
+    let mut sum = Checksum::new(&plan.exclude, opened.with_owners, &opened.known);
     for Found { path, .. } in found {
         let fail = || Error::file("read", opened.root.join(path));
         match root.folder(path) {

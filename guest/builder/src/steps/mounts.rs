@@ -96,7 +96,7 @@ async fn content(build: &Arc<Build>, origin: &Origin, source: &str) -> Result<Di
         let fail = || Error::file("read", opened.root.join(&path));
         let root = Root::open(&opened.root).map_err(fail())?;
         let ignore = Ignore::default();
-        let mut sum = Checksum::new(&ignore, opened.with_owners);
+        let mut sum = Checksum::new(&ignore, opened.with_owners, &opened.known);
         match root.folder(&path) {
             Ok(folder) => {
                 for name in beneath::names(folder.as_fd()).map_err(fail())? {

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use super::{blocking, from};
 use crate::Result;
 use crate::files::Files;
+use crate::known::Known;
 use crate::observe::StepName;
 use crate::solve::{Build, source};
-use crate::sources::Named;
+use crate::sources::{Named, Received};
 use crate::workspace::Workspace;
 
 /// Files before they are looked at.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     /// A folder of the client's: owners there mean nothing.
-    Context(PathBuf),
+    Context(Received),
     /// A file system of the build.
     Files(Files),
 }
@@ -25,6 +26,7 @@ pub(super) enum Origin {
 pub(super) struct Opened {
     pub(super) root: PathBuf,
     pub(super) with_owners: bool,
+    pub(super) known: Arc<Known>,
     _workspace: Option<Workspace>,
 }
 
@@ -51,14 +53,16 @@ impl Origin {
     /// Makes the files visible.
     pub(super) async fn open(&self, build: &Arc<Build>) -> Result<Opened> {
         match self {
-            Self::Context(folder) => {
-                Ok(Opened { root: folder.clone(), with_owners: false, _workspace: None })
+            Self::Context(Received { path, known }) => {
+                let (root, known) = (path.clone(), Arc::clone(known));
+                Ok(Opened { root, with_owners: false, known, _workspace: None })
             }
             Self::Files(files) => {
                 let (builder, files) = (build.builder.clone(), files.clone());
                 blocking(move || {
                     let workspace = Workspace::open(&builder, &files)?;
-                    Ok(Opened { root: workspace.root(), with_owners: true, _workspace: Some(workspace) })
+                    let (root, known) = (workspace.root(), Arc::default());
+                    Ok(Opened { root, with_owners: true, known, _workspace: Some(workspace) })
                 })
                 .await
             }

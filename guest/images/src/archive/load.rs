@@ -71,8 +71,7 @@ impl Store {
             let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
             if entry.kind.is_file() {
                 let read = Error::stream("read the archive");
-                let writer =
-                    self.blobs().filled(|to| std::io::copy(&mut archive, to).map(drop).map_err(read))?;
+                let writer = self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(read))?.0;
                 let (blob, pin) = self.keep(writer)?;
                 content.files.insert(path, blob);
                 content.pins.push(pin);

@@ -84,7 +84,7 @@ impl Store {
             "author": options.author, "comment": options.message,
         });
         let id = self.stack(config, made, entry, parent.as_ref(), |writer| {
-            pack::layer(&snapshot.upper, &options.leave_out, writer)
+            pack::layer(&snapshot.upper, &options.leave_out, writer).map(drop)
         })?;
         self.name_new(options.name.as_ref(), &id)?;
         Ok(id)
@@ -106,7 +106,7 @@ impl Store {
             None => Vec::new(),
         };
         let _kept = self.pin(below.clone().into_iter().chain(blobs.iter().map(|blob| blob.digest.clone())));
-        let (blob, _new) = self.keep(self.blobs().filled(write_layer)?)?;
+        let (blob, _new) = self.keep(self.blobs().filled(write_layer)?.0)?;
         // A plain tar's digest is its diff id.
         let diff_id = blob.digest.clone();
         let chain_id = crate::digest::chain_id(below.as_ref(), &diff_id);
