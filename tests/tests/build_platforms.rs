@@ -99,3 +99,20 @@ fn a_step_that_no_processor_here_runs_fails_the_build_by_name() {
     assert_eq!(failed.code, 1);
     assert!(failed.err.contains("needs an interpreter that this machine hasn't"), "{}", failed.err);
 }
+
+#[test]
+fn what_is_pushed_by_its_digest_has_no_tag() {
+    let Some(client) = Client::new() else { return };
+    let Some(registry) = Registry::start(&client.engine) else { return };
+    let (name, context) = (format!("{}/team/nameless", registry.address), two());
+    let output = format!("type=image,name={name},push-by-digest=true,push=true,annotation-index.team=berth");
+    let told = context.path().join("told.json");
+    client.built(&context, &["--output", &output, "--metadata-file", told.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_slice(&fs::read(told).unwrap()).unwrap();
+    let digest = told["containerimage.digest"].as_str().unwrap();
+    assert_eq!(client.run(&["pull", "--quiet", &format!("{name}@{digest}")]).code, 0);
+    assert_ne!(client.run(&["pull", "--quiet", &name]).code, 0);
+    let tagged = format!("type=image,name={name}:v1,push-by-digest=true,push=true");
+    let refused = client.build(&context, &["--output", &tagged]);
+    assert!(refused.err.contains("can't push a name with a tag by digest"), "{}", refused.err);
+}

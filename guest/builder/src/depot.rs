@@ -8,12 +8,12 @@ mod remote;
 
 use std::sync::Arc;
 
-use berth_images::{Blob, Kept, Layer, Store};
+use berth_images::{Blob, Kept, Layer, Packing, Store};
 use futures_util::future::BoxFuture;
 
+use crate::Result;
 use crate::files::Files;
 use crate::steps::blocking;
-use crate::{Error, Result};
 
 pub(crate) use document::Form;
 pub(crate) use registry::Registry;
@@ -46,19 +46,20 @@ pub(crate) async fn save(
     store: &Store,
     steps: &[Noted],
     form: Form,
+    packing: Packing,
     told: &(dyn Fn(&Blob) + Send + Sync),
 ) -> Result<Blob> {
     let (shared, noted) = (store.clone(), steps.to_vec());
     let (blobs, config, manifest, _kept) = blocking(move || {
-        let mut layers = Vec::new();
+        let (mut layers, mut kept) = (Vec::new(), Vec::new());
         for layer in noted.iter().flat_map(|step| &step.files.layers) {
-            add(&mut layers, &shared, layer)?;
+            kept.extend(add(&mut layers, &shared, layer, &packing)?);
         }
         let config = document::config(&noted, &layers)?;
         let config_blob = Blob::of(document::CONFIG, &config);
         let mut blobs: Vec<Blob> = layers.into_iter().map(|(_, blob)| blob).collect();
         let (media_type, manifest) = document::manifest(form, &config_blob, &blobs)?;
-        let kept = [shared.put_content(&config)?, shared.put_content(&manifest)?];
+        kept.extend([shared.put_content(&config)?, shared.put_content(&manifest)?]);
         blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
         blobs.dedup_by(|a, b| a.digest == b.digest);
         Ok((blobs, config_blob, Blob::of(media_type, &manifest), kept))
@@ -74,9 +75,16 @@ pub(crate) async fn save(
 }
 
 /// Adds a layer once, after those below it.
-fn add(layers: &mut Vec<(Layer, Blob)>, store: &Store, layer: &Layer) -> Result<()> {
-    if !layers.iter().any(|(known, _)| known.chain_id == layer.chain_id) {
-        layers.push((layer.clone(), store.layer_blob(layer).map_err(Error::from)?));
+fn add(
+    layers: &mut Vec<(Layer, Blob)>,
+    store: &Store,
+    layer: &Layer,
+    packing: &Packing,
+) -> Result<Option<Kept>> {
+    if layers.iter().any(|(known, _)| known.chain_id == layer.chain_id) {
+        return Ok(None);
     }
-    Ok(())
+    let (blob, kept) = store.packed_layer(layer, packing)?;
+    layers.push((layer.clone(), blob));
+    Ok(Some(kept))
 }

@@ -7,6 +7,7 @@
 mod archive;
 mod blobs;
 mod changes;
+mod compress;
 mod config;
 mod content;
 mod copy;
@@ -17,6 +18,7 @@ mod image;
 mod layers;
 mod manifest;
 mod names;
+mod outbound;
 mod overlay;
 mod pack;
 mod platform;
@@ -32,6 +34,7 @@ mod unpack;
 mod unsynced;
 
 pub use archive::{CommitOptions, ImportOptions, Loaded};
+pub use compress::{Compression, Packing};
 pub use config::{
     CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig, exec_form,
 };
@@ -40,6 +43,7 @@ pub use copy::{CopyOptions, copy_in, copy_out};
 pub use digest::Digest;
 pub use error::{Error, Kind, Result};
 pub use image::{HistoryItem, Image, Layer};
+pub use outbound::{Annotations, Outbound};
 pub use platform::Platform;
 pub use progress::{Detail, Progress};
 pub use reference::{DEFAULT_DOMAIN, DEFAULT_TAG, Reference};

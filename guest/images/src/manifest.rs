@@ -9,6 +9,9 @@ use crate::{Digest, Error, Platform, Result};
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub(crate) const DOCKER_LAYER_PLAIN: &str = "application/vnd.docker.image.rootfs.diff.tar";
+pub(crate) const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+pub(crate) const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -49,6 +52,8 @@ pub(crate) struct Manifest {
     pub(crate) media_type: Option<String>,
     pub(crate) config: Descriptor,
     pub(crate) layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// Several manifests: one per platform, or those of an archive.
@@ -59,12 +64,15 @@ pub(crate) struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<String>,
     pub(crate) manifests: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Index {
     /// In OCI's terms.
     pub(crate) fn of(manifests: Vec<Descriptor>) -> Self {
-        Self { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests }
+        let annotations = BTreeMap::new();
+        Self { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests, annotations }
     }
 
     /// What it has manifests for.
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn the_nearest_variant_is_chosen() {
         let manifests = vec![entry("linux/arm/v5"), entry("linux/arm/v6"), entry("linux/amd64")];
-        let index = Index { schema_version: 2, media_type: None, manifests };
+        let index = Index::of(manifests);
         let chosen = index.choose(&"linux/arm/v7".parse().unwrap()).unwrap();
         assert_eq!(chosen.platform, Some("linux/arm/v6".parse().unwrap()));
         assert!(index.choose(&"linux/s390x".parse().unwrap()).is_none());

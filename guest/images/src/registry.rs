@@ -27,7 +27,7 @@ pub use documents::Repository;
 pub use plain::{Downloaded, percent_decoded};
 pub use search::Found;
 
-use crate::{Digest, Error, Platform, Progress, Reference, Result, Store};
+use crate::{Digest, Error, Outbound, Platform, Progress, Reference, Result, Store};
 
 /// What the daemon's configuration says of registries.
 #[derive(Debug, Clone)]
@@ -247,7 +247,7 @@ impl Client {
         Err(failed.unwrap_or(Error::Interrupted("inspect")))
     }
 
-    /// Brings the image that `reference` names to its registry.
+    /// Brings the image that `reference` names to its registry, under its tag.
     ///
     /// # Errors
     /// In Docker's words.
@@ -264,7 +264,25 @@ impl Client {
             Error::NoSuchImage(_) => Error::NothingToPush(reference.familiar_name()),
             error => error,
         })?;
-        self.to_push(store, reference, credentials, report).await?.run(&image).await
+        self.push_image(store, reference, &image.id, &Outbound::default(), credentials, report).await
+    }
+
+    /// Brings an image to the registry of `reference`, under its tag unless `outbound` says otherwise.
+    ///
+    /// # Errors
+    /// In Docker's words.
+    pub async fn push_image(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        image: &Digest,
+        outbound: &Outbound,
+        credentials: Option<&Credentials>,
+        report: Report<'_>,
+    ) -> Result<Pushed> {
+        let reference = &reference.clone().or_latest();
+        let image = store.image(&image.to_string())?;
+        self.to_push(store, reference, outbound, credentials, report).await?.run(&image).await
     }
 
     /// Brings images for several platforms to the registry of `reference`, which names an index of them there.
@@ -276,25 +294,27 @@ impl Client {
         store: &Store,
         reference: &Reference,
         images: &[Digest],
+        outbound: &Outbound,
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Pushed> {
         let reference = &reference.clone().or_latest();
         let images =
             images.iter().map(|image| store.image(&image.to_string())).collect::<Result<Vec<_>>>()?;
-        self.to_push(store, reference, credentials, report).await?.run_index(&images).await
+        self.to_push(store, reference, outbound, credentials, report).await?.run_index(&images).await
     }
 
     async fn to_push<'a>(
         &self,
         store: &'a Store,
         reference: &'a Reference,
+        outbound: &'a Outbound,
         credentials: Option<&Credentials>,
         report: Report<'a>,
     ) -> Result<push::Push<'a>> {
         let session = self.first(reference.domain(), credentials, scope(reference, "pull,push")).await?;
         let uploads = self.options().uploads;
-        Ok(push::Push { session: Arc::new(session), store, reference, uploads, report })
+        Ok(push::Push { session: Arc::new(session), store, reference, outbound, uploads, report })
     }
 
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.

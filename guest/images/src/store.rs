@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::blobs::{BlobWriter, Blobs};
+use crate::compress::Packing;
 use crate::image::{self, ImageRecord, Layer, NameRecord};
 use crate::layers::{LayerRecord, Layers};
 use crate::manifest::Descriptor;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     pub(crate) names: BTreeMap<Reference, Digest>,
     pub(crate) snapshots: BTreeMap<String, SnapshotRecord>,
     pub(crate) holds: BTreeMap<String, HoldRecord>,
+    /// Blobs as they are sent, by the blobs that they were made of.
+    pub(crate) packed: HashMap<(Digest, Packing), Descriptor>,
     /// Layers (by chain id) and blobs that somebody is about to refer to.
     pins: HashMap<Digest, usize>,
 }
@@ -252,6 +255,8 @@ impl Store {
         }
         layers.extend(state.pins.keys());
         blobs.extend(state.pins.keys());
+        let packed = state.packed.iter().filter(|((source, _), _)| blobs.contains(source));
+        blobs.extend(packed.map(|(_, packed)| &packed.digest).collect::<Vec<_>>());
         let mut trash = Vec::new();
         for blob in self.blobs().all()?.iter().filter(|blob| !blobs.contains(blob)) {
             trash.extend(self.blobs().detach(blob)?);
@@ -284,8 +289,11 @@ impl Store {
     /// Paths of other repositories of the same registry that are known to have a blob.
     pub(crate) fn repositories_with(&self, blob: &Digest, target: &Reference) -> Vec<String> {
         let state = self.state();
+        let made_of = state.packed.iter().filter(|(_, packed)| packed.digest == *blob);
+        let same: Vec<&Digest> = made_of.map(|((source, _), _)| source).chain([blob]).collect();
         let has = |id: &Digest| {
-            state.images.get(id).is_some_and(|stored| stored.record.blobs.iter().any(|b| b.digest == *blob))
+            let stored = state.images.get(id);
+            stored.is_some_and(|stored| stored.record.blobs.iter().any(|b| same.contains(&&b.digest)))
         };
         let known = state.names.iter().filter(|(name, id)| {
             let elsewhere = name.domain() == target.domain() && name.path() != target.path();

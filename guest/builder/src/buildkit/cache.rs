@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use berth_images::{Digest, Reference};
+use berth_images::{Digest, Packing, Reference};
 use serde_json::json;
 
 use super::BuildKit;
 use super::content::ClientFolder;
+use super::export::wishes::packing;
 use super::frontend::session_of;
 use super::jobs::{Built, Job};
 use super::messages::control::{CacheOptions, Exporter};
@@ -32,6 +33,7 @@ pub(super) struct Export {
     form: Form,
     /// The steps of every stage, or only those of the result (`mode=max`, `mode=min`).
     all: bool,
+    packing: Packing,
     ignore_error: bool,
 }
 
@@ -66,10 +68,12 @@ impl Export {
             "image-manifest",
             "ignore-error",
             "tag",
-            "registry.insecure",
+            "compression",
+            "compression-level",
+            "force-compression",
         ];
         if let Some(key) = given.attrs.keys().find(|key| !known.contains(&key.as_str())) {
-            let message = format!("--cache-to {key}= isn't supported: layers are kept as they are");
+            let message = format!("--cache-to {key}= isn't supported by this engine");
             return Err(Error::Unsupported(message));
         }
         let all = match text("mode") {
@@ -89,7 +93,8 @@ impl Export {
             false if is_oci => Form::Index,
             false => Form::DockerIndex,
         };
-        Ok(Self { place, form, all, ignore_error: is("ignore-error", false)? })
+        let packing = packing("--cache-to", &given.attrs)?;
+        Ok(Self { place, form, all, packing, ignore_error: is("ignore-error", false)? })
     }
 }
 
@@ -165,7 +170,7 @@ pub(super) async fn export(
             let told = |blob: &berth_images::Blob| {
                 work.transfer(&format!("writing {}", blob.digest), blob.size, blob.size, true);
             };
-            let saving = depot::save(&depot, &kit.builder.store, steps, export.form, &told);
+            let saving = depot::save(&depot, &kit.builder.store, steps, export.form, export.packing, &told);
             tokio::select! {
                 saved = saving => saved,
                 () = job.cancel.cancelled() => Err(Error::Cancelled),
@@ -210,7 +215,11 @@ mod tests {
             let error = read(kind, &attrs).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        let error = read("local", &[("dest", "x"), ("compression", "zstd")]).unwrap_err().to_string();
-        assert!(error.contains("compression"), "{error}");
+        let zstd = read("local", &[("dest", "x"), ("compression", "zstd")]).unwrap();
+        assert_eq!(zstd.packing.compression, berth_images::Compression::Zstd);
+        for (key, value) in [("compression", "estargz"), ("registry.insecure", "true"), ("elsewhere", "1")] {
+            let error = read("local", &[("dest", "x"), (key, value)]).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 }

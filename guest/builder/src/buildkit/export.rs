@@ -1,12 +1,15 @@
 //! What becomes of a result: an image here, a push, an archive or a folder at the client.
 
+pub(super) mod wishes;
+
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_images::{Digest, ImageConfig, Platform, Reference};
+use berth_images::{Digest, ImageConfig, Outbound, Platform, Reference};
 
+use self::wishes::Wishes;
 use super::frontend::{options, session_of};
 use super::jobs::{Built, Job};
 use super::messages::control::{Exporter, SolveRequest};
@@ -18,6 +21,20 @@ use crate::{Builder, Error, Result};
 /// What the client is told of the result.
 type Response = HashMap<String, String>;
 
+/// The exporters that a request names.
+fn exporters(request: &SolveRequest) -> Vec<Exporter> {
+    let all = match request.exporters.as_slice() {
+        [] => vec![Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() }],
+        several => several.to_vec(),
+    };
+    all.into_iter().filter(|exporter| !exporter.kind.is_empty()).collect()
+}
+
+/// Refuses what can't be exported before anything is built; how many platforms there are is known later.
+pub(super) fn check(request: &SolveRequest) -> Result<()> {
+    exporters(request).iter().try_for_each(|exporter| Wishes::read(exporter, 2).map(drop))
+}
+
 /// Exports a result in every way that was asked for.
 pub(super) async fn export(
     kit: &Arc<BuildKit>,
@@ -25,21 +42,21 @@ pub(super) async fn export(
     request: &SolveRequest,
     built: &[Built],
 ) -> Result<Response> {
-    let deprecated = Exporter { kind: request.exporter.clone(), attrs: request.exporter_attrs.clone() };
-    let exporters = match request.exporters.as_slice() {
-        [] => std::slice::from_ref(&deprecated),
-        several => several,
-    };
     let mut response = Response::new();
-    let is_something = |exporter: &&Exporter| !exporter.kind.is_empty() && !built.is_empty();
-    for exporter in exporters.iter().filter(is_something) {
+    if built.is_empty() {
+        return Ok(response);
+    }
+    for exporter in &exporters(request) {
+        let wishes = Wishes::read(exporter, built.len())?;
         let one = match exporter.kind.as_str() {
-            "moby" | "image" => image(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
+            "moby" | "image" => image(kit, job, &wishes, &dated(kit, exporter, built).await?).await?,
             "docker" if built.len() > 1 => {
                 let message = "docker exporter does not currently support exporting manifest lists";
                 return Err(Error::Unsupported(message.to_owned()));
             }
-            "docker" | "oci" => archive(kit, job, exporter, &dated(kit, exporter, built).await?).await?,
+            "docker" | "oci" => {
+                archive(kit, job, &exporter.kind, wishes, &dated(kit, exporter, built).await?).await?
+            }
             "local" => folder(kit, job, built).await?,
             "tar" => tar(kit, job, built).await?,
             other => return Err(Error::Unsupported(format!("exporter {other:?} could not be found"))),
@@ -47,13 +64,6 @@ pub(super) async fn export(
         response.extend(one);
     }
     Ok(response)
-}
-
-/// The names that an exporter is given.
-fn names(exporter: &Exporter) -> Result<Vec<Reference>> {
-    let given = exporter.attrs.get("name").map(String::as_str).unwrap_or_default();
-    let names = given.split(',').filter(|name| !name.is_empty() && *name != "*");
-    names.map(|name| Ok(name.parse::<Reference>()?.or_latest())).collect()
 }
 
 fn is_on(exporter: &Exporter, key: &str) -> bool {
@@ -89,15 +99,12 @@ async fn dated_one(kit: &Arc<BuildKit>, exporter: &Exporter, mut built: Built) -
 }
 
 /// Images here, of which the one for this machine, else the first, gets the names; an index is a registry's alone.
-async fn image(
-    kit: &Arc<BuildKit>,
-    job: &Arc<Job>,
-    exporter: &Exporter,
-    built: &[Built],
-) -> Result<Response> {
-    let names = names(exporter)?;
+async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, wishes: &Wishes, built: &[Built]) -> Result<Response> {
+    let Wishes { names, push: is_pushed, outbound } = wishes;
     let work = job.progress.start("exporting to image");
-    let (store, tags) = (kit.builder.store.clone(), names.clone());
+    // What is pushed by its digest has no tag here either.
+    let tags = if outbound.by_digest { Vec::new() } else { names.clone() };
+    let store = kit.builder.store.clone();
     let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
     let made = blocking(move || {
         let ids = configs.iter().map(|config| store.compose(config, None)).collect::<Result<Vec<_>, _>>()?;
@@ -114,26 +121,32 @@ async fn image(
         for id in ids {
             work.transfer(&format!("writing image {id}"), 0, 0, true);
         }
-        for name in &names {
+        for name in names {
             work.transfer(&format!("naming to {}", name.canonical()), 0, 0, true);
         }
-        (kit.told)(&id.to_string(), &names);
+        (kit.told)(&id.to_string(), names);
     }
     work.end(made.as_ref().err().map(Error::describe).as_deref());
     let (id, ids) = made?;
-    let mut response = told(&id, &names);
+    let mut response = told(&id, names);
     // Since buildx 0.22 also the exporter that it calls "moby" pushes, where a worker names its snapshotter; earlier
     // ones push once more through Docker's API, and find all there.
-    if is_on(exporter, "push") {
-        for name in &names {
-            let digest = push(kit, job, name, &ids).await?;
+    if *is_pushed {
+        for name in names {
+            let digest = push(kit, job, name, &ids, outbound).await?;
             response.insert("containerimage.digest".to_owned(), digest);
         }
     }
     Ok(response)
 }
 
-async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference, images: &[Digest]) -> Result<String> {
+async fn push(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    name: &Reference,
+    images: &[Digest],
+    outbound: &Outbound,
+) -> Result<String> {
     let work = job.progress.start(&format!("pushing {name}"));
     let session = session_of(kit, job).await?;
     let credentials = sync::credentials(&session, name.domain()).await;
@@ -151,8 +164,8 @@ async fn push(kit: &Arc<BuildKit>, job: &Arc<Job>, name: &Reference, images: &[D
     let (store, registries, credentials) =
         (&kit.builder.store, &kit.builder.registries, credentials.as_ref());
     let pushed = match images {
-        [_] => registries.push(store, name, credentials, &report).await,
-        several => registries.push_index(store, name, several, credentials, &report).await,
+        [image] => registries.push_image(store, name, image, outbound, credentials, &report).await,
+        several => registries.push_index(store, name, several, outbound, credentials, &report).await,
     };
     let pushed = pushed.map_err(Error::from);
     work.transfer("pushing layers", 0, 0, pushed.is_ok());
@@ -176,22 +189,19 @@ fn told(id: &Digest, names: &[Reference]) -> Response {
 async fn archive(
     kit: &Arc<BuildKit>,
     job: &Arc<Job>,
-    exporter: &Exporter,
+    kind: &str,
+    Wishes { names, outbound, .. }: Wishes,
     built: &[Built],
 ) -> Result<Response> {
-    if exporter.attrs.get("tar").is_some_and(|tar| tar == "false") {
-        let message = format!("type={} with tar=false isn't supported: give dest= a file", exporter.kind);
-        return Err(Error::Unsupported(message));
-    }
-    let names = names(exporter)?;
     let session = session_of(kit, job).await?;
-    let work = job.progress.start(&format!("exporting to {} image format", exporter.kind));
+    let work = job.progress.start(&format!("exporting to {kind} image format"));
     let (store, tags) = (kit.builder.store.clone(), names.clone());
     let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
     let json = serde_json::to_vec(&configs[0]).map_err(|error| Error::Description(error.to_string()))?;
     let id = Digest::of(&json);
     let sent =
-        send::file(&session, &[], move |writer| Ok(store.save_composed(&configs, &tags, writer)?)).await;
+        send::file(&session, &[], move |writer| Ok(store.save_composed(&configs, &tags, &outbound, writer)?))
+            .await;
     work.transfer("sending tarball", 0, 0, sent.is_ok());
     work.end(sent.as_ref().err().map(Error::describe).as_deref());
     sent.map(|()| told(&id, &names))

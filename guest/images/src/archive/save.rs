@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use tar::{EntryType, Header};
 
-use crate::manifest::{self, Descriptor, Index, Manifest};
+use crate::manifest::{Descriptor, Index};
 use crate::names::is_id_prefix;
-use crate::{Digest, Error, Image, ImageConfig, Reference, Result, Store};
+use crate::{Digest, Error, Image, ImageConfig, Outbound, Reference, Result, Store};
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize)]
@@ -41,11 +41,12 @@ impl Store {
             pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
             parts.push(Part { id: image.id, config: image.config_json, layers, tags });
         }
-        self.write_archive(&parts, writer)
+        self.write_archive(&parts, &Outbound::default(), writer)
     }
 
     /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
-    /// Several configurations are one image's for several platforms: they get an index of their own.
+    /// Several configurations are one image's for several platforms: they get an index of their own. Blocks, for the time
+    /// that compressing takes, too.
     ///
     /// # Errors
     /// When a layer isn't here, or the writer refuses.
@@ -53,17 +54,24 @@ impl Store {
         &self,
         configs: &[ImageConfig],
         tags: &[Reference],
+        outbound: &Outbound,
         writer: impl Write,
     ) -> Result<()> {
         let (mut parts, mut pins) = (Vec::new(), Vec::new());
         for config in configs {
-            let (json, layers) = self.composed(config)?;
-            pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone())));
+            let (json, stored) = self.composed(config)?;
+            pins.push(self.pin(stored.iter().map(|layer| layer.digest.clone())));
+            let mut layers = Vec::with_capacity(stored.len());
+            for layer in &stored {
+                let (layer, pin) = self.packed(layer, &outbound.packing)?;
+                layers.push(layer);
+                pins.push(pin);
+            }
             parts.push(Part { id: Digest::of(&json), config: json.into(), layers, tags: tags.to_vec() });
         }
         match parts.as_slice() {
-            [_] => self.write_archive(&parts, writer),
-            several => self.write_platforms(configs, several, tags, writer),
+            [_] => self.write_archive(&parts, outbound, writer),
+            several => self.write_platforms(configs, several, tags, outbound, writer),
         }
     }
 
@@ -73,31 +81,31 @@ impl Store {
         configs: &[ImageConfig],
         parts: &[Part],
         tags: &[Reference],
+        outbound: &Outbound,
         writer: impl Write,
     ) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
         let mut manifests = Vec::new();
         for (config, part) in configs.iter().zip(parts) {
             let platform = Some(config.platform());
-            manifests.push(Descriptor { platform, ..self.write_part(&mut output, part)? });
+            manifests.push(Descriptor { platform, ..self.write_part(&mut output, part, outbound)? });
         }
-        let index = json(&Index::of(manifests))?;
+        let (index, media_type) = outbound.index(manifests)?;
         output.blob(&index)?;
-        let whole = Descriptor::new(manifest::OCI_INDEX, Digest::of(&index), index.len() as u64);
+        let whole = Descriptor::new(media_type, Digest::of(&index), index.len() as u64);
         output.small("index.json", &json(&Index::of(entries(&whole, tags)))?)?;
         output.end_of_layout()
     }
 
     /// Writes one image's blobs; says what its manifest is.
-    fn write_part(&self, output: &mut Output<impl Write>, part: &Part) -> Result<Descriptor> {
+    fn write_part(
+        &self,
+        output: &mut Output<impl Write>,
+        part: &Part,
+        outbound: &Outbound,
+    ) -> Result<Descriptor> {
         let Part { id, config, layers, .. } = part;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(manifest::OCI_MANIFEST.to_owned()),
-            config: Descriptor::new(manifest::OCI_CONFIG, id.clone(), config.len() as u64),
-            layers: layers.clone(),
-        };
-        let manifest_json = json(&manifest)?;
+        let (manifest_json, media_type) = outbound.manifest(id, config.len() as u64, layers)?;
         output.blob(config)?;
         output.blob(&manifest_json)?;
         for layer in layers {
@@ -105,15 +113,15 @@ impl Store {
             output.file(&blob_path(&layer.digest), layer.size, blob)?;
         }
         let (digest, size) = (Digest::of(&manifest_json), manifest_json.len() as u64);
-        Ok(Descriptor::new(manifest::OCI_MANIFEST, digest, size))
+        Ok(Descriptor::new(media_type, digest, size))
     }
 
-    fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
+    fn write_archive(&self, parts: &[Part], outbound: &Outbound, writer: impl Write) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
         let (mut docker, mut manifests) = (Vec::new(), Vec::new());
         for part in parts {
             let Part { id, layers, tags, .. } = part;
-            manifests.extend(entries(&self.write_part(&mut output, part)?, tags));
+            manifests.extend(entries(&self.write_part(&mut output, part, outbound)?, tags));
             docker.push(DockerImage {
                 config: blob_path(id),
                 repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),

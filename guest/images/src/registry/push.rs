@@ -18,8 +18,10 @@ use super::connect::Body;
 use super::session::{self, Ask, Session};
 use super::token::escape;
 use super::{Pushed, Report};
-use crate::manifest::{self, Descriptor, Document, Index, Manifest};
-use crate::{Digest, Error, Image, Platform, Progress, Reference, Result, Store};
+use crate::compress::Packing;
+use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::store::Pin as Pinned;
+use crate::{Digest, Error, Image, Outbound, Platform, Progress, Reference, Result, Store};
 
 /// Says how large the chunks of an upload must be at least.
 const CHUNK_LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -33,6 +35,7 @@ pub(super) struct Push<'a> {
     pub(super) session: Arc<Session>,
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
+    pub(super) outbound: &'a Outbound,
     /// Layers uploaded at a time.
     pub(super) uploads: usize,
     pub(super) report: Report<'a>,
@@ -53,25 +56,36 @@ impl Push<'_> {
         for image in images {
             manifests.push(self.send(image, Some(image.config.platform())).await?);
         }
-        let json = serde_json::to_vec(&Index::of(manifests))
-            .map_err(|source| Error::Json { subject: "index", source })?;
+        let (json, media_type) = self.outbound.index(manifests)?;
         let pushed = Pushed { digest: Digest::of(&json), size: json.len() as u64 };
-        put_manifest(&self.session, self.reference, manifest::OCI_INDEX, json).await?;
+        let by_digest = self.reference.with_digest(pushed.digest.clone());
+        let place = if self.outbound.by_digest { &by_digest } else { self.reference };
+        put_manifest(&self.session, place, media_type, json).await?;
         self.say_pushed(&pushed);
         Ok(pushed)
     }
 
     /// Sends all of an image: its manifest by digest when it is one of several platforms', else under the tag.
     async fn send(&self, image: &Image, platform: Option<Platform>) -> Result<Descriptor> {
-        let layers = self.store.blobs_of(&image.id)?;
-        let _pin = self.store.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()]));
-        let (json, media_type) = self.manifest(image, &layers)?;
-        self.layers(image, &layers).await?;
+        let stored = self.store.blobs_of(&image.id)?;
+        let _pin = self.store.pin(stored.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()]));
+        let pulled = self.outbound.takes_any_manifest().then(|| self.pulled_with(image, &stored)).flatten();
+        let packing = pulled.is_none().then_some(self.outbound.packing);
+        let (layers, _packed) = self.layers(image, &stored, packing).await?;
+        let (json, media_type) = match pulled {
+            Some(pulled) => pulled,
+            None => {
+                let size = image.config_json.len() as u64;
+                let (json, media_type) = self.outbound.manifest(&image.id, size, &layers)?;
+                (json, media_type.to_owned())
+            }
+        };
         let config = Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64);
         upload(&self.session, self.store, self.reference, &config, &[], |_| {}).await?;
         let digest = Digest::of(&json);
         let by_digest = self.reference.with_digest(digest.clone());
-        let place = if platform.is_some() { &by_digest } else { self.reference };
+        let is_by_digest = platform.is_some() || self.outbound.by_digest;
+        let place = if is_by_digest { &by_digest } else { self.reference };
         put_manifest(&self.session, place, &media_type, json.clone()).await?;
         let _new = self.store.pin([digest.clone()]);
         self.store.blobs().put(&json)?;
@@ -89,67 +103,72 @@ impl Push<'_> {
         (self.report)(Progress::say(id, status));
     }
 
-    /// The manifest it was pulled with, so that its digest stays, or one of our own.
-    fn manifest(&self, image: &Image, layers: &[Descriptor]) -> Result<(Vec<u8>, String)> {
+    /// The manifest it was pulled with, so that its digest stays.
+    fn pulled_with(&self, image: &Image, layers: &[Descriptor]) -> Option<(Vec<u8>, String)> {
         let same = |manifest: &Manifest| {
             manifest.config.digest == image.id
                 && manifest.layers.iter().map(|l| &l.digest).eq(layers.iter().map(|l| &l.digest))
         };
-        for digest in image.digests.iter().filter_map(Reference::digest) {
-            let Ok(json) = self.store.blobs().read(digest) else { continue };
-            if let Ok(Document::Manifest(manifest)) = Document::parse(&json, manifest::OCI_MANIFEST)
-                && same(&manifest)
-            {
-                let media_type = manifest.media_type.unwrap_or_else(|| manifest::OCI_MANIFEST.to_owned());
-                return Ok((json, media_type));
+        image.digests.iter().filter_map(Reference::digest).find_map(|digest| {
+            let json = self.store.blobs().read(digest).ok()?;
+            match Document::parse(&json, manifest::OCI_MANIFEST) {
+                Ok(Document::Manifest(manifest)) if same(&manifest) => {
+                    let media_type = manifest.media_type.unwrap_or_else(|| manifest::OCI_MANIFEST.to_owned());
+                    Some((json, media_type))
+                }
+                _ => None,
             }
-        }
-        let in_oci_terms = |layer: &Descriptor| {
-            let known = layer.media_type != manifest::DOCKER_LAYER;
-            let media_type = if known { &layer.media_type } else { manifest::OCI_LAYER_GZIP };
-            Descriptor::new(media_type, layer.digest.clone(), layer.size)
-        };
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(manifest::OCI_MANIFEST.to_owned()),
-            config: Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64),
-            layers: layers.iter().map(in_oci_terms).collect(),
-        };
-        let json =
-            serde_json::to_vec(&manifest).map_err(|source| Error::Json { subject: "manifest", source })?;
-        Ok((json, manifest::OCI_MANIFEST.to_owned()))
+        })
     }
 
-    async fn layers(&self, image: &Image, layers: &[Descriptor]) -> Result<()> {
+    /// Sends layers, compressed where `packing` wants that; what was sent, which stays as long as the pins.
+    async fn layers(
+        &self,
+        image: &Image,
+        layers: &[Descriptor],
+        packing: Option<Packing>,
+    ) -> Result<(Vec<Descriptor>, Vec<Pinned>)> {
         let (sender, mut progress) = mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(self.uploads));
         let mut tasks = JoinSet::new();
-        for (layer, known) in layers.iter().zip(&image.layers) {
+        for (number, (layer, known)) in layers.iter().zip(&image.layers).enumerate() {
             let id = known.diff_id.short().to_owned();
             self.say(&id, "Preparing");
             let (session, store, reference) =
                 (Arc::clone(&self.session), self.store.clone(), self.reference.clone());
             let (layer, sender, permits) = (layer.clone(), sender.clone(), Arc::clone(&permits));
-            let sources = self.store.repositories_with(&layer.digest, &reference);
             tasks.spawn(async move {
                 let _permit = permits.acquire().await.map_err(|_| Error::Interrupted("pushing a layer"))?;
+                let packing = packing.map(|packing| (store.clone(), layer.clone(), packing));
+                let (layer, pin) = match packing {
+                    None => (layer, None),
+                    Some((store, layer, packing)) => {
+                        let packed = tokio::task::spawn_blocking(move || store.packed(&layer, &packing));
+                        let packed = packed.await.map_err(|_| Error::Interrupted("compressing a layer"))?;
+                        packed.map(|(layer, pin)| (layer, Some(pin)))?
+                    }
+                };
+                let sources = store.repositories_with(&layer.digest, &reference);
                 let (feeding, about, total) = (sender.clone(), id.clone(), layer.size);
                 let moved = move |done| {
                     let _ = feeding.send(Progress::moved(&about, "Pushing", done, total));
                 };
                 let how = upload(&session, &store, &reference, &layer, &sources, moved).await?;
                 let _ = sender.send(Progress::say(&id, how));
-                Ok::<(), Error>(())
+                Ok::<_, Error>((number, layer, pin))
             });
         }
         drop(sender);
         while let Some(line) = progress.recv().await {
             (self.report)(line);
         }
+        let mut sent = Vec::with_capacity(layers.len());
         while let Some(done) = tasks.join_next().await {
-            done.map_err(|_| Error::Interrupted("pushing a layer"))??;
+            sent.push(done.map_err(|_| Error::Interrupted("pushing a layer"))??);
         }
-        Ok(())
+        sent.sort_by_key(|(number, ..)| *number);
+        let (layers, pins): (Vec<_>, Vec<_>) = sent.into_iter().map(|(_, layer, pin)| (layer, pin)).unzip();
+        Ok((layers, pins.into_iter().flatten().collect()))
     }
 }
 

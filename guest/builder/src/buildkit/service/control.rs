@@ -68,6 +68,7 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
         let (kit, job) = (kit.clone(), job.clone());
         async move {
             let caches = cache::exports(request.cache.as_ref())?;
+            export::check(&request)?;
             let built = if request.frontend.is_empty() {
                 let outcome = job.returned().await.map_err(Error::Invalid)?;
                 let ids: Vec<String> = match outcome.references {

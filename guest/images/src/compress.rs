@@ -1,0 +1,147 @@
+//! Layers as they are sent: compressed when somebody first wants them so, and kept beside the plain layer for as long as
+//! that is here. The same layer compresses to the same bytes, so that a registry that has it is told no news.
+
+use std::io::{self, Read, Write};
+
+use flate2::write::GzEncoder;
+
+use crate::manifest::{Descriptor, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
+use crate::stack::Kept;
+use crate::store::Pin;
+use crate::unpack::decompress;
+use crate::{Blob, Error, Layer, Result, Store};
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// A plain tar.
+    Uncompressed,
+    /// As every registry and engine reads it.
+    #[default]
+    Gzip,
+    /// Smaller and faster, for engines of the last years.
+    Zstd,
+}
+
+impl Compression {
+    /// The highest level there is; none is 0 but gzip's, which stores.
+    pub fn highest_level(self) -> u32 {
+        match self {
+            Self::Uncompressed => 0,
+            Self::Gzip => 9,
+            Self::Zstd => 22,
+        }
+    }
+
+    pub(crate) fn of(media_type: &str) -> Self {
+        match media_type {
+            kind if kind.ends_with("gzip") => Self::Gzip,
+            kind if kind.ends_with("zstd") => Self::Zstd,
+            _ => Self::Uncompressed,
+        }
+    }
+}
+
+/// How the layers of something are sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Packing {
+    /// What plain layers become.
+    pub compression: Compression,
+    /// The compressor's own usual level, or another.
+    pub level: Option<u32>,
+    /// Whether layers that came compressed in another way are compressed again.
+    pub force: bool,
+}
+
+impl Packing {
+    fn is_fine(&self, present: Compression) -> bool {
+        present == self.compression || (present != Compression::Uncompressed && !self.force)
+    }
+
+    fn write(&self, mut plain: impl Read, mut to: impl Write) -> io::Result<()> {
+        match self.compression {
+            Compression::Uncompressed => io::copy(&mut plain, &mut to).map(drop),
+            Compression::Gzip => {
+                let level = self.level.map_or(flate2::Compression::default(), flate2::Compression::new);
+                let mut encoder = GzEncoder::new(&mut to, level);
+                io::copy(&mut plain, &mut encoder)?;
+                encoder.finish().map(drop)
+            }
+            Compression::Zstd => {
+                let level = self.level.and_then(|level| i32::try_from(level).ok());
+                zstd::stream::copy_encode(plain, &mut to, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))
+            }
+        }
+    }
+}
+
+impl Store {
+    /// A layer's blob as it is to be sent, which stays as long as the pin. Blocks, for the time that compressing takes.
+    pub(crate) fn packed(&self, blob: &Descriptor, packing: &Packing) -> Result<(Descriptor, Pin)> {
+        if packing.is_fine(Compression::of(&blob.media_type)) {
+            return Ok((blob.clone(), self.pin([blob.digest.clone()])));
+        }
+        let key = (blob.digest.clone(), *packing);
+        let known = self.state().packed.get(&key).cloned();
+        if let Some(known) = known {
+            let pin = self.pin([known.digest.clone()]);
+            if self.blobs().size(&known.digest) == Some(known.size) {
+                return Ok((known, pin));
+            }
+        }
+        let plain = decompress(self.blobs().open_blob(&blob.digest)?)?;
+        let written = |to: &mut _| packing.write(plain, to).map_err(Error::stream("compress a layer"));
+        let (packed, pin) = self.keep(self.blobs().filled(written)?.0)?;
+        // A plain tar that begins like something else is still one.
+        let media_type = match packing.compression {
+            Compression::Uncompressed => OCI_LAYER,
+            Compression::Gzip => OCI_LAYER_GZIP,
+            Compression::Zstd => OCI_LAYER_ZSTD,
+        };
+        let packed = Descriptor::new(media_type, packed.digest, packed.size);
+        let mut state = self.state();
+        state.packed.retain(|(source, _), _| self.blobs().size(source).is_some());
+        state.packed.insert(key, packed.clone());
+        drop(state);
+        Ok((packed, pin))
+    }
+
+    /// A layer's blob as it is to be sent, which stays as long as the second. Blocks, for the time that compressing takes.
+    ///
+    /// # Errors
+    /// When the layer isn't here, or the disk refuses.
+    pub fn packed_layer(&self, layer: &Layer, packing: &Packing) -> Result<(Blob, Kept)> {
+        let (packed, pin) = self.packed(&self.layer_blob(layer)?.descriptor(), packing)?;
+        Ok((packed.into(), Kept::new(pin)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_is_the_same_each_time_and_unpacks_to_what_it_was() {
+        let plain: Vec<u8> = (0..300_000u32).map(|number| (number / 7 % 251) as u8).collect();
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            for level in [None, Some(1), Some(compression.highest_level())] {
+                let packing = Packing { compression, level, force: false };
+                let (mut once, mut again) = (Vec::new(), Vec::new());
+                packing.write(plain.as_slice(), &mut once).unwrap();
+                packing.write(plain.as_slice(), &mut again).unwrap();
+                assert!(once == again && once.len() < plain.len() / 2, "{packing:?}");
+                let mut unpacked = Vec::new();
+                decompress(once.as_slice()).unwrap().read_to_end(&mut unpacked).unwrap();
+                assert!(unpacked == plain, "{packing:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn layers_that_came_compressed_stay_unless_that_is_forced() {
+        let packing = Packing { compression: Compression::Zstd, ..Packing::default() };
+        assert!(!packing.is_fine(Compression::Uncompressed));
+        assert!(packing.is_fine(Compression::Gzip) && packing.is_fine(Compression::Zstd));
+        assert!(!Packing { force: true, ..packing }.is_fine(Compression::Gzip));
+    }
+}
