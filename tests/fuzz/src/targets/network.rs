@@ -34,8 +34,9 @@ impl Nowhere {
     const ACKNOWLEDGES: usize = Self::NUMBER + 4;
 
     fn forget(&mut self) {
-        let numbers = self.frames.iter().filter_map(|frame| frame.get(Self::NUMBER..)?.first_chunk::<4>());
-        if let Some(number) = numbers.last() {
+        let mut numbers =
+            self.frames.iter().filter_map(|frame| frame.get(Self::NUMBER..)?.first_chunk::<4>());
+        if let Some(number) = numbers.next_back() {
             self.next = u32::from_be_bytes(*number).wrapping_add(1).to_be_bytes();
         }
         self.frames.clear();
