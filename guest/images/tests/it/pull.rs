@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::fixture::{Layer, Place, gzip, names};
 use crate::registry::Registry;
-use crate::transfer::{client, pull, push, run};
+use crate::transfer::{client, pull, push, push_plain, run};
 
 pub(crate) fn two_layers() -> Vec<Vec<u8>> {
     vec![Layer::new().file("a", &"1".repeat(100_000)).done(), Layer::new().file("b", "2").done()]
@@ -147,7 +147,7 @@ fn a_download_continues_where_a_crash_left_it() {
     let name = format!("{}/a:1", registry.address);
     let place = Place::new();
     place.image(&name, &two_layers());
-    push(&place, &name, None).result.unwrap();
+    push_plain(&place, &name).result.unwrap();
     let blob = Digest::of(&two_layers()[0]);
     let other = Place::new();
     fs::write(other.path("partial").join(blob.hex()), &two_layers()[0][..50_000]).unwrap();
@@ -169,7 +169,7 @@ fn a_registry_that_lies_about_a_layer_is_caught() {
     let name = format!("{}/a:1", registry.address);
     let place = Place::new();
     place.image(&name, &two_layers());
-    push(&place, &name, None).result.unwrap();
+    push_plain(&place, &name).result.unwrap();
     let hex = Digest::of(&two_layers()[0]).hex().to_owned();
     let data = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
     let path = registry.folder.path().join(data);

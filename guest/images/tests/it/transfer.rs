@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use berth_images::registry::{Client, Credentials, Options, Pulled, Pushed};
-use berth_images::{Platform, Progress, Reference, Result};
+use berth_images::{Compression, Outbound, Packing, Platform, Progress, Reference, Result};
 
 use crate::fixture::Place;
 
@@ -38,6 +38,15 @@ pub(crate) fn client() -> Client {
 pub(crate) fn push(place: &Place, name: &str, credentials: Option<&Credentials>) -> Done<Pushed> {
     let reference: Reference = name.parse().unwrap();
     run(async |report| client().push(&place.store, &reference, credentials, report).await)
+}
+
+/// Pushes layers as they are, so that a test knows the blobs that the registry gets.
+pub(crate) fn push_plain(place: &Place, name: &str) -> Done<Pushed> {
+    let reference: Reference = name.parse().unwrap();
+    let image = place.store.image(name).unwrap().id;
+    let packing = Packing { compression: Compression::Uncompressed, ..Packing::default() };
+    let outbound = Outbound { packing, ..Outbound::default() };
+    run(async |report| client().push_image(&place.store, &reference, &image, &outbound, None, report).await)
 }
 
 pub(crate) fn pull(

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fake::{Answer, Asked, Fake, answer};
 use crate::fixture::{Layer, Place, config};
 use crate::pull::two_layers;
-use crate::transfer::{client, pull, push, run};
+use crate::transfer::{client, pull, push, push_plain, run};
 
 /// What a registry with the image `a:1` answers to this request.
 fn serve(asked: &Asked) -> Answer {
@@ -190,7 +190,7 @@ fn an_upload_goes_in_chunks_where_the_registry_wants_them() {
     let (place, name) = (Place::new(), format!("{}/a:1", fake.address));
     let layer = Layer::new().file("big", &"x".repeat(20 << 20)).done();
     place.image(&name, std::slice::from_ref(&layer));
-    push(&place, &name, None).result.unwrap();
+    push_plain(&place, &name).result.unwrap();
     let (first, last) = (fake.asked("PATCH /upload/0"), fake.asked("PUT /upload/1?digest="));
     assert_eq!((first.len(), last.len()), (1, 1));
     assert_eq!(first[0].header("content-range"), "0-16777215");
