@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::handles::Handle;
-use crate::owner::Told;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, Time, mode};
 use crate::watch::SHORT;
@@ -31,11 +30,11 @@ impl Server {
         let handle = handle.map(|handle| self.handles().get(handle)).transpose()?;
         if let Some(Handle::File { file, .. }) = handle.as_deref() {
             let status = sys::status(file.as_fd())?;
-            return Ok(self.shown(header, header.node, Told::File(file.as_fd()), status));
+            return Ok(self.shown(header, header.node, file.as_fd(), status));
         }
-        let file = self.file(header.node)?;
+        let file = self.nodes().file(header.node)?;
         let status = sys::status(file.as_fd())?;
-        Ok(self.shown(header, header.node, Told::File(file.as_fd()), status))
+        Ok(self.shown(header, header.node, file.as_fd(), status))
     }
 
     /// The folder of the shares: nobody's, and nobody writes it.
@@ -59,11 +58,11 @@ impl Server {
             (wish.valid & change::HANDLE != 0).then(|| self.handles().get(wish.handle)).transpose()?;
         let (file, is_open) = match handle.as_deref() {
             Some(Handle::File { file, .. }) => (Arc::clone(file), true),
-            _ => (self.file(header.node)?, false),
+            _ => (self.nodes().file(header.node)?, false),
         };
         let file = file.as_fd();
         self.change_file(header.node, file, || self.change(header, file, is_open, wish))?;
-        reply.attributes_out(&self.shown(header, header.node, Told::File(file), sys::status(file)?));
+        reply.attributes_out(&self.shown(header, header.node, file, sys::status(file)?));
         Ok(())
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::handles::Handle;
 use crate::nodes::Place;
-use crate::owner::Told;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, event, mode};
 use crate::wire::reply::Reply;
@@ -101,26 +100,20 @@ impl Server {
         let created = self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::create(folder.as_fd(), name, flags, permissions & 0o1777)
         });
-        let place = Place::new(header.node, name);
-        let (entry, opened) = match created {
+        let made = match created {
             // Somebody else was faster: it is an ordinary open then.
-            Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => {
-                let file = sys::look_up(folder.as_fd(), name)?;
-                let status = sys::status(file.as_fd())?;
-                if status.kind() != Kind::Regular {
-                    return Err(Errno::ISDIR);
-                }
-                let opened = sys::reopen(file.as_fd(), flags)?;
-                let entry = self.tell(header, place, &status, Told::File(file.as_fd()));
-                self.nodes().hold(entry.node, file);
-                (entry, opened)
-            }
-            made => {
-                let (made, status) = made?;
-                (self.tell(header, place, &status, Told::Nobody), made)
-            }
+            Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => None,
+            made => Some(made?),
         };
-        self.nodes().changed_by_guest(entry.node, entry.attributes.status.ctime);
+        let file = sys::look_up(folder.as_fd(), name)?;
+        let status = sys::status(file.as_fd())?;
+        let opened = match made {
+            Some(opened) => opened,
+            None if status.kind() == Kind::Regular => sys::reopen(file.as_fd(), flags)?,
+            None => return Err(Errno::ISDIR),
+        };
+        let entry = self.tell(header, header.node, name, file, status);
+        self.nodes().changed_by_guest(entry.node, status.ctime);
         reply.entry(&entry);
         reply.open(self.keep_file(opened, entry.node, flags), 0);
         Ok(())
@@ -136,10 +129,11 @@ impl Server {
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
         self.have_room()?;
-        let (opened, status) = sys::make_nameless(folder.as_fd(), flags, permissions & 0o1777)?;
+        let opened = sys::make_nameless(folder.as_fd(), flags, permissions & 0o1777)?;
+        let file = sys::same_file(opened.as_fd())?;
+        let status = sys::status(file.as_fd())?;
         // No name leads there: without its descriptor it is lost, as it should be.
-        let entry = self.tell(header, Place::new(header.node, c""), &status, Told::Nobody);
-        self.nodes().hold(entry.node, sys::same_file(opened.as_fd())?);
+        let entry = self.tell(header, header.node, c"", file, status);
         reply.entry(&entry);
         reply.open(self.keep_file(opened, entry.node, flags), 0);
         Ok(())
@@ -180,9 +174,8 @@ impl Server {
 
     /// Keeps a handle of a regular file, opened as `flags` say; returns its number.
     pub(crate) fn keep_file(&self, file: OwnedFd, node: u64, flags: u32) -> u64 {
-        let (file, is_writable) = (Arc::new(file), flags & ACCESS != 0);
-        self.nodes().lend(node, &file);
-        self.keep(Handle::File { file, node, is_writable }, node)
+        let is_writable = flags & ACCESS != 0;
+        self.keep(Handle::File { file: Arc::new(file), node, is_writable }, node)
     }
 
     /// Refuses to open one more file when there are too many.

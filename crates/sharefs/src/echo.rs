@@ -115,7 +115,7 @@ impl Server {
         let deadline = Instant::now() + UNDER_WAY;
         loop {
             let before = self.nodes().changes(node);
-            let Ok(file) = self.file(node) else { return false };
+            let Ok(file) = self.nodes().file(node) else { return false };
             let Ok(status) = sys::status(file.as_fd()) else { return false };
             let nodes = self.nodes();
             // A change that is under way has left its time on the file already, and only it will tell which.

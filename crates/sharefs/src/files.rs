@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::carrier::Carrier;
 use crate::handles::Handle;
-use crate::nodes::Identity;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind};
 use crate::wire::reply::Reply;
@@ -22,35 +21,19 @@ impl Server {
             Kind::Symlink => return Err(Errno::LOOP),
             Kind::Special => return Err(Errno::NXIO),
         }
-        let opened = match self.open_by_name(node, flags) {
-            Some(opened) => opened,
-            None => {
-                let file = self.file(node)?;
-                let open = || sys::reopen(file.as_fd(), flags);
-                if flags & sys::TRUNCATE == 0 { open() } else { self.change_file(node, &file, open) }?
-            }
-        };
-        reply.open(self.keep_file(opened, node, flags), 0);
+        let file = self.nodes().file(node)?;
+        let open = || sys::reopen(file.as_fd(), flags);
+        let file = if flags & sys::TRUNCATE == 0 { open() } else { self.change_file(node, &file, open) }?;
+        reply.open(self.keep_file(file, node, flags), 0);
         Ok(())
-    }
-
-    /// The shorter way to open a file whose node has no descriptor; none when it is to be the longer one. Before the file
-    /// is known to be the right one nothing of it is changed.
-    fn open_by_name(&self, node: u64, flags: u32) -> Option<OwnedFd> {
-        let (identity, place) = self.nodes().closed_place(node).filter(|_| flags & sys::TRUNCATE == 0)?;
-        let folder = self.file(place.folder).ok()?;
-        let opened = sys::open(folder.as_fd(), &place.name, flags).ok()?;
-        let status = sys::status(opened.as_fd()).ok()?;
-        (Identity::of(&status) == identity).then_some(opened)
     }
 
     /// Closes a handle.
     pub(crate) fn close(&self, handle: u64) {
         let closed = self.handles().close(handle);
         match closed.as_deref() {
-            Some(Handle::File { node, file, is_writable }) => {
+            Some(Handle::File { node, is_writable, .. }) => {
                 self.release_locks(*node, handle);
-                self.nodes().give_back(*node, file, || sys::same_file(file.as_fd()));
                 if *is_writable {
                     self.expect_close(*node);
                 }
@@ -156,7 +139,7 @@ impl Server {
             let folder = self.nodes().shares().first().map(|share| share.folder.clone());
             sys::file_system(sys::open_root(&folder.ok_or(Errno::NOENT)?)?.as_fd())?
         } else {
-            sys::file_system(self.file(node)?.as_fd())?
+            sys::file_system(self.nodes().file(node)?.as_fd())?
         };
         reply.file_system(&found);
         Ok(())

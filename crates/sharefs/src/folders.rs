@@ -25,7 +25,7 @@ impl Server {
                 return Err(Errno::NOTDIR);
             }
             self.watch(node);
-            let folder = sys::reopen(self.file(node)?.as_fd(), 0)?;
+            let folder = sys::reopen(self.nodes().file(node)?.as_fd(), 0)?;
             self.keep(Handle::Folder { folder: Mutex::new(folder), node }, node)
         };
         reply.open(handle, 0);

@@ -19,7 +19,6 @@
 mod attributes;
 mod carrier;
 mod change_names;
-mod descriptors;
 mod echo;
 mod extended;
 mod files;

@@ -270,7 +270,7 @@ impl Server {
     /// Opens a file as far as the host allows, and says whether for writing: a lock for reading needs one that is open for
     /// reading, and so for writing.
     fn open_to_lock(&self, node: u64) -> Result<(OwnedFd, bool), Errno> {
-        let file = self.file(node)?;
+        let file = self.nodes().file(node)?;
         let open = |flags| Ok((sys::reopen(file.as_fd(), flags)?, flags != sys::READ_ONLY));
         open(sys::READ_WRITE).or_else(|_: Errno| open(sys::READ_ONLY)).or_else(|_| open(sys::WRITE_ONLY))
     }

@@ -1,10 +1,9 @@
 //! From a name to a node.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::nodes::Place;
-use crate::owner::Told;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status};
 use crate::watch::SHORT;
@@ -37,53 +36,55 @@ impl Server {
     /// The same for a name in a list: listing a folder is no look into all that are in it.
     pub(crate) fn entry(&self, header: &Header, name: &CStr) -> Result<Entry, Errno> {
         self.watch(header.node);
-        self.find(header, name)
+        let file = self.open_name(header.node, name)?;
+        let status = sys::status(file.as_fd())?;
+        Ok(self.tell(header, header.node, name, file, status))
     }
 
-    /// The same for what the guest has just made, or given one more name.
+    /// The same for what the guest has just made.
     pub(crate) fn look_up_made(
         &self,
         header: &Header,
         name: &CStr,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let entry = self.find(header, name)?;
-        self.nodes().changed_by_guest(entry.node, entry.attributes.status.ctime);
+        let file = self.open_name(header.node, name)?;
+        let status = sys::status(file.as_fd())?;
+        let entry = self.tell(header, header.node, name, file, status);
+        self.nodes().changed_by_guest(entry.node, status.ctime);
         reply.entry(&entry);
         Ok(())
     }
 
-    /// Finds a file by its name and tells the kernel of it.
-    fn find(&self, header: &Header, name: &CStr) -> Result<Entry, Errno> {
-        let place = Place::new(header.node, name);
-        if header.node != ROOT {
-            let folder = self.file(header.node)?;
-            let status = sys::status_of_name(folder.as_fd(), name)?;
-            if may_stay_closed(&status) {
-                return Ok(self.tell(header, place, &status, Told::Name(folder.as_fd(), name)));
-            }
+    /// Opens what `name` in a folder is; the root's names are the shares.
+    pub(crate) fn open_name(&self, folder: u64, name: &CStr) -> Result<OwnedFd, Errno> {
+        if folder == ROOT {
+            return self.nodes().look_up(folder, name);
         }
-        let file = self.open_name(header.node, name)?;
-        let status = sys::status(file.as_fd())?;
-        let entry = self.tell(header, place, &status, Told::File(file.as_fd()));
-        self.nodes().hold(entry.node, file);
-        Ok(entry)
+        // Held no longer than for finding the folder: the host's disk may be slow.
+        let folder = self.nodes().file(folder)?;
+        sys::look_up(folder.as_fd(), name)
     }
 
     /// Tells the kernel of a file by one of its names.
-    pub(crate) fn tell(&self, header: &Header, place: Place, status: &Status, told: Told<'_>) -> Entry {
-        let folder = place.folder;
-        let node = self.nodes().tell(status, place);
-        let attributes = self.shown(header, node, told, *status);
+    pub(crate) fn tell(
+        &self,
+        header: &Header,
+        folder: u64,
+        name: &CStr,
+        file: OwnedFd,
+        status: Status,
+    ) -> Entry {
+        let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
+        let attributes = self.shown(header, node, file.as_fd(), status);
         // A folder is to be looked up once more before the guest may go by its name for long: then it is watched.
         let is_sure = status.kind() != Kind::Folder || self.watches.has(node);
         let valid = if is_sure { self.name_valid(folder) } else { SHORT };
         Entry { node, attributes, valid }
     }
-}
 
-/// Whether a file is found again by its name when it is used: it has no other one, and whoever has its number next isn't
-/// taken for it.
-fn may_stay_closed(status: &Status) -> bool {
-    status.kind() == Kind::Regular && status.links == 1 && status.birth.is_some()
+    /// A folder to make something in: the root holds shares only.
+    pub(crate) fn folder(&self, node: u64) -> Result<std::sync::Arc<OwnedFd>, Errno> {
+        if node == ROOT { Err(Errno::PERM) } else { self.nodes().file(node) }
+    }
 }

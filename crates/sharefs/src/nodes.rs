@@ -1,16 +1,17 @@
 //! The files that the guest's kernel knows, by number.
 //!
 //! A node is a file of the host by identity (file system, number, birth), not by name: two names of one file are one
-//! node. It holds a descriptor from the first use on, as long as there is room ([`crate::descriptors`]).
+//! node. It holds a descriptor as long as there is room; one without is opened again by the names that led to it, and
+//! only if these still lead to the same file.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::server::Share;
-use crate::sys::{Errno, Kind, Status};
+use crate::sys::{self, Errno, Kind, Status};
 use crate::wire::ROOT;
 
 /// What makes a file the same file: its file system, its number there, and its birth (numbers are used again).
@@ -51,8 +52,6 @@ pub(crate) struct Node {
     /// Open handles: the file may have lost its names, so the descriptor stays.
     handles: u32,
     file: Option<Arc<OwnedFd>>,
-    /// That is a handle's.
-    is_lent: bool,
     /// Used since its descriptor was last considered for closing.
     recent: bool,
     /// The remembered owner, as of the change time beside it.
@@ -77,9 +76,6 @@ impl Changes {
         self.begun == self.ended
     }
 }
-
-/// A descriptor, unless the way leads from the root, and the nodes that have none: which, what and where they are.
-pub(crate) type Way = (Option<Arc<OwnedFd>>, Vec<(u64, Identity, Place)>);
 
 /// All nodes.
 pub(crate) struct Nodes {
@@ -116,13 +112,21 @@ impl Nodes {
     }
 
     /// The folder shared as `name`.
-    pub(crate) fn shared(&self, name: &CStr) -> Result<PathBuf, Errno> {
+    fn shared(&self, name: &CStr) -> Result<PathBuf, Errno> {
         let share = self.shares.iter().find(|share| share.name.as_bytes() == name.to_bytes());
         share.map(|share| share.folder.clone()).ok_or(Errno::NOENT)
     }
 
-    /// Tells the kernel of a file once more; returns its node, made if it is new.
-    pub(crate) fn tell(&mut self, status: &Status, place: Place) -> u64 {
+    /// Opens what `name` in a folder is; the root's names are the shares.
+    pub(crate) fn look_up(&mut self, folder: u64, name: &CStr) -> Result<OwnedFd, Errno> {
+        if folder == ROOT {
+            return sys::open_root(&self.shared(name)?);
+        }
+        sys::look_up(self.file(folder)?.as_fd(), name)
+    }
+
+    /// Tells the kernel of a file once more: its node, made if it is new, and the descriptor to use.
+    pub(crate) fn tell(&mut self, file: OwnedFd, status: &Status, place: Place) -> (u64, Arc<OwnedFd>) {
         let identity = Identity::of(status);
         let id = match self.by_identity.get(&identity) {
             Some(id) => *id,
@@ -138,7 +142,6 @@ impl Nodes {
                     lookups: 0,
                     handles: 0,
                     file: None,
-                    is_lent: false,
                     recent: false,
                     owner: None,
                     changes: Changes::default(),
@@ -151,7 +154,7 @@ impl Nodes {
             node.lookups += 1;
         }
         self.put(id, place);
-        id
+        (id, self.hold(id, file))
     }
 
     /// The kernel has forgotten a node so often; returns what it knows no more, whose descriptor is closed with it.
@@ -273,36 +276,6 @@ impl Nodes {
         self.by_id.get(&id).map(|node| node.kind).ok_or(Errno::STALE)
     }
 
-    /// A node without a descriptor has a handle's, as long as that is open.
-    pub(crate) fn lend(&mut self, id: u64, file: &Arc<OwnedFd>) {
-        if let Some(node) = self.by_id.get_mut(&id)
-            && node.file.is_none()
-        {
-            node.file = Some(Arc::clone(file));
-            node.is_lent = true;
-        }
-    }
-
-    /// A handle is about to be closed, which wants back what it lent. Others of the node's may be open and the file without
-    /// a name: then it gets a descriptor of its own by `again`.
-    pub(crate) fn give_back(
-        &mut self,
-        id: u64,
-        file: &Arc<OwnedFd>,
-        again: impl FnOnce() -> Result<OwnedFd, Errno>,
-    ) {
-        let Some(node) = self.by_id.get_mut(&id) else { return };
-        if !node.is_lent || !node.file.as_ref().is_some_and(|held| Arc::ptr_eq(held, file)) {
-            return;
-        }
-        (node.file, node.is_lent) = (None, false);
-        if node.handles > 1
-            && let Ok(again) = again()
-        {
-            self.hold(id, again);
-        }
-    }
-
     /// A handle of the node was opened.
     pub(crate) fn opened(&mut self, id: u64) {
         if let Some(node) = self.by_id.get_mut(&id) {
@@ -319,27 +292,14 @@ impl Nodes {
         }
     }
 
-    /// What and where a node without a descriptor is.
-    pub(crate) fn closed_place(&self, id: u64) -> Option<(Identity, Place)> {
-        let node = self.by_id.get(&id).filter(|node| node.file.is_none())?;
-        Some((node.identity, node.place.clone()))
-    }
-
-    /// The nearest descriptor on the way from a node to the root, which is its own if it has one, and what has none
-    /// before that, the node first.
-    pub(crate) fn way(&mut self, id: u64) -> Result<Way, Errno> {
-        let (mut closed, mut at) = (Vec::new(), id);
-        // A folder's way to the root has no loops; the bound only guards against our own mistakes.
-        while at != ROOT && closed.len() < 4096 {
-            let node = self.by_id.get_mut(&at).ok_or(Errno::STALE)?;
-            node.recent = true;
-            if let Some(file) = &node.file {
-                return Ok((Some(Arc::clone(file)), closed));
-            }
-            closed.push((at, node.identity, node.place.clone()));
-            at = node.place.folder;
+    /// The descriptor of a node, opened again if it was closed to make room.
+    pub(crate) fn file(&mut self, id: u64) -> Result<Arc<OwnedFd>, Errno> {
+        let node = self.by_id.get_mut(&id).ok_or(Errno::STALE)?;
+        node.recent = true;
+        if let Some(file) = &node.file {
+            return Ok(Arc::clone(file));
         }
-        if at == ROOT { Ok((None, closed)) } else { Err(Errno::STALE) }
+        self.open_again(id)
     }
 
     /// The descriptor of a node, if it has one now.
@@ -347,17 +307,41 @@ impl Nodes {
         self.by_id.get(&id)?.file.clone()
     }
 
-    /// Keeps a descriptor with its node, unless it has one of its own; returns the one that it has.
-    pub(crate) fn hold(&mut self, id: u64, file: OwnedFd) -> Arc<OwnedFd> {
+    /// Climbs to the nearest ancestor that has a descriptor and walks down again, checking each step.
+    fn open_again(&mut self, id: u64) -> Result<Arc<OwnedFd>, Errno> {
+        let mut way = vec![id];
+        // A folder's way to the root has no loops; the bound only guards against our own mistakes.
+        while way.len() < 4096 {
+            let node = way.last().and_then(|id| self.by_id.get(id)).ok_or(Errno::STALE)?;
+            let folder = node.place.folder;
+            let is_open = self.by_id.get(&folder).is_some_and(|node| node.file.is_some());
+            if folder == ROOT || is_open {
+                break;
+            }
+            way.push(folder);
+        }
+        let mut opened = Err(Errno::STALE);
+        for id in way.into_iter().rev() {
+            let node = self.by_id.get(&id).ok_or(Errno::STALE)?;
+            let (identity, place) = (node.identity, node.place.clone());
+            let file = self.look_up(place.folder, &place.name).map_err(|_| Errno::STALE)?;
+            if Identity::of(&sys::status(file.as_fd())?) != identity {
+                return Err(Errno::STALE);
+            }
+            opened = Ok(self.hold(id, file));
+        }
+        opened
+    }
+
+    /// Keeps a descriptor with its node, unless it has one; returns the one that it has.
+    fn hold(&mut self, id: u64, file: OwnedFd) -> Arc<OwnedFd> {
         let file = Arc::new(file);
         let Some(node) = self.by_id.get_mut(&id) else { return file };
         node.recent = true;
-        if let Some(held) = &node.file
-            && !node.is_lent
-        {
+        if let Some(held) = &node.file {
             return Arc::clone(held);
         }
-        (node.file, node.is_lent) = (Some(Arc::clone(&file)), false);
+        node.file = Some(Arc::clone(&file));
         self.held.push_back(id);
         self.make_room(id);
         file

@@ -20,25 +20,19 @@ const ATTRIBUTE: &CStr = c"user.berth.owner";
 /// Beneath this nothing is the guest's to see.
 pub(crate) const HIDDEN: &[u8] = b"user.berth.";
 
-/// Who tells a file's remembered owner.
-#[derive(Clone, Copy)]
-pub(crate) enum Told<'a> {
-    /// The file.
-    File(BorrowedFd<'a>),
-    /// What is found by its name in a folder now. Should that be another file, this one was moved or removed meanwhile:
-    /// its change time is another, too, and what was told isn't believed next time.
-    Name(BorrowedFd<'a>, &'a CStr),
-    /// Nobody: it was made by the guest just now.
-    Nobody,
-}
-
 impl Server {
     /// What the guest is shown of a file.
-    pub(crate) fn shown(&self, header: &Header, node: u64, told: Told<'_>, status: Status) -> Attributes {
+    pub(crate) fn shown(
+        &self,
+        header: &Header,
+        node: u64,
+        file: BorrowedFd<'_>,
+        status: Status,
+    ) -> Attributes {
         let (uid, gid, of_asker) = if status.uid != self.user.0 {
             (status.uid, status.gid, false)
         } else {
-            match self.remembered_owner(node, told, &status) {
+            match self.remembered_owner(node, file, &status) {
                 Some((uid, gid)) => (uid, gid, false),
                 None => (header.uid, header.gid, true),
             }
@@ -53,14 +47,14 @@ impl Server {
         Attributes { status, ino, uid, gid, of_asker, valid }
     }
 
-    fn remembered_owner(&self, node: u64, told: Told<'_>, status: &Status) -> Option<(u32, u32)> {
+    fn remembered_owner(&self, node: u64, file: BorrowedFd<'_>, status: &Status) -> Option<(u32, u32)> {
         if !matches!(status.kind(), Kind::Regular | Kind::Folder) {
             return None;
         }
         if let Some(owner) = self.nodes().known_owner(node, status.ctime) {
             return owner;
         }
-        let owner = read(told);
+        let owner = read(file);
         self.nodes().keep_owner(node, status.ctime, owner);
         owner
     }
@@ -73,7 +67,7 @@ impl Server {
         uid: Option<u32>,
         gid: Option<u32>,
     ) -> Result<(), Errno> {
-        let (old_uid, old_gid) = read(Told::File(file)).unwrap_or((header.uid, header.gid));
+        let (old_uid, old_gid) = read(file).unwrap_or((header.uid, header.gid));
         let text = format!("{}:{}", uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
         match sys::set_attribute(file, ATTRIBUTE, text.as_bytes(), 0) {
             // There is no place for it: accepted, as on any file system without owners.
@@ -86,14 +80,9 @@ impl Server {
     }
 }
 
-fn read(told: Told<'_>) -> Option<(u32, u32)> {
+fn read(file: BorrowedFd<'_>) -> Option<(u32, u32)> {
     let mut value = [0; 32];
-    let length = match told {
-        Told::File(file) => sys::get_attribute(file, ATTRIBUTE, &mut value),
-        Told::Name(folder, name) => sys::get_attribute_of_name(folder, name, ATTRIBUTE, &mut value),
-        Told::Nobody => return None,
-    }
-    .ok()?;
+    let length = sys::get_attribute(file, ATTRIBUTE, &mut value).ok()?;
     let (uid, gid) = std::str::from_utf8(value.get(..length)?).ok()?.split_once(':')?;
     Some((uid.parse().ok()?, gid.parse().ok()?))
 }

@@ -166,13 +166,9 @@ impl Server {
 
     /// The node of what a name leads to now, if the guest knows it by any name.
     fn found(&self, folder: u64, name: &CStr) -> Option<u64> {
-        let status = sys::status_of_name(self.file(folder).ok()?.as_fd(), name).ok()?;
-        let node = self.nodes().moved(&status, Place::new(folder, name))?;
-        if status.links > 1 {
-            // Without a descriptor nobody could tell whether it still has a name when it loses this one.
-            let _ = self.file(node);
-        }
-        Some(node)
+        let file = self.open_name(folder, name).ok()?;
+        let status = sys::status(file.as_fd()).ok()?;
+        self.nodes().moved(&status, Place::new(folder, name))
     }
 
     fn has_no_name(&self, node: u64) -> bool {

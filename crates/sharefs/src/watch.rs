@@ -92,7 +92,7 @@ impl Server {
         if folder == ROOT {
             return false;
         }
-        let Ok(file) = self.file(folder) else { return false };
+        let Ok(file) = self.nodes().file(folder) else { return false };
         if let Ok(watch) = watcher.add(file.as_fd())
             && let Some(watched) = self.watches.lock().as_mut()
             && Arc::ptr_eq(&watched.watcher, &watcher)

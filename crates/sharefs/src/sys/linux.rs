@@ -81,8 +81,7 @@ pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
 
 /// Attributes of what `name` in `folder` is; a link's are its own. The name is a single component that leads nowhere else.
 pub(crate) fn status_of_name(folder: BorrowedFd<'_>, name: &CStr) -> Result<Status> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    Ok(told(&rustix::fs::statx(folder, name, flags, WANTED)?))
+    Ok(told(&rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, WANTED)?))
 }
 
 fn told(found: &Statx) -> Status {
@@ -119,64 +118,47 @@ pub(crate) fn reopen(file: BorrowedFd<'_>, flags: u32) -> Result<OwnedFd> {
     rustix::fs::open(path_of(file), flags, Mode::empty())
 }
 
-/// Opens what `name` in `folder` is, never through a link, for reading and writing as `flags` say.
-pub(crate) fn open(folder: BorrowedFd<'_>, name: &CStr, flags: u32) -> Result<OwnedFd> {
-    let flags = OFlags::from_bits_truncate(flags) & OPEN | ALWAYS;
-    rustix::fs::openat2(folder, name, flags, Mode::empty(), BENEATH)
-}
-
 /// A second descriptor of an open file, for everything but its content.
 pub(crate) fn same_file(file: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::fs::open(path_of(file), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Makes a regular file that isn't there yet and opens it.
-pub(crate) fn create(
-    folder: BorrowedFd<'_>,
-    name: &CStr,
-    flags: u32,
-    permissions: u32,
-) -> Result<(OwnedFd, Status)> {
+pub(crate) fn create(folder: BorrowedFd<'_>, name: &CStr, flags: u32, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlags::from_bits_truncate(flags) & OPEN | ALWAYS | OFlags::CREATE | OFlags::EXCL;
     let made = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(permissions))?;
-    let status = insist_on_mode(made.as_fd(), permissions)?;
-    Ok((made, status))
+    insist_on_mode(made.as_fd(), permissions)?;
+    Ok(made)
 }
 
 /// Makes a regular file without a name.
-pub(crate) fn make_nameless(
-    folder: BorrowedFd<'_>,
-    flags: u32,
-    permissions: u32,
-) -> Result<(OwnedFd, Status)> {
+pub(crate) fn make_nameless(folder: BorrowedFd<'_>, flags: u32, permissions: u32) -> Result<OwnedFd> {
     // With EXCL it never gets a name.
     let flags = OFlags::from_bits_truncate(flags) & (OPEN | OFlags::EXCL) | OFlags::TMPFILE | OFlags::CLOEXEC;
     let made = rustix::fs::open(path_of(folder), flags, Mode::from_raw_mode(permissions))?;
-    let status = insist_on_mode(made.as_fd(), permissions)?;
-    Ok((made, status))
+    insist_on_mode(made.as_fd(), permissions)?;
+    Ok(made)
 }
 
-/// The guest has applied its own mask already: this process's is not wanted. Returns the attributes then.
-fn insist_on_mode(file: BorrowedFd<'_>, permissions: u32) -> Result<Status> {
-    let made = status(file)?;
-    if made.mode & mode::PERMISSIONS == permissions & mode::PERMISSIONS {
-        return Ok(made);
+/// The guest has applied its own mask already: this process's is not wanted.
+fn insist_on_mode(file: BorrowedFd<'_>, permissions: u32) -> Result<()> {
+    if status(file)?.mode & mode::PERMISSIONS == permissions & mode::PERMISSIONS {
+        return Ok(());
     }
-    set_mode(file, permissions)?;
-    status(file)
+    set_mode(file, permissions)
 }
 
 /// Makes a folder.
 pub(crate) fn make_folder(folder: BorrowedFd<'_>, name: &CStr, permissions: u32) -> Result<()> {
     rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(permissions))?;
-    insist_on_mode(look_up(folder, name)?.as_fd(), permissions).map(drop)
+    insist_on_mode(look_up(folder, name)?.as_fd(), permissions)
 }
 
 /// Makes a regular file, a FIFO or a socket, as `mode` says.
 pub(crate) fn make_node(folder: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     let kind = FileType::from_raw_mode(mode);
     rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(mode), 0)?;
-    insist_on_mode(look_up(folder, name)?.as_fd(), mode).map(drop)
+    insist_on_mode(look_up(folder, name)?.as_fd(), mode)
 }
 
 /// Makes a symbolic link.
@@ -333,18 +315,6 @@ pub(crate) fn file_system(file: BorrowedFd<'_>) -> Result<FileSystem> {
 /// An extended attribute's value, at most as long as `into`.
 pub(crate) fn get_attribute(file: BorrowedFd<'_>, name: &CStr, into: &mut [u8]) -> Result<usize> {
     rustix::fs::getxattr(path_of(file), name, into)
-}
-
-/// The same of what `name` in `folder` is. No call takes a folder and a name; the way through the folder's descriptor,
-/// which stays, is half as long as that through a file's, which was opened for this.
-pub(crate) fn get_attribute_of_name(
-    folder: BorrowedFd<'_>,
-    name: &CStr,
-    attribute: &CStr,
-    into: &mut [u8],
-) -> Result<usize> {
-    let path = [path_of(folder).as_bytes(), name.to_bytes()].join(&b'/');
-    rustix::fs::lgetxattr(path, attribute, into)
 }
 
 /// Sets an extended attribute; `flags` are Linux's.
