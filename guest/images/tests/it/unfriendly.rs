@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fake::{Answer, Asked, Fake, answer};
 use crate::fixture::{Layer, Place, config};
 use crate::pull::two_layers;
-use crate::transfer::{client, pull, push, push_plain, run};
+use crate::transfer::{client, pull, push_plain, run};
 
 /// What a registry with the image `a:1` answers to this request.
 fn serve(asked: &Asked) -> Answer {
