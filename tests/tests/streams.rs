@@ -1,4 +1,4 @@
-//! Streams as other clients than `docker` ask for them: without an upgrade, and over a websocket; and log details.
+//! Streams as other clients than `docker` ask for them: without an upgrade, and over a websocket.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -105,40 +105,4 @@ fn a_websocket_carries_bytes_both_ways() {
     let mut start = [0; 5];
     stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"\x82\x03hi\n");
-}
-
-#[test]
-fn details_are_the_labels_and_variables_that_the_log_options_name() {
-    let Some(engine) = Engine::with_busybox() else { return };
-    let options = ["--log-opt", "labels=team", "--log-opt", "env=A", "--log-opt", "max-size=1m"];
-    let more = ["-l", "team=a b", "-e", "A=1", "-e", "B=2", "--network", "none", "busybox", "echo", "line"];
-    engine.ok(&[&["run", "--name", "box"], &options[..], &more].concat());
-    assert_eq!(engine.ok(&["logs", "--details", "box"]), "A=1,team=a+b line");
-    assert_eq!(engine.ok(&["logs", "box"]), "line");
-    let wrong = engine.docker(&["create", "--log-opt", "colour=red", "busybox"]);
-    assert!(wrong.err.contains("unknown log opt 'colour' for json-file log driver"), "{wrong:?}");
-}
-
-#[test]
-fn since_and_until_hold_across_rotations() {
-    let Some(engine) = Engine::with_busybox() else { return };
-    let script =
-        "i=0; while [ $i -lt 400 ]; do [ $((i % 50)) = 0 ] && sleep 0.02; echo line $i; i=$((i+1)); done";
-    let rotate = ["--log-opt", "max-size=10k", "--log-opt", "max-file=5"];
-    engine.ok(&[
-        &["run", "--name", "box", "--network", "none"],
-        &rotate[..],
-        &["busybox", "sh", "-c", script],
-    ]
-    .concat());
-    let all = engine.ok(&["logs", "-t", "box"]);
-    let lines: Vec<(&str, &str)> = all.lines().filter_map(|line| line.split_once(' ')).collect();
-    assert_eq!(lines.last().unwrap().1, "line 399");
-    assert_eq!(lines.len(), 400, "five files of ten kilobytes hold them all");
-    let (since, until) = (lines[100].0, lines[300].0);
-    let part = engine.ok(&["logs", "--since", since, "--until", until, "box"]);
-    let wanted = lines.iter().filter(|(at, _)| (since..=until).contains(at)).map(|(_, line)| *line);
-    let wanted: Vec<&str> = wanted.collect();
-    assert!(wanted.len() > 100 && wanted.len() < 400, "{}", wanted.len());
-    assert_eq!(part.lines().collect::<Vec<_>>(), wanted);
 }

@@ -4,18 +4,12 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_guard::launch::LogFile;
 use berth_guard::{Launch, LogDriver, StdinMode};
 
 use crate::container::Container;
 use crate::container::mounts::MountKind;
 use crate::spec::{self, Bind, Joined, Surroundings};
-use crate::{Engine, Error, durable, guard_link, subpath};
-
-/// Bytes of a log file before it rotates, for the `local` driver, as in Docker.
-const LOCAL_MAX_SIZE: u64 = 20 << 20;
-/// Files that the `local` driver keeps, as in Docker.
-const LOCAL_MAX_FILE: u32 = 5;
+use crate::{Engine, Error, durable, guard_link, log_options, subpath};
 
 impl Engine {
     /// Writes the bundle of a container whose root is mounted; returns how to launch its guard.
@@ -55,6 +49,7 @@ impl Engine {
                     (true, true) => StdinMode::Once,
                 },
                 log,
+                log_buffer: log_options::buffer(&record.host_config.log_config)?,
             })
         })
         .await?
@@ -92,54 +87,10 @@ impl Engine {
     /// Where a container's output is kept.
     pub(crate) fn log_driver(&self, container: &Container) -> Result<LogDriver, Error> {
         let log = container.with(|record| record.host_config.log_config.clone());
-        let option = |key: &str| log.config.get(key).map(String::as_str);
-        let max_size = option("max-size").map(size).transpose()?;
-        let max_file = option("max-file").map(count).transpose()?;
-        Ok(match log.driver.as_str() {
-            "none" => LogDriver::None,
-            "local" => LogDriver::Local(LogFile {
-                path: container.folder.join("container.log"),
-                max_size: Some(max_size.unwrap_or(LOCAL_MAX_SIZE)),
-                max_file: max_file.unwrap_or(LOCAL_MAX_FILE),
-            }),
-            _ => LogDriver::JsonFile(LogFile {
-                path: container.folder.join(format!("{}-json.log", container.id)),
-                max_size,
-                max_file: max_file.unwrap_or(1),
-            }),
-        })
-    }
-}
-
-/// `10m`: bytes with Docker's suffixes.
-pub(crate) fn size(text: &str) -> Result<u64, Error> {
-    let invalid = || Error::InvalidRequest(format!("invalid size: '{text}'"));
-    let lower = text.trim().to_ascii_lowercase();
-    let plain = lower.strip_suffix('b').unwrap_or(&lower);
-    let (digits, shift) = match plain.chars().last() {
-        Some('k') => (&plain[..plain.len() - 1], 10),
-        Some('m') => (&plain[..plain.len() - 1], 20),
-        Some('g') => (&plain[..plain.len() - 1], 30),
-        _ => (plain, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| invalid())?;
-    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).ok_or_else(invalid)
-}
-
-/// `max-file`: at least one.
-pub(crate) fn count(text: &str) -> Result<u32, Error> {
-    let number = text.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| Error::InvalidRequest(format!("max-file cannot be less than 1: '{text}'")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_dockers_suffixes() {
-        assert_eq!(size("10m").unwrap(), 10 << 20);
-        assert_eq!(size("5kb").unwrap(), 5 << 10);
-        assert!(size("0").is_err() && size("big").is_err() && size("99999999999999999g").is_err());
+        let name = match log.driver.as_str() {
+            "local" => "container.log".to_owned(),
+            _ => format!("{}-json.log", container.id),
+        };
+        log_options::driver(&log, container.folder.join(name))
     }
 }

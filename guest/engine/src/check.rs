@@ -6,11 +6,11 @@ mod modes;
 
 use crate::Error;
 use crate::container::config::Config;
-use crate::container::host_config::{HostConfig, LogConfig};
+use crate::container::host_config::HostConfig;
 use crate::container::resources::{Resources, ThrottleDevice};
 use crate::host_paths::HostPaths;
 use crate::signal::Signal;
-use crate::{bundle, health, log_details, spec};
+use crate::{health, log_options, spec};
 
 pub(crate) use endpoints::endpoint;
 
@@ -52,7 +52,7 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
         return invalid(format!("invalid hostname format: {}", config.hostname));
     }
     restart_policy(host)?;
-    log_config(&host.log_config)?;
+    log_options::check(&host.log_config)?;
     spec::check_resources(&host.resources)?;
     spec::check_security(host)?;
     spec::check_ulimits(&host.resources.ulimits)?;
@@ -98,45 +98,6 @@ fn restart_policy(host: &HostConfig) -> Result<(), Error> {
             "invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', 'on-failure', or \
              'unless-stopped'"
         )),
-    }
-}
-
-/// Checks where output goes.
-pub(crate) fn log_config(log: &LogConfig) -> Result<(), Error> {
-    let known: &[&str] = match log.driver.as_str() {
-        "json-file" => {
-            &["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"]
-        }
-        "local" => &["max-size", "max-file", "compress"],
-        "none" => &[],
-        other => {
-            return Err(Error::InvalidRequest(format!(
-                "error looking up logging plugin {other}: plugin \"{other}\" not found"
-            )));
-        }
-    };
-    log_details::check(&log.config)?;
-    if log.config.get("compress").is_some_and(|value| value != "false") {
-        return Err(Error::Unsupported { field: "the log opt compress" });
-    }
-    match log.config.get("mode").map_or("", String::as_str) {
-        "" | "blocking" => {}
-        "non-blocking" => return Err(Error::Unsupported { field: "the log opt mode=non-blocking" }),
-        other => {
-            return Err(Error::InvalidRequest(format!("logger: logging mode not supported: {other}")));
-        }
-    }
-    if let Some(size) = log.config.get("max-size") {
-        bundle::size(size)?;
-    }
-    if let Some(count) = log.config.get("max-file") {
-        bundle::count(count)?;
-    }
-    match log.config.keys().find(|key| *key != "mode" && !known.contains(&key.as_str())) {
-        Some(key) => {
-            Err(Error::InvalidRequest(format!("unknown log opt '{key}' for {} log driver", log.driver)))
-        }
-        None => Ok(()),
     }
 }
 
@@ -258,13 +219,5 @@ mod tests {
         let host = HostConfig { resources, ..HostConfig::default() };
         assert_eq!(warnings(&host, &[]).len(), 1);
         assert!(warnings(&host, &["memory".to_owned()]).is_empty());
-    }
-
-    #[test]
-    fn an_unknown_log_option_is_refused_by_name() {
-        let mut host = HostConfig::default();
-        "json-file".clone_into(&mut host.log_config.driver);
-        host.log_config.config.insert("colour".to_owned(), "red".to_owned());
-        assert!(log_config(&host.log_config).unwrap_err().to_string().contains("colour"));
     }
 }

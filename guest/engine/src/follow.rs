@@ -99,6 +99,7 @@ impl Engine {
                     guard.stdin_taken(process, bytes);
                 }
             }
+            FromGuard::Logged => container.wrote(),
             FromGuard::OutputEnd { .. } => {}
             FromGuard::Hello { .. }
             | FromGuard::CreateFailed { .. }

@@ -37,9 +37,9 @@ impl Engine {
     pub fn inspect(&self, name: &str) -> Result<Details, Error> {
         let container = self.containers.find(name)?;
         let record = container.record();
-        let log_path = match self.log_driver(&container)? {
-            LogDriver::None => None,
-            LogDriver::JsonFile(file) | LogDriver::Local(file) => Some(file.path),
+        let log_path = match self.log_driver(&container) {
+            Ok(LogDriver::JsonFile(file) | LogDriver::Local(file)) => Some(file.path),
+            Ok(LogDriver::None) | Err(_) => None,
         };
         Ok(Details {
             folder: container.folder.clone(),

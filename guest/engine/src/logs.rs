@@ -125,8 +125,10 @@ fn batch(reader: &mut LogReader) -> Vec<Record> {
             Ok(Some(record)) => records.push(record),
             Ok(None) => break,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a log ends early");
-                break;
+                tracing::warn!(error = &error as &dyn std::error::Error, "a part of a log is lost");
+                if error.kind() != std::io::ErrorKind::InvalidData {
+                    break;
+                }
             }
         }
     }

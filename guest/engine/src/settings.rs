@@ -9,7 +9,7 @@ use berth_images::registry::Options;
 
 use crate::container::host_config::{HostConfig, LogConfig};
 use crate::container::resources::Ulimit;
-use crate::{Engine, Error, check, shared_memory, spec};
+use crate::{Engine, Error, log_options, shared_memory, spec};
 
 /// The engine's settings.
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ impl Settings {
     /// In the words that creation has.
     pub fn check(&self) -> Result<(), Error> {
         let ContainerDefaults { log, ulimits, .. } = &self.containers;
-        check::log_config(log)?;
+        log_options::check(log)?;
         spec::check_ulimits(ulimits)?;
         let mut plain = HostConfig::default();
         self.containers.settle_security(&mut plain);

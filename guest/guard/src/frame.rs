@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::ExitRecord;
-use crate::message::{ExecState, FailureKind, FromGuard, Span, State, Stream, ToGuard, WindowSize};
+use crate::message::{
+    CONTAINER, ExecState, FailureKind, FromGuard, Span, State, Stream, ToGuard, WindowSize,
+};
 
 /// The header's length.
 pub const HEADER: usize = 16;
@@ -136,6 +138,7 @@ mod kind {
     pub(super) const EXEC_FAILED: u8 = 71;
     pub(super) const EXITED: u8 = 72;
     pub(super) const STDIN_TAKEN: u8 = 73;
+    pub(super) const LOGGED: u8 = 74;
 }
 
 impl Message for ToGuard {
@@ -202,6 +205,7 @@ impl Message for FromGuard {
             }
             Self::Output { process, stream, at, bytes } => encode_output(out, process, stream, at, &bytes),
             Self::StdinTaken { process, bytes } => json(out, kind::STDIN_TAKEN, process, &bytes),
+            Self::Logged => raw(out, kind::LOGGED, CONTAINER, &[]),
             Self::OutputEnd { process } => raw(out, kind::OUTPUT_END, process, &[]),
             Self::ExecStarted { process, pid } => json(out, kind::EXEC_STARTED, process, &pid),
             Self::ExecFailed { process, kind, message } => {
@@ -236,6 +240,7 @@ impl Message for FromGuard {
                 Self::Output { process, stream, at: u64::from_le_bytes(*time), bytes: bytes.to_vec() }
             }
             kind::STDIN_TAKEN => Self::StdinTaken { process, bytes: parse(kind, body)? },
+            kind::LOGGED => Self::Logged,
             kind::OUTPUT_END => Self::OutputEnd { process },
             kind::EXEC_STARTED => Self::ExecStarted { process, pid: parse(kind, body)? },
             kind::EXITED => Self::Exited { process, exit: parse::<ExitRecord>(kind, body)? },

@@ -9,6 +9,7 @@
 mod connection;
 pub(crate) mod error;
 mod events;
+mod log;
 mod process;
 mod session;
 
@@ -70,7 +71,7 @@ fn make_cgroup(launch: &Launch, spec: &Spec, root: Option<&CgroupRoot>) -> Resul
     Ok(Some(root.make(&launch.cgroup_path, resources)?))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| Error::Parse { path: path.into(), source })
 }

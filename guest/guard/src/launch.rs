@@ -37,6 +37,10 @@ pub struct Launch {
     /// Where its output is written.
     #[serde(default)]
     pub log: LogDriver,
+    /// With a number, the container never waits for its log: at most so many bytes of output wait to be written, and
+    /// lines that come when they do are lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_buffer: Option<u64>,
 }
 
 /// A container's standard input.
@@ -68,7 +72,7 @@ pub enum LogDriver {
 /// A log file that rotates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFile {
-    /// The newest file; older ones are `<path>.1`, `<path>.2` …
+    /// The newest file; older ones are `<path>.1`, `<path>.2` …, or `<path>.1.gz` …
     pub path: PathBuf,
     /// Rotate when the file would grow beyond so many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +80,9 @@ pub struct LogFile {
     /// Keep so many files, the newest included; at least 1.
     #[serde(default = "one")]
     pub max_file: u32,
+    /// Whether older files are compressed; they end in `.gz` then.
+    #[serde(default)]
+    pub compress: bool,
 }
 
 fn one() -> u32 {

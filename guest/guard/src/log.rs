@@ -1,13 +1,16 @@
 //! A container's log: the guard writes it, the engine reads it.
 //!
 //! Two forms, json-file as Docker has it, and a compact binary one. Both are sequences of [`Record`]s in a newest
-//! file and older ones beside it (`<path>.1`, `<path>.2` …). A half-written record at the end, which a crash
-//! leaves, is skipped.
+//! file and older ones beside it (`<path>.1`, `<path>.2` …, with `.gz` when they are compressed). A half-written
+//! record at the end, which a crash leaves, is skipped.
 
+mod cursor;
 mod json_file;
 mod lines;
 mod local;
 mod read;
+mod rotated;
+mod source;
 mod tail;
 mod write;
 
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use berth_runtime::rfc3339::{format as format_time, parse as parse_time};
 pub use lines::Lines;
 pub use read::{LogReader, Selection};
+pub use source::compress;
 pub use write::LogWriter;
 
 use crate::message::Stream;
@@ -32,6 +36,19 @@ pub struct Record {
     pub time: u64,
     /// The text with its newline; without one, the next record of the stream goes on with the line.
     pub bytes: Vec<u8>,
+}
+
+impl Record {
+    /// Appends the record as it travels between a guard and its scribe: the compact form.
+    pub fn encode(stream: Stream, time: u64, bytes: &[u8], out: &mut Vec<u8>) {
+        local::encode(stream, time, bytes, out);
+    }
+
+    /// Takes one record from the front: its length in bytes, and the record unless it is damaged. `None` while it
+    /// isn't whole.
+    pub fn decode(bytes: &[u8]) -> Option<(usize, Option<Self>)> {
+        local::decode(bytes)
+    }
 }
 
 /// How records lie in a file.
@@ -60,14 +77,4 @@ impl Format {
             Self::Local => local::decode(bytes),
         }
     }
-}
-
-/// The path of the `age`th file: 0 is the newest.
-fn aged(path: &std::path::Path, age: u32) -> std::path::PathBuf {
-    if age == 0 {
-        return path.to_owned();
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{age}"));
-    name.into()
 }

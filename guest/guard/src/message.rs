@@ -128,6 +128,8 @@ pub enum FromGuard {
         /// How many since the last message of this kind.
         bytes: u32,
     },
+    /// More of the container's output is in its log than when it came: a scribe has written it.
+    Logged,
     /// No more output of a process comes, on either stream.
     OutputEnd {
         /// Whose.

@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use berth_guard::log::LogWriter;
 use berth_guard::{CONTAINER, ExitRecord, FromGuard, STDIN_WINDOW, Stream};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -12,6 +11,7 @@ use rustix::process::WaitOptions;
 
 use super::connection::Gone;
 use super::error::{Doing, Error};
+use super::log::Log;
 use super::process::{Outlet, Process};
 use super::session::{Session, now};
 
@@ -28,6 +28,10 @@ enum Source {
     Connection,
     Inlet,
     Outlet(u32, Stream),
+    /// The scribe takes more.
+    Records,
+    /// The scribe has written more.
+    Written,
 }
 
 impl Session {
@@ -71,6 +75,14 @@ impl Session {
             }
             watch(Source::Connection, connection.as_fd(), events);
         }
+        if let Some(scribe) = self.log.as_ref().and_then(Log::scribe) {
+            if let Some(fd) = scribe.wants_writing() {
+                watch(Source::Records, fd, PollFlags::OUT);
+            }
+            if let Some(fd) = scribe.says().filter(|_| !is_full) {
+                watch(Source::Written, fd, PollFlags::IN);
+            }
+        }
         for (id, process) in &self.processes {
             if let Some(fd) = process.inlet.wants_writing() {
                 watch(Source::Inlet, fd, PollFlags::OUT);
@@ -93,7 +105,7 @@ impl Session {
 
     fn next_deadline(&self) -> Option<Instant> {
         let drains = self.processes.values().filter(|process| !process.is_silent);
-        drains.filter_map(|process| process.drained_by).chain(self.deadline).min()
+        drains.filter_map(|process| process.drained_by).chain(self.deadline).chain(self.log_by).min()
     }
 
     fn handle(&mut self, source: Source, events: PollFlags, block: &mut [u8]) -> Result<(), Error> {
@@ -113,6 +125,12 @@ impl Session {
             // Delivered below, for all.
             Source::Inlet => {}
             Source::Outlet(id, stream) => self.read_output(id, stream, block)?,
+            Source::Records => tell(self.log.as_mut().map_or(Ok(()), Log::flush)),
+            Source::Written => {
+                if self.log.as_mut().is_some_and(Log::has_written) {
+                    self.say(&FromGuard::Logged);
+                }
+            }
         }
         Ok(())
     }
@@ -155,6 +173,8 @@ impl Session {
                 let signal = status.terminating_signal();
                 let code = status.exit_status().unwrap_or_else(|| 128 + signal.unwrap_or(0));
                 process.end(ExitRecord { code, signal, oom_killed: false, at: now() });
+            } else if let Some(log) = &mut self.log {
+                tell(log.child_ended(pid, status.exit_status() == Some(0)));
             }
         }
         if self.processes.get(&CONTAINER).is_some_and(|container| container.exit.is_some()) {
@@ -218,8 +238,9 @@ impl Session {
             self.processes.iter().filter(|(_, process)| over(process)).map(|(id, _)| *id).collect();
         // Execs first: the container's end ends the session.
         for id in ids.into_iter().rev() {
-            let waits =
-                id == CONTAINER && self.processes.iter().any(|(id, exec)| *id != CONTAINER && !exec.is_over);
+            let waits = id == CONTAINER
+                && (self.processes.iter().any(|(id, exec)| *id != CONTAINER && !exec.is_over)
+                    || !self.is_log_complete());
             if !waits {
                 self.conclude(id);
             }
@@ -242,29 +263,32 @@ impl Session {
     }
 }
 
-/// Adds output to the log; a full disk must not stop the container, so a failure is only told.
-fn keep(outlet: &mut Outlet, log: &mut LogWriter, bytes: &[u8], at: u64) {
+/// A full disk must not stop the container, so a failure is only told.
+fn tell(result: std::io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("berth-guard: write the log: {error}");
+    }
+}
+
+/// Adds output to the log.
+fn keep(outlet: &mut Outlet, log: &mut Log, bytes: &[u8], at: u64) {
     let stream = outlet.stream;
     let mut kept = Ok(());
     outlet.lines.push(bytes, at, |line, time| {
         kept = std::mem::replace(&mut kept, Ok(())).and_then(|()| log.append(stream, time, line));
     });
-    if let Err(error) = kept.and_then(|()| log.flush()) {
-        eprintln!("berth-guard: write the log: {error}");
-    }
+    tell(kept.and_then(|()| log.flush()));
 }
 
-fn finish(outlet: &mut Outlet, log: Option<&mut LogWriter>) {
+fn finish(outlet: &mut Outlet, log: Option<&mut Log>) {
     let Some(log) = log else { return };
     let stream = outlet.stream;
     let mut kept = Ok(());
     outlet.lines.finish(|line, time| kept = log.append(stream, time, line));
-    if let Err(error) = kept.and_then(|()| log.flush()) {
-        eprintln!("berth-guard: write the log: {error}");
-    }
+    tell(kept.and_then(|()| log.flush()));
 }
 
-fn finish_all(outlets: impl Iterator<Item = Outlet>, mut log: Option<&mut LogWriter>) {
+fn finish_all(outlets: impl Iterator<Item = Outlet>, mut log: Option<&mut Log>) {
     for mut outlet in outlets {
         finish(&mut outlet, log.as_deref_mut());
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use berth_guard::log::LogWriter;
 use berth_guard::{
     CONTAINER, ExecRequest, ExecState, ExitRecord, FailureKind, FromGuard, Launch, State, StdinMode, ToGuard,
     VERSION,
@@ -13,7 +12,8 @@ use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 use berth_runtime::{Container, Create, Exec, Life, Span, Spec};
 
 use super::connection::Connection;
-use super::error::{Doing, Error, describe};
+use super::error::{Error, describe};
+use super::log::Log;
 use super::process::{self, Process};
 
 /// How long an engine may take to connect, and to acknowledge the end.
@@ -43,7 +43,9 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     /// By their ids; the container's own is [`CONTAINER`].
     pub(super) processes: BTreeMap<u32, Process>,
-    pub(super) log: Option<LogWriter>,
+    pub(super) log: Option<Log>,
+    /// Until when the log is waited for after the container's end.
+    pub(super) log_by: Option<Instant>,
     cgroup: Option<Cgroup>,
     /// How long its making took.
     cgroup_took: Duration,
@@ -64,7 +66,7 @@ impl Session {
         listener: OwnedFd,
         children: OwnedFd,
     ) -> Result<Self, Error> {
-        let log = LogWriter::open(&launch.log).doing("open the log")?;
+        let log = Log::open(&launch)?;
         Ok(Self {
             launch,
             spec,
@@ -74,6 +76,7 @@ impl Session {
             phase: Phase::Exited(ExitRecord { code: 0, signal: None, oom_killed: false, at: 0 }),
             processes: BTreeMap::new(),
             log,
+            log_by: None,
             cgroup: None,
             cgroup_took: Duration::ZERO,
             deadline: Some(Instant::now() + PATIENCE),
@@ -303,6 +306,19 @@ impl Session {
         }
     }
 
+    /// Whether the log is complete, or has been waited for long enough.
+    pub(super) fn is_log_complete(&mut self) -> bool {
+        let Some(log) = &mut self.log else { return true };
+        if !log.is_complete() {
+            if Instant::now() < *self.log_by.get_or_insert_with(|| Instant::now() + PATIENCE) {
+                return false;
+            }
+            log.give_up();
+        }
+        self.log_by = None;
+        true
+    }
+
     /// Whatever the container left running dies, then its cgroup goes.
     fn remove_cgroup(&mut self) {
         let Some(cgroup) = self.cgroup.take() else { return };
@@ -318,6 +334,9 @@ impl Session {
             let _ = crate::sys::send_signal(process.pidfd(), 9);
             let id = rustix::process::WaitId::PidFd(process.pidfd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+        }
+        if let Some(log) = &mut self.log {
+            log.give_up();
         }
         self.remove_cgroup();
     }

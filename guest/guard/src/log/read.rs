@@ -1,13 +1,12 @@
-//! The reading side: records across rotated files, oldest first, and whatever is appended later.
+//! The reading side: records across rotated files, oldest first, compressed or not, and whatever is appended later.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
 
-use super::{Format, Record, aged, tail};
-use crate::launch::LogDriver;
+use super::cursor::Cursor;
+use super::source::Source;
+use super::{Format, Record, rotated, tail};
+use crate::launch::{LogDriver, LogFile};
 
 /// Which records are wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,20 +24,15 @@ pub struct Selection {
 #[derive(Debug)]
 pub struct LogReader {
     format: Format,
-    path: PathBuf,
+    settings: LogFile,
     selection: Selection,
-    /// Files to read before the newest one.
-    older: VecDeque<File>,
-    current: Option<File>,
-    place: u64,
-    /// Bytes read and not yet decoded; they end at `place`.
-    bytes: Vec<u8>,
-    start: usize,
+    /// Files to read before the newest one, oldest first.
+    older: VecDeque<Source>,
+    current: Option<Cursor>,
+    /// Records to leave out first, which a tail is too short for.
+    left_out: u64,
     done: bool,
 }
-
-/// How much is read at a time.
-const BLOCK: usize = 64 * 1024;
 
 impl LogReader {
     /// Opens the log; `None` for a driver that keeps nothing. A log that doesn't exist yet is empty.
@@ -48,25 +42,10 @@ impl LogReader {
             LogDriver::JsonFile(settings) => (Format::JsonFile, settings),
             LogDriver::Local(settings) => (Format::Local, settings),
         };
-        let mut files = VecDeque::new();
-        for age in 0..settings.max_file.max(1) {
-            match File::open(aged(&settings.path, age)) {
-                Ok(file) => files.push_front(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let mut reader = Self {
-            format,
-            path: settings.path.clone(),
-            selection,
-            older: files,
-            current: None,
-            place: 0,
-            bytes: Vec::new(),
-            start: 0,
-            done: false,
-        };
+        let mut older = VecDeque::from(rotated::open(&settings.path, settings.max_file.max(1), |_| true)?);
+        older.make_contiguous().reverse();
+        let settings = settings.clone();
+        let mut reader = Self { format, settings, selection, older, current: None, left_out: 0, done: false };
         match selection.tail {
             Some(wanted) => reader.seek_tail(wanted)?,
             None => reader.advance(),
@@ -75,6 +54,10 @@ impl LogReader {
     }
 
     /// The next wanted record; `None` when there is none now.
+    ///
+    /// # Errors
+    /// `InvalidData` when the rest of a compressed file is damaged: reading goes on with the next file. Any other
+    /// error ends the reading.
     pub fn next_record(&mut self) -> io::Result<Option<Record>> {
         while let Some(record) = self.next_any()? {
             if self.selection.until.is_some_and(|until| record.time > until) {
@@ -94,83 +77,51 @@ impl LogReader {
     }
 
     fn next_any(&mut self) -> io::Result<Option<Record>> {
-        loop {
-            if self.done {
-                return Ok(None);
-            }
-            if let Some((length, record)) = self.format.decode(&self.bytes[self.start..]) {
-                self.start += length;
-                if record.is_some() {
-                    return Ok(record);
-                }
-                continue;
-            }
-            if !self.fill()? && !self.follow_rotation()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Reads more of the current file; false at its end.
-    fn fill(&mut self) -> io::Result<bool> {
-        let Some(file) = &self.current else { return Ok(false) };
-        if file.metadata()?.len() < self.place {
-            // Emptied by a rotation that keeps only one file.
-            (self.place, self.start) = (0, 0);
-            self.bytes.clear();
-        }
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        let length = self.bytes.len();
-        self.bytes.resize(length + BLOCK, 0);
-        let read = file.read_at(&mut self.bytes[length..], self.place);
-        self.bytes.truncate(length + *read.as_ref().unwrap_or(&0));
-        let read = read?;
-        self.place += read as u64;
-        Ok(read > 0)
-    }
-
-    /// At the end of a file: goes on to the next one, if there is one. What is left undecoded is half a record
-    /// that a crash left behind.
-    fn follow_rotation(&mut self) -> io::Result<bool> {
-        if !self.older.is_empty() {
-            self.advance();
-            return Ok(true);
-        }
-        let newest = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other?,
-        };
-        let identity = |file: &File| file.metadata().map(|data| (data.dev(), data.ino()));
-        match &self.current {
-            Some(current) if identity(current)? == identity(&newest)? => return Ok(false),
-            Some(current) => {
-                // Rotated, perhaps more than once: everything younger than the current file follows.
-                let own = identity(current)?;
-                let mut younger = VecDeque::from([newest]);
-                for age in 1.. {
-                    let Ok(file) = File::open(aged(&self.path, age)) else { break };
-                    if identity(&file)? == own {
-                        break;
+        while !self.done {
+            match self.current.as_mut().map_or(Ok(None), Cursor::next_record) {
+                Ok(Some(_)) if self.left_out > 0 => self.left_out -= 1,
+                Ok(Some(record)) => return Ok(Some(record)),
+                Ok(None) if self.next_file()? => {}
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        // Without its stamp, nothing tells what is younger.
+                        self.done = self.older.is_empty();
+                        self.advance();
                     }
-                    younger.push_front(file);
+                    return Err(error);
                 }
-                self.older = younger;
             }
-            None => self.older.push_back(newest),
         }
-        // Bytes may have come to the old file between its end and its rotation.
-        if self.current.is_some() && self.fill()? {
-            return Ok(true);
+        Ok(None)
+    }
+
+    /// At the end of a file: goes on to the next one; false if there is none.
+    fn next_file(&mut self) -> io::Result<bool> {
+        if self.older.is_empty() {
+            if !self.find_younger()? {
+                return Ok(false);
+            }
+            // Bytes may have come to the old file between its end and its rotation.
+            if self.current.as_mut().map_or(Ok(false), Cursor::fill)? {
+                return Ok(true);
+            }
         }
         self.advance();
         Ok(true)
     }
 
+    /// Finds the files that are younger than the current one: the log was rotated, perhaps more than once.
+    fn find_younger(&mut self) -> io::Result<bool> {
+        let (path, kept) = (&self.settings.path, self.settings.max_file.max(1));
+        let current = self.current.as_ref().map(|cursor| &cursor.source);
+        let younger = rotated::open(path, kept, |source| !current.is_some_and(|own| own.is(source)))?;
+        self.older.extend(younger.into_iter().rev());
+        Ok(!self.older.is_empty())
+    }
+
     fn advance(&mut self) {
-        self.current = self.older.pop_front();
-        (self.place, self.start) = (0, 0);
-        self.bytes.clear();
+        self.current = self.older.pop_front().map(|source| Cursor::new(source, self.format));
     }
 
     /// Begins so many records before the end, looking into as few files as needed.
@@ -178,17 +129,33 @@ impl LogReader {
         let mut files = std::mem::take(&mut self.older);
         let mut missing = wanted;
         while let Some(file) = files.pop_back() {
-            let end = file.metadata()?.len();
-            let (place, found) = tail::find(&file, end, self.format, missing)?;
+            let (file, found, left_out) = self.tail_of(file, missing)?;
+            self.older.push_front(file);
             missing -= found;
             if missing == 0 || files.is_empty() {
-                self.current = Some(file);
-                self.place = place;
-                return Ok(());
+                self.left_out = left_out;
+                break;
             }
-            self.older.push_front(file);
         }
+        self.advance();
         Ok(())
+    }
+
+    /// A file, how many of its last records are wanted, and how many are to be left out before them.
+    fn tail_of(&self, source: Source, wanted: u64) -> io::Result<(Source, u64, u64)> {
+        match source {
+            Source::Plain { file, .. } => {
+                let end = file.metadata()?.len();
+                let (place, found) = tail::find(&file, end, self.format, wanted)?;
+                Ok((Source::Plain { file, place }, found, 0))
+            }
+            compressed @ Source::Compressed(_) => {
+                let mut cursor = Cursor::new(compressed, self.format);
+                let all = cursor.count();
+                let found = all.min(wanted);
+                Ok((cursor.source.rewind()?, found, all - found))
+            }
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! The writing side: appends records, rotates files.
+//! The writing side: appends records, rotates files. It doesn't compress them itself: whoever holds the writer has
+//! that done beside it, since a container waits for what is done here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-use super::{Format, aged};
+use super::{Format, rotated};
 use crate::launch::{LogDriver, LogFile};
 use crate::message::Stream;
 
@@ -16,6 +18,10 @@ pub struct LogWriter {
     file: File,
     size: u64,
     pending: Vec<u8>,
+    /// Whether there may be files that are to be compressed.
+    is_rotated: bool,
+    /// The age of the file that is being compressed; `max_file` and more when it is gone.
+    compressing: Option<u32>,
 }
 
 impl LogWriter {
@@ -28,8 +34,12 @@ impl LogWriter {
         };
         let file = open(&settings.path)?;
         mend(&file, format)?;
+        if settings.compress {
+            rotated::mend(&settings.path, settings.max_file)?;
+        }
         let size = file.metadata()?.len();
-        Ok(Some(Self { format, settings: settings.clone(), file, size, pending: Vec::new() }))
+        let (settings, pending) = (settings.clone(), Vec::new());
+        Ok(Some(Self { format, settings, file, size, pending, is_rotated: true, compressing: None }))
     }
 
     /// Adds a record; it is in the file after the next [`flush`](Self::flush).
@@ -60,21 +70,44 @@ impl LogWriter {
         written
     }
 
-    /// Ages every file by one and begins a new one. Docker's order, oldest first, so that no name is ever taken.
+    /// What is to be compressed now, and where: the oldest file that was rotated and isn't compressed. `None` while
+    /// [`compressed`](Self::compressed) hasn't been told of the one before.
+    pub fn next_to_compress(&mut self) -> Option<(PathBuf, PathBuf)> {
+        if !self.settings.compress || !self.is_rotated || self.compressing.is_some() {
+            return None;
+        }
+        let path = &self.settings.path;
+        let age = rotated::oldest_plain(path, self.settings.max_file);
+        (self.is_rotated, self.compressing) = (age.is_some(), age);
+        age.map(|age| (rotated::plain(path, age), rotated::aside(path)))
+    }
+
+    /// Takes note that a compression has ended; what it made takes the place of the file, which may have aged
+    /// meanwhile. After a failure, the next rotation is another occasion.
+    pub fn compressed(&mut self, is_whole: bool) -> io::Result<()> {
+        let Some(age) = self.compressing.take() else { return Ok(()) };
+        let path = &self.settings.path;
+        let aside = rotated::aside(path);
+        if !is_whole || age >= self.settings.max_file {
+            self.is_rotated &= is_whole;
+            return rotated::absent(std::fs::remove_file(aside));
+        }
+        std::fs::rename(aside, rotated::compressed(path, age))?;
+        std::fs::remove_file(rotated::plain(path, age))
+    }
+
+    /// Ages every file by one and begins a new one.
     fn rotate(&mut self) -> io::Result<()> {
-        let path = self.settings.path.clone();
+        let path = &self.settings.path;
         let kept = self.settings.max_file.max(1);
         if kept == 1 {
             // The reader sees the newest file shrink; what it hasn't read is gone, as it is with Docker.
             self.file.set_len(0)?;
         } else {
-            for age in (0..kept - 1).rev() {
-                match std::fs::rename(aged(&path, age), aged(&path, age + 1)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-            }
-            self.file = open(&path)?;
+            let shifted = rotated::shift(path, kept)?;
+            self.compressing = self.compressing.map(|age| if age < shifted { age + 1 } else { age });
+            self.is_rotated = true;
+            self.file = open(path)?;
         }
         self.size = 0;
         Ok(())
@@ -88,7 +121,6 @@ fn mend(file: &File, format: Format) -> io::Result<()> {
     if whole < end { file.set_len(whole) } else { Ok(()) }
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)
 }

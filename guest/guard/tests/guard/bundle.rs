@@ -65,6 +65,7 @@ impl Bundle {
             size: None,
             stdin: StdinMode::None,
             log: LogDriver::None,
+            log_buffer: None,
         };
         Self { folder, spec: spec(&["sh", "-c", script]), launch }
     }

@@ -54,7 +54,7 @@ fn output_is_in_the_log() {
     }
     let mut bundle = Bundle::sh("echo one; echo -n two");
     let path = bundle.folder.path().join("json.log");
-    bundle.launch.log = LogDriver::JsonFile(LogFile { path, max_size: None, max_file: 1 });
+    bundle.launch.log = LogDriver::JsonFile(LogFile { path, max_size: None, max_file: 1, compress: false });
     run(&bundle);
     let mut reader = LogReader::open(&bundle.launch.log, Selection::default()).unwrap().unwrap();
     let lines: Vec<_> =
