@@ -1,6 +1,7 @@
 //! What a stage has come to: files, the image's configuration, the arguments in scope.
 
 use berth_images::{CachedStep, HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
+use berth_runtime::go_duration;
 use jiff::Timestamp;
 
 use crate::Lock;
@@ -151,7 +152,8 @@ impl State {
             }
         };
         let times = [wanted.interval, wanted.timeout, wanted.start_period, wanted.start_interval];
-        let times: Vec<String> = times.iter().map(|time| format!("{:?}", go_duration(*time))).collect();
+        let times: Vec<String> =
+            times.iter().map(|time| format!("{:?}", go_duration::format(*time))).collect();
         let retries = char::from_u32(u32::try_from(wanted.retries).unwrap_or(0)).unwrap_or('\0');
         let retries =
             if retries.is_control() { format!("\\x{:02x}", retries as u32) } else { retries.to_string() };
@@ -192,21 +194,4 @@ pub(crate) fn listed(words: &[String]) -> String {
     let quoted: Vec<String> =
         words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
     format!("[{}]", quoted.join(" "))
-}
-
-/// Nanoseconds as Go prints a duration.
-fn go_duration(nanoseconds: i64) -> String {
-    let seconds = nanoseconds / 1_000_000_000;
-    if nanoseconds == 0 {
-        return "0s".to_owned();
-    }
-    if seconds == 0 {
-        return format!("{}ms", nanoseconds as f64 / 1e6);
-    }
-    let rest = (nanoseconds % 60_000_000_000) as f64 / 1e9;
-    match (seconds / 3600, seconds / 60 % 60) {
-        (0, 0) => format!("{rest}s"),
-        (0, minutes) => format!("{minutes}m{rest}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
-    }
 }

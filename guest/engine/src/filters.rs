@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use berth_runtime::go_duration;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Error, instructions};
+use crate::Error;
 
 /// Parsed filters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Filters {
         let before = |nanoseconds| Timestamp::now().checked_sub(SignedDuration::from_nanos(nanoseconds)).ok();
         let at = text.parse().ok();
         let at = at.or_else(|| Timestamp::from_second(text.parse().ok()?).ok());
-        let at = at.or_else(|| before(instructions::duration(text)?));
+        let at = at.or_else(|| before(go_duration::parse(text)?));
         at.map(Some).ok_or_else(|| {
             Error::InvalidRequest(format!("failed to parse value as time or duration: {text:?}"))
         })

@@ -1,6 +1,7 @@
 //! Dockerfile instructions that change how an image runs: `--change` of `docker commit` and `docker import`.
 
 use berth_images::exec_form;
+use berth_runtime::go_duration;
 
 use crate::Error;
 use crate::container::config::{Config, Empty, HealthConfig, Words};
@@ -135,7 +136,7 @@ fn health(rest: &str) -> Result<HealthConfig, Error> {
     while let Some(flag) = rest.strip_prefix("--") {
         let (flag, after) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
         let (name, value) = flag.split_once('=').ok_or_else(|| invalid(format!("--{flag} has no value")))?;
-        let time = || duration(value).ok_or_else(|| invalid(format!("invalid duration {value:?}")));
+        let time = || go_duration::parse(value).ok_or_else(|| invalid(format!("invalid duration {value:?}")));
         match name {
             "interval" => health.interval = Some(time()?),
             "timeout" => health.timeout = Some(time()?),
@@ -159,30 +160,6 @@ fn health(rest: &str) -> Result<HealthConfig, Error> {
         _ => return Err(invalid("a command is needed, or NONE".to_owned())),
     });
     Ok(health)
-}
-
-/// `1m30s` in nanoseconds.
-pub(crate) fn duration(text: &str) -> Option<i64> {
-    let (mut rest, mut sum) = (text, 0.0);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        sum += number
-            * match &rest[..unit] {
-                "ns" => 1.0,
-                "us" | "µs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[unit..];
-    }
-    // Nine billion seconds and more make no sense as an interval.
-    (!text.is_empty() && sum < 9e18).then_some(sum as i64)
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ use berth_network::Networks;
 use berth_runtime::cgroup::{Cgroup, CgroupRoot};
 
 pub use archive::{Archive, ExtractOptions, PathStat};
+pub use berth_runtime::go_duration;
 pub use commit::{Commit, Import};
 pub use config::Config;
 pub use create::{Create, Created};

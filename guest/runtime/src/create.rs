@@ -166,8 +166,8 @@ fn await_ready(container: &mut Container, line: &Line, create: &Create<'_>) -> R
             (Word::Listening(fd), _) => {
                 let hooked = Hooked { id: create.id, spec: create.spec, bundle: create.bundle };
                 let (pid, pidfd) = (container.pid, container.pidfd.as_fd());
-                Asking { container: hooked, status: ContainerState::Creating, pid, pidfd }.hand_over(fd)?;
-                line.nod()?;
+                Asking { container: hooked, status: ContainerState::Creating, pid, pidfd }
+                    .answer(fd, line)?;
             }
             (Word::Ready { spans, warnings }, terminal) => {
                 container.spans.extend(spans);

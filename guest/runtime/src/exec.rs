@@ -116,8 +116,7 @@ fn await_started(process: &mut Process, line: &Line, exec: &Exec<'_>) -> Result<
             (Word::Listening(fd), _) => {
                 let container = Hooked { id: exec.id, spec: exec.spec, bundle: exec.bundle };
                 let (pid, pidfd) = (process.pid, process.pidfd.as_fd());
-                Asking { container, status: ContainerState::Running, pid, pidfd }.hand_over(fd)?;
-                line.nod()?;
+                Asking { container, status: ContainerState::Running, pid, pidfd }.answer(fd, line)?;
             }
             (Word::Ready { warnings, .. }, terminal) => {
                 process.warnings = warnings;

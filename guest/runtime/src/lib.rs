@@ -18,6 +18,7 @@ mod credentials;
 pub mod defaults;
 mod error;
 mod exec;
+pub mod go_duration;
 mod handover;
 mod handshake;
 mod hooks;

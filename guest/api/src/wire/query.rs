@@ -78,23 +78,8 @@ pub(crate) fn age(text: &str) -> Result<std::time::Duration, Failure> {
     if let Some(moment) = moment(Some(text)).ok().flatten() {
         return Ok(std::time::Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default());
     }
-    let (mut seconds, mut rest) = (0f64, text);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        seconds += number
-            * match &rest[..end] {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return Err(invalid()),
-            };
-        rest = &rest[end..];
-    }
-    std::time::Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+    let nanoseconds = berth_engine::go_duration::parse(text).and_then(|length| u64::try_from(length).ok());
+    nanoseconds.map(std::time::Duration::from_nanos).ok_or_else(invalid)
 }
 
 #[cfg(test)]

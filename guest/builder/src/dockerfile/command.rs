@@ -1,6 +1,7 @@
 //! Commands in shell and exec form: CMD, ENTRYPOINT, RUN, HEALTHCHECK, SHELL.
 
 use berth_images::exec_form;
+use berth_runtime::go_duration;
 
 use super::flags::Flags;
 use super::heredoc::Heredoc;
@@ -148,39 +149,13 @@ fn retries(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Go's durations: `1h30m`, `1.5s`, `100ms`.
+/// A duration that isn't a mistake of units: Docker's own floor is a millisecond.
 fn duration(name: &str, text: &str) -> Result<i64, String> {
-    let invalid = || format!("time: invalid duration {text:?}");
-    let mut total = 0f64;
-    let mut rest = text;
-    if rest.is_empty() {
-        return Err(invalid());
+    match go_duration::parse(text) {
+        None => Err(format!("time: invalid duration {text:?}")),
+        Some(1..1_000_000) => Err(format!("Interval {name:?} cannot be less than 1ms")),
+        Some(nanoseconds) => Ok(nanoseconds),
     }
-    while rest != "0" && !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        total += number
-            * match &rest[..end] {
-                "ns" => 1.0,
-                "us" | "µs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return Err(invalid()),
-            };
-        rest = &rest[end..];
-    }
-    // Docker's own floor: less than a millisecond is a mistake of units.
-    if total > 0.0 && total < 1e6 {
-        return Err(format!("Interval {name:?} cannot be less than 1ms"));
-    }
-    if total > 9.2e18 {
-        return Err(invalid());
-    }
-    Ok(total as i64)
 }
 
 #[cfg(test)]

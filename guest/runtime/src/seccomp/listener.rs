@@ -11,6 +11,7 @@ use rustix::process::PidfdGetfdFlags;
 
 use crate::error::{Doing, Error};
 use crate::handover;
+use crate::handshake::Line;
 use crate::hooks::Hooked;
 
 /// What the specification calls the descriptor.
@@ -50,8 +51,14 @@ pub(super) fn is_wanted(profile: &LinuxSeccomp) -> Result<bool, Error> {
 }
 
 impl Asking<'_> {
-    /// Takes the listener with the number `fd` out of the process and gives it to the profile's agent.
-    pub(crate) fn hand_over(&self, fd: i32) -> Result<(), Error> {
+    /// Takes the listener with the number `fd` out of the process and gives it to the profile's agent; then the
+    /// process, which waits at `line`, goes on.
+    pub(crate) fn answer(&self, fd: i32, line: &Line) -> Result<(), Error> {
+        self.hand_over(fd)?;
+        line.nod()
+    }
+
+    fn hand_over(&self, fd: i32) -> Result<(), Error> {
         let linux = self.container.spec.linux().as_ref();
         let profile = linux.and_then(|linux| linux.seccomp().as_ref()).ok_or(Error::ChildVanished)?;
         let listener = rustix::process::pidfd_getfd(self.pidfd, fd, PidfdGetfdFlags::empty())
