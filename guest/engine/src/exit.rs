@@ -54,8 +54,8 @@ impl Engine {
             );
         }
         self.tear_down(container).await;
-        self.tell_networks_of(&container.record(), "disconnect");
-        self.tell_volumes_of(&container.record(), "unmount");
+        self.tell_networks_of(container, "disconnect");
+        self.tell_volumes_of(container, "unmount");
         self.remove_exec_folder(container).await;
         for exec in std::mem::take(&mut *container.execs()).into_values() {
             exec.end(exit.code);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_network::Endpoint;
 pub use berth_network::{Driver, IpamWish, Network, NetworkWish};
 
-use crate::container::record::Record;
+use crate::container::Container;
 use crate::endpoint::EndpointSettings;
 use crate::filters::Filters;
 use crate::{Engine, Error, check, sandbox};
@@ -204,12 +204,11 @@ impl Engine {
     }
 
     /// Tells that a container came into its networks (`connect`) or left them (`disconnect`).
-    pub(crate) fn tell_networks_of(&self, record: &Record, action: &str) {
-        for name in record.networks.keys() {
-            if let Ok(network) = self.networks.find(name) {
-                let container = BTreeMap::from([("container".to_owned(), record.id.clone())]);
-                self.tell_network(action, &network, container);
-            }
+    pub(crate) fn tell_networks_of(&self, container: &Container, action: &str) {
+        let names: Vec<String> = container.with(|record| record.networks.keys().cloned().collect());
+        for network in names.iter().filter_map(|name| self.networks.find(name).ok()) {
+            let container = BTreeMap::from([("container".to_owned(), container.id.clone())]);
+            self.tell_network(action, &network, container);
         }
     }
 

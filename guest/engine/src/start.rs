@@ -69,7 +69,7 @@ impl Engine {
         let root = self.mount_root(container).await?;
         watch.lap("layers");
         let joined = self.join_networks(container).await?;
-        self.tell_networks_of(&container.record(), "connect");
+        self.tell_networks_of(container, "connect");
         watch.lap("network");
         self.publish_ports(container).await?;
         watch.lap("ports");
@@ -86,7 +86,7 @@ impl Engine {
             Ok::<_, Error>(binds)
         });
         let binds = binds.await??;
-        self.tell_volumes_of(&container.record(), "mount");
+        self.tell_volumes_of(container, "mount");
         let launch = self.write_bundle(container, root, joined, binds).await?;
         watch.lap("bundle");
         let guard = &self.config.guard_program;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::container::mounts::MountKind;
-use crate::container::record::Record;
+use crate::container::Container;
+use crate::container::mounts::{MountKind, MountPoint};
 use crate::filters::Filters;
 use crate::volumes::{ANONYMOUS, Volume};
 use crate::{Engine, Error};
@@ -115,15 +115,18 @@ impl Engine {
     }
 
     /// Tells that a container's volumes are mounted (`mount`) or aren't any more (`unmount`).
-    pub(crate) fn tell_volumes_of(&self, record: &Record, action: &str) {
-        for mount in record.mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+    pub(crate) fn tell_volumes_of(&self, container: &Container, action: &str) {
+        let is_volume = |mount: &&MountPoint| mount.kind == MountKind::Volume;
+        let volumes: Vec<MountPoint> =
+            container.with(|record| record.mounts.iter().filter(is_volume).cloned().collect());
+        for mount in volumes {
             let mut attributes = BTreeMap::from([
-                ("container".to_owned(), record.id.clone()),
-                ("driver".to_owned(), mount.driver.clone()),
+                ("container".to_owned(), container.id.clone()),
+                ("driver".to_owned(), mount.driver),
             ]);
             if action == "mount" {
-                attributes.insert("destination".to_owned(), mount.destination.clone());
-                attributes.insert("propagation".to_owned(), mount.propagation.clone());
+                attributes.insert("destination".to_owned(), mount.destination);
+                attributes.insert("propagation".to_owned(), mount.propagation);
                 attributes.insert("read/write".to_owned(), mount.writable.to_string());
             }
             self.events.tell("volume", action, &mount.name, attributes);

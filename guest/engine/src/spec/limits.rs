@@ -230,9 +230,9 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if resources.cpu_shares < 0 {
         return refuse("CPU limits cannot be negative");
     }
-    for (kind, wanted, online) in
-        [("cpus", &resources.cpuset_cpus, ONLINE_CPUS), ("mems", &resources.cpuset_mems, ONLINE_MEMORY)]
-    {
+    let sets =
+        [("cpus", &resources.cpuset_cpus, ONLINE_CPUS), ("mems", &resources.cpuset_mems, ONLINE_MEMORY)];
+    for (kind, wanted, online) in sets.into_iter().filter(|(_, wanted, _)| !wanted.is_empty()) {
         check_set(kind, wanted, online)?;
     }
     if resources.cpu_period != 0 && !(1_000..=1_000_000).contains(&resources.cpu_period) {
