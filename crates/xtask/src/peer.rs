@@ -241,3 +241,9 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Tells a Docker client that the engine is at `socket`, and its configuration in the folder `config`.
+pub(crate) fn direct<'c>(client: &'c mut Command, socket: &Path, config: &Path) -> &'c mut Command {
+    client.arg("--host").arg(format!("unix://{}", socket.display()));
+    client.env("DOCKER_CONFIG", config).env_remove("DOCKER_HOST").stdin(Stdio::null())
+}

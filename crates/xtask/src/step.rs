@@ -9,8 +9,14 @@ use anyhow::{Context, bail};
 use crate::interrupt;
 
 /// The folder that holds the workspace's Cargo.toml.
+///
+/// `cargo run` names this crate's folder to the running program. What the compiler was told may be another clone's, when
+/// both share a target folder.
 pub(crate) fn workspace_root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let ours = Path::new("crates/xtask");
+    let running =
+        std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|path| path.ends_with(ours));
+    let here = running.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
 }
 

@@ -2,20 +2,19 @@
 //! folders, at the same emulator, kernel and guest.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::emulator;
 use crate::step::find_program;
 
 /// What the guest mounts.
 pub(crate) const TAG: &str = "peer";
 /// Where Debian 13 has it, which is no place for users' programs.
 const DEBIANS: &str = "/usr/libexec/virtiofsd";
-const EMULATOR: &str = "qemu-system-x86_64";
 /// Once started it listens within this.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -62,18 +61,12 @@ impl Virtiofsd {
     }
 
     fn lay_emulator(&self, socket: &Path) -> anyhow::Result<()> {
-        let real = find_program(EMULATOR).with_context(|| format!("{EMULATOR} isn't installed"))?;
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n\
-             exec {real} \"$@\" -chardev socket,id={TAG},path={socket} \
-             -device vhost-user-fs-device,chardev={TAG},tag={TAG},queue-size=1024\n",
-            real = real.display(),
-            socket = socket.display(),
+        let devices = format!(
+            "-chardev socket,id={TAG},path={} \
+             -device vhost-user-fs-device,chardev={TAG},tag={TAG},queue-size=1024",
+            socket.display(),
         );
-        fs::create_dir_all(&self.programs)?;
-        let emulator = self.programs.join(EMULATOR);
-        fs::write(&emulator, script)?;
-        Ok(fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755))?)
+        emulator::lay(&self.programs, &devices)
     }
 }
 

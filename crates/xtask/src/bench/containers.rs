@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use super::podman::Podman;
 use super::{cgroups, mebibytes, median, memory, runtimes};
 use crate::build::{self, Profile};
 use crate::container_image::ContainerImage;
-use crate::peer::{Engine, Peer};
+use crate::peer::{self, Engine, Peer};
 use crate::{interrupt, setup};
 
 /// What `cargo xtask bench containers` takes.
@@ -112,9 +112,7 @@ impl Measured {
 
     fn docker(&self, args: &[&str]) -> anyhow::Result<()> {
         let mut docker = Command::new("docker");
-        docker.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
-        docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
-        interrupt::output(&mut docker).map(drop)
+        interrupt::output(peer::direct(&mut docker, &self.peer.socket(), &self.folder).args(args)).map(drop)
     }
 
     fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {

@@ -8,7 +8,7 @@ mod tap;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -18,7 +18,7 @@ use super::api::Api;
 use super::{mebibytes, median};
 use crate::build::{self, Profile};
 use crate::container_image::ContainerImage;
-use crate::peer::{Engine, Peer};
+use crate::peer::{self, Engine, Peer};
 use crate::registry::Registry;
 use crate::{interrupt, setup};
 
@@ -156,9 +156,7 @@ impl Measured {
 
     /// Runs a client that is told to find the engine at `socket`.
     fn client(&self, docker: &mut Command, socket: &Path, args: &[&str]) -> anyhow::Result<()> {
-        docker.arg("--host").arg(format!("unix://{}", socket.display())).args(args);
-        docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
-        interrupt::output(docker).map(drop)
+        interrupt::output(peer::direct(docker, socket, &self.folder).args(args)).map(drop)
     }
 }
 

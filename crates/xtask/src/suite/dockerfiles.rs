@@ -6,7 +6,7 @@ mod result;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::scoreboard::{self, Score};
 use crate::buildx;
 use crate::container_image::ContainerImage;
-use crate::peer::{Engine, Peer};
+use crate::peer::{self, Engine, Peer};
 use crate::step::workspace_root;
 
 /// What `cargo xtask suite dockerfiles` takes.
@@ -164,8 +164,7 @@ impl Builder {
 
     fn client(&self, args: &[&str]) -> Command {
         let mut client = Command::new("docker");
-        client.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
-        client.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
+        peer::direct(&mut client, &self.peer.socket(), &self.folder).args(args);
         client
     }
 

@@ -1,16 +1,11 @@
 //! QEMU's own way into the guest, to compare with: a second card of the machine, on QEMU's user network, one of whose
 //! forwarded ports leads to a container's own interface on that card. No bridge, rule or translation lies between.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use super::site::{CONTAINER_PORT, Site};
-use crate::step::find_program;
+use crate::emulator;
 
-const EMULATOR: &str = "qemu-system-x86_64";
 /// The card as the guest names it: its own is the first.
 const CARD: &str = "eth1";
 const SUBNET: &str = "10.0.9.0/24";
@@ -20,20 +15,13 @@ const CONTAINER: &str = "10.0.9.15";
 const TRIES: usize = 5;
 /// Where QEMU listens.
 pub(super) const ADDRESS: &str = "127.0.0.1:18401";
+
 /// Lays an emulator whose machine has the second card in a folder of its own, beneath `folder`.
 pub(super) fn lay_emulator(folder: &Path) -> anyhow::Result<PathBuf> {
-    let real = find_program(EMULATOR).with_context(|| format!("{EMULATOR} isn't installed"))?;
-    let forwards = format!("net={SUBNET},host={GATEWAY},hostfwd=tcp:{ADDRESS}-{CONTAINER}:{CONTAINER_PORT}");
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n\
-         exec {real} \"$@\" -netdev user,id=other,{forwards} -device virtio-net-device,netdev=other\n",
-        real = real.display(),
-    );
     let programs = folder.join("emulator");
-    fs::create_dir_all(&programs)?;
-    let emulator = programs.join(EMULATOR);
-    fs::write(&emulator, script)?;
-    fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755))?;
+    let forwards = format!("net={SUBNET},host={GATEWAY},hostfwd=tcp:{ADDRESS}-{CONTAINER}:{CONTAINER_PORT}");
+    let card = format!("-netdev user,id=other,{forwards} -device virtio-net-device,netdev=other");
+    emulator::lay(&programs, &card)?;
     Ok(programs)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::super::memory;
 use super::hostfwd;
 use crate::interrupt;
-use crate::peer::{Engine, Peer};
+use crate::peer::{self, Engine, Peer};
 
 /// Where the program lies in its image.
 pub(super) const LOAD: &str = "/load";
@@ -97,8 +97,7 @@ impl Site {
 
     pub(super) fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut docker = Command::new("docker");
-        docker.arg("--host").arg(format!("unix://{}", self.peer.socket().display())).args(args);
-        docker.env("DOCKER_CONFIG", &self.folder).env_remove("DOCKER_HOST").stdin(Stdio::null());
+        peer::direct(&mut docker, &self.peer.socket(), &self.folder).args(args);
         let output = interrupt::output(&mut docker).with_context(|| format!("docker {}", args.join(" ")))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
