@@ -39,6 +39,32 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
         ("--ipc container:web", "failed to join IPC namespace: container"),
         ("--pid container:nosuch", "No such container: nosuch"),
         ("--cap-add NOSUCH", "invalid CapAdd: unknown capability: \"CAP_NOSUCH\""),
+        ("--cpu-shares -1", "invalid CPU shares (-1): value must be a positive integer"),
+        ("--cpus 0.1 --cpu-quota 5000", "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
+        ("--gpus all", "could not select device driver \"\" with capabilities: [[gpu]]"),
+        ("--annotation =x", "invalid Annotations: the empty string is not permitted as an annotation key"),
+        ("--security-opt foo=bar", "invalid --security-opt 2: \"foo=bar\""),
+        ("--storage-opt foo=bar", "Unknown option foo"),
+        ("--user 99999999999", "uids and gids must be in range 0-2147483647"),
+        ("-v /a:/b:ro,rw", "invalid mode: ro,rw"),
+        ("-v /a:/b:slave,private", "invalid mode: slave,private"),
+        (
+            "-v vv:/x:shared",
+            "'vv:/x:shared': invalid mount config for type \"volume\": field BindOptions must",
+        ),
+        (
+            "-v /a:/x:nocopy",
+            "'/a:/x:nocopy': invalid mount config for type \"bind\": field VolumeOptions must",
+        ),
+        (
+            "-v /a:b",
+            "invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute",
+        ),
+        (
+            "-v /a:/",
+            "invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+        ),
+        ("--tmpfs /", "invalid specification: destination can't be '/'"),
         ("--tmpfs x", "invalid mount path: 'x' mount path must be absolute"),
         ("--tmpfs /x:foo=bar", "invalid tmpfs option \"foo\""),
         ("--mount type=foo,dst=/x", "invalid mount config for type \"foo\": mount type unknown"),
@@ -67,12 +93,24 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
 #[test]
 fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
     let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["create", "--name", "slow", "--cpu-quota", "5000", "busybox", "true"]);
     engine.ok(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
     for (words, expected) in [
         ("rename web web", "Renaming a container with the same name as its current name"),
         ("rename web !", "Error when allocating new name: Invalid container name"),
         ("kill nosuch", "cannot kill container: nosuch: No such container: nosuch"),
         ("kill -s FOO web", "cannot kill container: web: invalid signal: FOO"),
+        ("kill -s 99 web", "cannot kill container: web: the linux daemon does not support signal 99"),
+        ("exec -u 99999999999 web ls", "uids and gids must be in range 0-2147483647"),
+        (
+            "exec -d web nosuch",
+            "OCI runtime exec failed: exec failed: unable to start container process: exec: \"no",
+        ),
+        (
+            "update --cpus 0.1 slow",
+            "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been",
+        ),
+        ("update --cpus 0.1 slow", "Error response from daemon: Cannot update container "),
         ("exec -u nosuch web ls", "unable to find user nosuch: no matching entries in passwd file"),
         (
             "rmi busybox",
@@ -103,6 +141,9 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
         refused(&engine, 1, words, expected);
     }
     refused(&engine, 127, "exec -w /nosuch web ls", "");
+    let exposed = engine.docker(&["commit", "-c", "EXPOSE foo", "web"]);
+    assert!(exposed.err.contains("Invalid containerPort: foo"), "{exposed:?}");
+    assert_eq!(engine.inspect("web", ".ExecIDs"), "[]", "what could not start isn't there");
     engine.ok(&["network", "create", "own"]);
     engine.ok(&["network", "connect", "own", "web"]);
     refused(
@@ -120,4 +161,20 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
     // What is in use goes on without its name when that is wanted by force.
     assert_eq!(engine.ok(&["rmi", "-f", "busybox"]), "Untagged: busybox:latest");
     assert_eq!(engine.ok(&["exec", "web", "echo", "here"]), "here");
+}
+
+#[test]
+fn what_is_shown_is_written_as_docker_writes_it() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "--name", "box", "busybox", "sh", "-c", "echo a line"]);
+    let command = engine.ok(&["ps", "-a", "--no-trunc", "--format", "{{.Command}}", "--filter", "name=box"]);
+    assert_eq!(command, "\"sh -c 'echo a line'\"");
+    assert_eq!(engine.ok(&["logs", "--since", "2999-01-01T00:00:00Z", "box"]), "");
+    assert_eq!(engine.ok(&["logs", "--until", "2999-01-01T00:00:00Z", "box"]), "a line");
+    engine.ok(&["create", "--name", "with", "-e", "Z=1", "busybox", "true"]);
+    engine.ok(&["commit", "-c", "ENV A=1", "with", "made:1"]);
+    let env = engine.ok(&["image", "inspect", "--format", "{{json .Config.Env}}", "made:1"]);
+    assert!(env.find("Z=1") < env.find("A=1") && env.contains("Z=1"), "{env}");
+    let none = ["events", "--since", "1", "--until", "1s", "--filter", "daemon=nosuch"];
+    assert_eq!(engine.ok(&none), "");
 }

@@ -83,6 +83,7 @@ fn matches(event: &Event, filters: &Filters) -> bool {
         && filters.any("container", |wanted| whose("container", wanted))
         && filters.any("network", |wanted| whose("network", wanted))
         && filters.any("volume", |wanted| whose("volume", wanted))
+        && filters.any("daemon", |wanted| whose("daemon", wanted))
         && filters.any("image", |wanted| {
             whose("image", wanted) || event.attributes.get("image").is_some_and(|image| image == wanted)
         })

@@ -59,8 +59,9 @@ async fn start(
     let keys = DetachKeys::parse(&exec.config.detach_keys)?;
     let mut attached = match engine.exec_start(&id, wish.console_size).await {
         // The client reads why from the stream, and the exit code from inspect, as with Docker.
-        Err(Error::ProgramRefused { message, .. }) => {
-            return Ok(hijack.answer(wish.tty, move |connection| refuse(message, wish.tty, connection)));
+        Err(refused @ Error::ExecRefused { .. }) => {
+            let text = format!("{refused}\r\n");
+            return Ok(hijack.answer(wish.tty, move |connection| refuse(text, wish.tty, connection)));
         }
         other => other?,
     };
@@ -71,9 +72,7 @@ async fn start(
     Ok(hijack.answer(wish.tty, move |connection| converse(attached, wanted, keys, connection)))
 }
 
-async fn refuse(message: String, terminal: bool, mut connection: Connection) {
-    let text =
-        format!("OCI runtime exec failed: exec failed: unable to start container process: {message}\r\n");
+async fn refuse(text: String, terminal: bool, mut connection: Connection) {
     // A client that is gone needs no reason.
     drop(connection.write_all(&multiplex::frame(Stream::Stdout, text.as_bytes(), terminal)).await);
     drop(connection.shutdown().await);

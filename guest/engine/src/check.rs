@@ -62,12 +62,18 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
             host.oom_score_adj
         ));
     }
+    if host.annotations.iter().flatten().any(|(name, _)| name.is_empty()) {
+        return invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key".to_owned(),
+        );
+    }
     if host.shm_size < 0 {
         return invalid("SHM size can not be less than 0".to_owned());
     }
     if let Some(server) = host.dns.iter().find(|server| server.parse::<std::net::IpAddr>().is_err()) {
         return invalid(format!("invalid DNS address: {server}"));
     }
+    storage(host)?;
     unsupported(host)?;
     crate::container::mounts::check(host, paths)
 }
@@ -101,14 +107,20 @@ fn restart_policy(host: &HostConfig) -> Result<(), Error> {
     }
 }
 
+fn storage(host: &HostConfig) -> Result<(), Error> {
+    let text = match host.storage_opt.iter().flatten().map(|(name, _)| name.as_str()).next() {
+        None => return Ok(()),
+        Some("size") => {
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned()
+        }
+        Some(name) => format!("Unknown option {name}"),
+    };
+    Err(Error::InvalidRequest(text))
+}
+
 fn unsupported(host: &HostConfig) -> Result<(), Error> {
     let refuse = |field| Err(Error::Unsupported { field });
     match () {
-        () if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) => {
-            Err(Error::InvalidRequest(
-                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option".to_owned(),
-            ))
-        }
         () if !host.cgroup.is_empty() => refuse("Cgroup"),
         () if !matches!(host.runtime.as_str(), "" | "berth" | "runc") => {
             Err(Error::InvalidRequest(format!("unknown or invalid runtime name: {}", host.runtime)))

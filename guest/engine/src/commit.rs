@@ -62,6 +62,7 @@ impl Engine {
             return Err(Error::CannotCommit(format!("You cannot commit container {id} which is {state}")));
         }
         create::merge(&mut config, &record.config);
+        in_order_of(&mut config.env, &record.config.env);
         let created_by = record.config.cmd.as_ref().map(|words| words.0.join(" ")).unwrap_or_default();
         let options = CommitOptions {
             name: reference.clone(),
@@ -119,6 +120,13 @@ fn reference(repository: &str, tag: &str) -> Result<Option<Reference>, Error> {
     }
     let name = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
     Ok(Some(name.parse()?))
+}
+
+/// Puts variables first that `first` has, in its order, as Docker does.
+fn in_order_of(env: &mut [String], first: &[String]) {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let names: Vec<String> = first.iter().map(|entry| name(entry)).collect();
+    env.sort_by_key(|entry| names.iter().position(|known| *known == name(entry)).unwrap_or(usize::MAX));
 }
 
 fn run_config(config: &Config) -> Result<RunConfig, Error> {

@@ -105,6 +105,9 @@ pub enum Error {
     /// The program can't be started: what Docker's client reports with exit code 126 or 127.
     #[error("failed to create task for container: failed to start the program: {message}")]
     ProgramRefused { message: String, code: i64 },
+    /// A further process of a container can't be started.
+    #[error("OCI runtime exec failed: exec failed: unable to start container process: {message}")]
+    ExecRefused { message: String },
     #[error("driver failed programming external connectivity on endpoint {name} ({endpoint})")]
     PortRefused { name: String, endpoint: String, source: berth_network::Error },
     #[error(transparent)]
@@ -207,7 +210,8 @@ impl Error {
             | Self::InvalidRequest(_)
             | Self::NotShared(_)
             | Self::BindSourceMissing(_)
-            | Self::ProgramRefused { .. } => Kind::InvalidParameter,
+            | Self::ProgramRefused { .. }
+            | Self::ExecRefused { .. } => Kind::InvalidParameter,
             Self::During { source, .. } => source.kind(),
             Self::Unsupported { .. } | Self::LogUnreadable => Kind::NotImplemented,
             Self::Image(error) => match error.kind() {

@@ -146,7 +146,8 @@ impl Execs {
     pub(crate) fn of(&self, container: &str) -> Vec<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = |exec: &&Arc<Exec>| {
-            exec.container.id == container && !matches!(exec.state(), ExecState::Exited { .. })
+            let is_over = matches!(exec.state(), ExecState::Exited { .. } | ExecState::Refused { .. });
+            exec.container.id == container && !is_over
         };
         all.values().filter(alive).map(|exec| exec.id.clone()).collect()
     }
@@ -217,8 +218,8 @@ impl Engine {
         }
         self.tell_exec(&exec, "exec_start");
         let decided = state.wait_for(|state| *state != ExecState::Starting).await.map(|state| state.clone());
-        if let Ok(ExecState::Refused { message, code }) = decided {
-            return Err(Error::ProgramRefused { message, code });
+        if let Ok(ExecState::Refused { message, .. }) = decided {
+            return Err(Error::ExecRefused { message });
         }
         let input = exec.config.attach_stdin.then(|| Input::of_exec(exec.container.clone(), exec.process));
         Ok(Attached { output, input, terminal: exec.config.tty })

@@ -55,6 +55,10 @@ fn one(config: &mut Config, word: &str, rest: &str) -> Result<(), Error> {
         "EXPOSE" => {
             for port in words(rest) {
                 let port = if port.contains('/') { port } else { format!("{port}/tcp") };
+                let number = port.split('/').next().unwrap_or_default();
+                if !number.split('-').all(|end| end.parse::<u16>().is_ok()) {
+                    return Err(Error::InvalidRequest(format!("Invalid containerPort: {number}")));
+                }
                 config.exposed_ports.get_or_insert_default().insert(port, Empty {});
             }
         }

@@ -16,7 +16,14 @@ impl Signal {
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::InvalidRequest(format!("invalid signal: {text}"));
         if let Ok(number) = text.parse() {
-            return if (1..=64).contains(&number) { Ok(Self(number)) } else { Err(invalid()) };
+            return match number {
+                1..=64 => Ok(Self(number)),
+                0 => Err(invalid()),
+                _ => {
+                    let text = format!("the linux daemon does not support signal {number}");
+                    Err(Error::InvalidRequest(text))
+                }
+            };
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);

@@ -22,16 +22,15 @@ impl Engine {
         if matches!(state, Status::Removing | Status::Dead) {
             let problem =
                 format!("container is marked for removal and cannot be \"update\": {}", container.id);
-            return Err(Error::CannotUpdate(problem));
+            return Err(cannot(&container.id, &problem));
         }
         let mut host = container.with(|record| record.host_config.clone());
-        merge(&mut host.resources, wish)?;
+        merge(&mut host.resources, wish).map_err(|problem| cannot(&container.id, problem))?;
         if let Some(policy) = restart_policy.filter(|policy| !policy.name.is_empty()) {
             if host.auto_remove {
-                return Err(Error::CannotUpdate(
-                    "Restart policy cannot be updated because AutoRemove is enabled for the container"
-                        .to_owned(),
-                ));
+                let problem =
+                    "Restart policy cannot be updated because AutoRemove is enabled for the container";
+                return Err(cannot(&container.id, problem));
             }
             host.restart_policy = policy;
         }
@@ -54,9 +53,13 @@ impl Engine {
     }
 }
 
-/// Takes over what `wish` sets, with dockerd's rules for what goes together.
-fn merge(own: &mut Resources, wish: Resources) -> Result<(), Error> {
-    let refuse = |text: &str| Err(Error::CannotUpdate(text.to_owned()));
+fn cannot(id: &str, problem: &str) -> Error {
+    Error::CannotUpdate(format!("Cannot update container {id}: {problem}"))
+}
+
+/// Takes over what `wish` sets, with dockerd's rules for what goes together; else the rule that is broken.
+fn merge(own: &mut Resources, wish: Resources) -> Result<(), &'static str> {
+    let refuse = Err;
     if wish.nano_cpus > 0 && own.cpu_period > 0 {
         return refuse("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set");
     }

@@ -27,7 +27,8 @@ pub(super) async fn logs(
     }
     let nanoseconds = |text: Option<&str>| -> Result<Option<u64>, Failure> {
         let at = moment(text)?;
-        Ok(at.map(|at| u64::try_from(at.as_nanosecond()).unwrap_or_default()))
+        // What lies beyond the range of a log's times is before all of them, or after.
+        Ok(at.map(|at| u64::try_from(at.as_nanosecond().max(0)).unwrap_or(u64::MAX)))
     };
     let tail = match query.tail.as_deref() {
         None | Some("" | "all") => None,

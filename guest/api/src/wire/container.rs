@@ -153,8 +153,11 @@ struct Port {
 impl Summary {
     /// The summary of a container with these open ports.
     pub(crate) fn new(record: Record, open: &OpenPorts, sizes: Option<(u64, u64)>, now: Timestamp) -> Self {
-        let command = record.argv().join(" ");
-        // Docker cuts it at this length and quotes nothing.
+        // Docker quotes what has spaces in it, but for the program.
+        let quoted = |(place, word): (usize, String)| {
+            if place > 0 && word.contains(' ') { format!("'{word}'") } else { word }
+        };
+        let command = record.argv().into_iter().enumerate().map(quoted).collect::<Vec<_>>().join(" ");
         Self {
             names: vec![format!("/{}", record.name)],
             image: record.config.image.clone(),

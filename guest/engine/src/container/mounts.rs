@@ -157,6 +157,9 @@ fn tmpfs<'o>(path: &str, options: impl Iterator<Item = &'o str>) -> Result<(), E
             "invalid mount path: '{path}' mount path must be absolute"
         )));
     }
+    if clean(path) == "/" {
+        return Err(Error::InvalidRequest("invalid specification: destination can't be '/'".to_owned()));
+    }
     for option in options {
         let known = match option.split_once('=') {
             Some((name, _)) => TMPFS_SETTINGS.contains(&name),
@@ -247,27 +250,53 @@ fn parse_bind(text: &str, paths: &HostPaths) -> Result<Wish, Error> {
         None => (String::new(), text),
     };
     let (destination, mode) = rest.split_once(':').unwrap_or((rest, ""));
-    if !destination.starts_with('/') || clean(destination) == "/" {
+    if mode.contains(':') {
         return Err(invalid());
     }
+    if !is_mode(mode) {
+        return Err(Error::InvalidRequest(format!("invalid mode: {mode}")));
+    }
     let is_bind = paths.is_absolute(&source);
+    let refuse = |why: &str| {
+        let kind = if is_bind { "bind" } else { "volume" };
+        Err(Error::InvalidRequest(format!("{}: invalid mount config for type \"{kind}\": {why}", invalid())))
+    };
+    if !destination.starts_with('/') {
+        return refuse(&format!("invalid mount path: '{destination}' mount path must be absolute"));
+    }
+    if clean(destination) == "/" {
+        return refuse("invalid specification: destination can't be '/'");
+    }
     let mut wish = Wish { mode: mode.to_owned(), ..Wish::volume(source, clean(destination)) };
     if is_bind {
         wish.kind = MountKind::Bind;
         "rprivate".clone_into(&mut wish.propagation);
     }
-    for option in mode.split(',').filter(|option| !option.is_empty()) {
+    for option in mode.split(',') {
         match option {
             "ro" => wish.writable = false,
-            "nocopy" if !is_bind => wish.options.no_copy = true,
-            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
-            "private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave" if is_bind => {
-                option.clone_into(&mut wish.propagation);
-            }
-            other => return Err(Error::InvalidRequest(format!("invalid mode: {other}"))),
+            "nocopy" if is_bind => return refuse("field VolumeOptions must not be specified"),
+            "nocopy" => wish.options.no_copy = true,
+            _ if !PROPAGATIONS.contains(&option) => {}
+            _ if !is_bind => return refuse("field BindOptions must not be specified"),
+            propagation => propagation.clone_into(&mut wish.propagation),
         }
     }
     Ok(wish)
+}
+
+const PROPAGATIONS: &[&str] = &["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+/// Options of `-v`; of each kind, one.
+const MODES: [&[&str]; 5] =
+    [&["rw", "ro"], &["z", "Z"], PROPAGATIONS, &["nocopy"], &["consistent", "cached", "delegated"]];
+
+/// Whether the options of `-v` are known, and no two exclude each other.
+fn is_mode(mode: &str) -> bool {
+    let mut seen = BTreeSet::new();
+    mode.is_empty()
+        || mode.split(',').all(|option| {
+            MODES.iter().position(|kind| kind.contains(&option)).is_some_and(|kind| seen.insert(kind))
+        })
 }
 
 /// `--mount`.
@@ -416,5 +445,16 @@ mod tests {
         assert!(parse_bind("/x:/", &HostPaths::Native).is_err());
         assert!(parse_bind("/x:/a/..", &HostPaths::Native).is_err());
         assert!(parse_bind("/x:y", &HostPaths::Native).is_err());
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_refused() {
+        for wrong in
+            ["/x:/y:ro,rw", "/x:/y:slave,private", "/x:/y:foo", "/x:/y:ro,", "/x:/y:nocopy", "v1:/y:shared"]
+        {
+            assert!(parse_bind(wrong, &HostPaths::Native).is_err(), "{wrong}");
+        }
+        let wish = parse_bind("/x:/y:ro,z,rslave,cached", &HostPaths::Native).unwrap();
+        assert_eq!((wish.writable, wish.propagation.as_str()), (false, "rslave"));
     }
 }

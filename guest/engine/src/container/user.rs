@@ -32,6 +32,9 @@ impl Identity {
     }
 }
 
+/// The highest number of a user, as in Docker.
+const HIGHEST: u32 = i32::MAX as u32;
+
 /// The identity that `wanted` (`user[:group]`, root when empty) and `--group-add` mean in the root at `root`.
 pub(crate) fn find(root: &Path, wanted: &str, group_add: Option<&[String]>) -> Result<Identity, Error> {
     let read = |file| read_beneath(root, file).unwrap_or_default();
@@ -42,7 +45,8 @@ fn resolve(wanted: &str, group_add: &[String], passwd: &str, group: &str) -> Res
     let (user, wanted_group) =
         wanted.split_once(':').map_or((wanted, None), |(user, group)| (user, Some(group)));
     let user = if user.is_empty() { "0" } else { user };
-    let number: Option<u32> = user.parse().ok();
+    let asked: Option<i64> = user.parse().ok();
+    let number = asked.and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= HIGHEST);
     let entry = lines(passwd).find(|fields| {
         let same_number = number.is_some() && fields.get(2).and_then(|field| field.parse().ok()) == number;
         fields.first() == Some(&user) || same_number
@@ -51,6 +55,9 @@ fn resolve(wanted: &str, group_add: &[String], passwd: &str, group: &str) -> Res
     let parsed = |index| field(index).and_then(|text| text.parse().ok());
     let uid = match (parsed(2), number) {
         (Some(uid), _) | (None, Some(uid)) => uid,
+        (None, None) if asked.is_some() => {
+            return Err(Error::InvalidRequest(format!("uids and gids must be in range 0-{HIGHEST}")));
+        }
         (None, None) => {
             return Err(Error::InvalidRequest(format!(
                 "unable to find user {user}: no matching entries in passwd file"

@@ -217,8 +217,10 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     {
         return refuse("Minimum memory limit can not be less than memory reservation limit, see usage");
     }
-    if resources.nano_cpus != 0 && (resources.cpu_period > 0 || resources.cpu_quota > 0) {
-        return refuse("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
+    for (what, value) in [("Period", resources.cpu_period), ("Quota", resources.cpu_quota)] {
+        if resources.nano_cpus != 0 && value > 0 {
+            return refuse(&format!("Conflicting options: Nano CPUs and CPU {what} cannot both be set"));
+        }
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let most = i64::try_from(processors).unwrap_or(i64::MAX).saturating_mul(NANO_CPU);
@@ -228,7 +230,10 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
         ));
     }
     if resources.cpu_shares < 0 {
-        return refuse("CPU limits cannot be negative");
+        return refuse(&format!(
+            "invalid CPU shares ({}): value must be a positive integer",
+            resources.cpu_shares
+        ));
     }
     let sets =
         [("cpus", &resources.cpuset_cpus, ONLINE_CPUS), ("mems", &resources.cpuset_mems, ONLINE_MEMORY)];
@@ -257,11 +262,21 @@ pub(crate) fn check(resources: &Resources) -> Result<(), Error> {
     if let Some(request) = resources.device_requests.iter().flatten().next() {
         let driver = request["Driver"].as_str().unwrap_or_default();
         return Err(Error::InvalidRequest(format!(
-            "could not select device driver \"{driver}\" with capabilities: {}",
-            request["Capabilities"]
+            "could not select device driver \"{driver}\" with capabilities: [{}]",
+            as_go(&request["Capabilities"])
         )));
     }
     unsupported(resources)
+}
+
+/// A list of lists of words as Go prints its insides.
+fn as_go(lists: &serde_json::Value) -> String {
+    let words = |list: &serde_json::Value| {
+        let words: Vec<&str> =
+            list.as_array().into_iter().flatten().filter_map(|word| word.as_str()).collect();
+        format!("[{}]", words.join(" "))
+    };
+    lists.as_array().into_iter().flatten().map(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Refuses limits that this engine can't hold.

@@ -152,7 +152,7 @@ pub(super) fn options(host: &HostConfig) -> Result<Options, Error> {
                     "--security-opt {text} can't hold: containers have no AppArmor profiles and no SELinux labels here"
                 )));
             }
-            _ => return Err(Error::InvalidRequest(format!("invalid --security-opt: \"{text}\""))),
+            _ => return Err(Error::InvalidRequest(format!("invalid --security-opt 2: \"{text}\""))),
         }
     }
     Ok(options)
