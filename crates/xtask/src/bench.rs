@@ -7,10 +7,14 @@ mod cgroups;
 mod containers;
 mod files;
 mod images;
+mod load;
 mod memory;
 mod podman;
 mod ports;
 mod runtimes;
+mod second_card;
+mod site;
+mod turns;
 
 /// What `cargo xtask bench` takes.
 #[derive(clap::Subcommand)]

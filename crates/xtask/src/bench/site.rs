@@ -7,19 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::super::memory;
-use super::hostfwd;
+use super::load::{IMAGE, Load, PORT, PROGRAM};
+use super::{memory, second_card};
 use crate::interrupt;
 use crate::peer::{self, Engine, Peer};
 
-/// Where the program lies in its image.
-pub(super) const LOAD: &str = "/load";
-/// Where it serves in its container.
-pub(super) const CONTAINER_PORT: &str = "80";
+/// Its container.
+pub(super) const SERVER: &str = "server";
 /// Where that is published.
 const PUBLISHED: u16 = 18_400;
-/// No registry is asked.
-const NO_REGISTRY: u16 = 5000;
+/// What containers may reach of this machine's loopback, beside the second card.
+pub(super) const HOST_PORT: u16 = 18_402;
 /// A server answers by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -38,55 +36,63 @@ pub(super) struct Site {
 
 impl Site {
     /// Starts an engine and its server.
-    pub(super) fn open(engine: Engine, folder: &Path, archive: &Path, image: &str) -> anyhow::Result<Self> {
+    pub(super) fn open(engine: Engine, folder: &Path, load: &Load) -> anyhow::Result<Self> {
         let folder = folder.join(format!("{engine:?}"));
         fs::create_dir(&folder)?;
         let peer = match engine {
             Engine::Machine => {
-                Peer::start_machine_with(&folder, NO_REGISTRY, &hostfwd::lay_emulator(&folder)?)?
+                Peer::start_machine_with(&folder, HOST_PORT, &second_card::lay_emulator(&folder)?)?
             }
-            Engine::Native | Engine::Dockerd => Peer::start(engine, &folder, NO_REGISTRY)?,
+            Engine::Native | Engine::Dockerd => Peer::start(engine, &folder, HOST_PORT)?,
         };
         let published = format!("127.0.0.1:{PUBLISHED}");
         let mut site = Self { peer, folder, published, bridge: String::new() };
-        site.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])?;
-        let port = format!("{}:{CONTAINER_PORT}", site.published);
-        site.docker(&["run", "--detach", "--name", "server", "--publish", &port, image])?;
-        let address = ["inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "server"];
-        site.bridge = format!("{}:{CONTAINER_PORT}", site.docker(&address)?);
-        site.wait(image)?;
+        site.docker(&["load", "--quiet", "--input", &load.archive.to_string_lossy()])?;
+        let port = format!("{}:{PORT}", site.published);
+        site.docker(&["run", "--detach", "--name", SERVER, "--publish", &port, IMAGE])?;
+        let address = ["inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", SERVER];
+        site.bridge = format!("{}:{PORT}", site.docker(&address)?);
+        site.wait()?;
         if engine == Engine::Machine {
-            hostfwd::serve(&site, image)?;
+            second_card::serve(&site)?;
         }
         Ok(site)
     }
 
     /// A figure of the published or the container's address, taken from where the engine's user is.
-    pub(super) fn outside(&self, load: &Path, address: &str, work: &[&str]) -> anyhow::Result<f64> {
-        let mut command = self.peer.beside(&load.to_string_lossy());
+    pub(super) fn outside(&self, load: &Load, address: &str, work: &[&str]) -> anyhow::Result<f64> {
+        let mut command = self.peer.beside(&load.program.to_string_lossy());
         command.args(arguments(address, work));
         figure(&interrupt::output(&mut command)?.stdout)
     }
 
     /// A figure taken from the engine's own network namespace.
-    pub(super) fn inside(&self, image: &str, address: &str, work: &[&str]) -> anyhow::Result<f64> {
-        let run = ["run", "--rm", "--network", "host", image, LOAD];
+    pub(super) fn inside(&self, address: &str, work: &[&str]) -> anyhow::Result<f64> {
+        let run = ["run", "--rm", "--network", "host", IMAGE, PROGRAM];
         let said = self.docker(&[&run[..], &arguments(address, work)].concat())?;
         figure(said.as_bytes())
     }
 
     /// The seconds that the machine's processes have had of a processor.
     pub(super) fn processor_seconds(&self) -> anyhow::Result<f64> {
-        let lock = self.folder.join("run/berth/hostd.lock");
-        let daemon: u32 = fs::read_to_string(&lock).context("the daemon doesn't run")?.trim().parse()?;
-        let machine = memory::child_of(daemon).context("the daemon has no machine")?;
+        let machine = self.machine()?;
         let emulator = memory::child_of(machine).context("the machine has no emulator")?;
-        [daemon, machine, emulator].into_iter().map(processor_seconds).sum()
+        [self.daemon()?, machine, emulator].into_iter().map(processor_seconds).sum()
     }
 
-    fn wait(&self, image: &str) -> anyhow::Result<()> {
+    /// The machine's own process.
+    pub(super) fn machine(&self) -> anyhow::Result<u32> {
+        memory::child_of(self.daemon()?).context("the daemon has no machine")
+    }
+
+    fn daemon(&self) -> anyhow::Result<u32> {
+        let lock = self.folder.join("run/berth/hostd.lock");
+        Ok(fs::read_to_string(&lock).context("the daemon doesn't run")?.trim().parse()?)
+    }
+
+    fn wait(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = self.inside(image, &self.bridge, &["bulk", "1"]) {
+        while let Err(error) = self.inside(&self.bridge, &["bulk", "1"]) {
             if Instant::now() > deadline {
                 return Err(error.context("the server doesn't answer"));
             }
@@ -95,11 +101,18 @@ impl Site {
         Ok(())
     }
 
+    /// Runs the `docker` client to its end; returns what it prints.
     pub(super) fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = interrupt::output(&mut self.client(args));
+        let output = output.with_context(|| format!("docker {}", args.join(" ")))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// The `docker` client, aimed at this engine.
+    pub(super) fn client(&self, args: &[&str]) -> Command {
         let mut docker = Command::new("docker");
         peer::direct(&mut docker, &self.peer.socket(), &self.folder).args(args);
-        let output = interrupt::output(&mut docker).with_context(|| format!("docker {}", args.join(" ")))?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        docker
     }
 }
 
