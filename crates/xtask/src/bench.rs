@@ -9,6 +9,7 @@ mod files;
 mod images;
 mod load;
 mod memory;
+mod net;
 mod podman;
 mod ports;
 mod runtimes;
@@ -30,6 +31,8 @@ pub(crate) enum Args {
     FilesDeed(files::deed::Args),
     /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
     Images(images::Args),
+    /// The VM's way out, against QEMU's own user network; and what thousands of idle connections cost.
+    Net(net::Args),
     /// What published ports carry, against the bridge's own address and dockerd's ports.
     Ports(ports::Args),
 }
@@ -42,6 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Args::Files(args) => files::run(args),
         Args::FilesDeed(args) => files::deed::run(args),
         Args::Images(args) => images::run(args),
+        Args::Net(args) => net::run(args),
         Args::Ports(args) => ports::run(args),
     }
 }

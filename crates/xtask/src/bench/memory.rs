@@ -12,9 +12,19 @@ pub(super) fn of_machine(processes: &[(&'static str, u32)]) -> anyhow::Result<Ve
 
 /// One process's share, in bytes.
 pub(super) fn pss(process: u32) -> anyhow::Result<u64> {
+    field(process, "Pss:")
+}
+
+/// One process's own memory, in bytes: what it shares with a machine isn't part of it.
+pub(super) fn own(process: u32) -> anyhow::Result<u64> {
+    field(process, "Pss_Anon:")
+}
+
+/// A field of `/proc/PID/smaps_rollup` (proc(5)), in bytes.
+fn field(process: u32, name: &str) -> anyhow::Result<u64> {
     let path = format!("/proc/{process}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
     let kilobytes: u64 = line.split_whitespace().next().context("no number")?.parse()?;
     Ok(kilobytes * 1024)
 }

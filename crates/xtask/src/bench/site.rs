@@ -1,4 +1,4 @@
-//! An engine with one server behind a published port, and the ways to ask it.
+//! An engine with one server behind a published port, and the ways to ask it and from it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,12 @@ impl Site {
     pub(super) fn inside(&self, address: &str, work: &[&str]) -> anyhow::Result<f64> {
         let run = ["run", "--rm", "--network", "host", IMAGE, PROGRAM];
         let said = self.docker(&[&run[..], &arguments(address, work)].concat())?;
+        figure(said.as_bytes())
+    }
+
+    /// A figure that a running container takes.
+    pub(super) fn in_container(&self, container: &str, address: &str, work: &[&str]) -> anyhow::Result<f64> {
+        let said = self.docker(&[&["exec", container, PROGRAM][..], &arguments(address, work)].concat())?;
         figure(said.as_bytes())
     }
 

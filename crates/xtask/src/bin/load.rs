@@ -2,16 +2,20 @@
 //! container, in the VM and on this machine alike. The standard library alone, so that `rustc` makes it in a second.
 //!
 //! ```text
-//! load serve PORT                          answers every request with a page; GET /N with N bytes
+//! load serve PORT                          answers every request with a page; GET /N with N bytes, PUT /N when it has
+//!                                          taken N bytes; and sends every datagram back
 //! load requests ADDRESS CONNECTIONS SECS   prints requests per second on connections that stay
 //! load connections ADDRESS THREADS SECS    prints requests per second, each on a connection of its own
 //! load bulk ADDRESS BYTES                  prints bytes per second of one download
-//! load idle ADDRESS COUNT                  holds idle connections until its input ends; prints how many
+//! load upload ADDRESS BYTES                prints bytes per second of one upload
+//! load datagrams ADDRESS THREADS SECS      prints datagrams that came back per second
+//! load idle ADDRESS COUNT                  holds idle connections until its input ends; prints how many, and for each line
+//!                                          of its input how many still answer
 //! ```
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,8 +24,13 @@ const PAGE: usize = 612;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 /// Nothing that answers takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A datagram is lost when it isn't back by then, and so many in turn are too many.
+const DATAGRAM_PATIENCE: Duration = Duration::from_millis(500);
+const MOST_LOST: u32 = 20;
 /// What one write of a download holds.
 const PART: usize = 128 * 1024;
+/// Thousands of connections have a thread each.
+const STACK: usize = 128 * 1024;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -36,8 +45,12 @@ fn main() -> Outcome {
             print(rate(address.parse()?, threads.parse()?, seconds.parse()?, connections)?)
         }
         ["bulk", address, bytes] => print(bulk(address.parse()?, bytes.parse()?)?),
+        ["upload", address, bytes] => print(upload(address.parse()?, bytes.parse()?)?),
+        ["datagrams", address, threads, seconds] => {
+            print(rate(address.parse()?, threads.parse()?, seconds.parse()?, datagrams)?)
+        }
         ["idle", address, count] => idle(address.parse()?, count.parse()?),
-        _ => Err("load serve|requests|connections|bulk|idle …".into()),
+        _ => Err("load serve|requests|connections|bulk|upload|datagrams|idle …".into()),
     }
 }
 
@@ -46,11 +59,23 @@ fn print(figure: f64) -> Outcome {
 }
 
 fn serve(port: u16) -> Outcome {
-    let listener = TcpListener::bind(("0.0.0.0", port))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    std::thread::spawn(move || send_back(&socket));
     loop {
         let (stream, _) = listener.accept()?;
         // A client that goes away ends its thread alone.
-        std::thread::spawn(move || drop(answer(stream)));
+        std::thread::Builder::new().stack_size(STACK).spawn(move || drop(answer(stream)))?;
+    }
+}
+
+fn send_back(socket: &UdpSocket) {
+    let mut datagram = [0; 2048];
+    loop {
+        // What a peer that is gone left behind is an error of the next call, and nobody else's.
+        if let Ok((length, peer)) = socket.recv_from(&mut datagram) {
+            let _ = socket.send_to(&datagram[..length], peer);
+        }
     }
 }
 
@@ -64,12 +89,16 @@ fn answer(stream: TcpStream) -> io::Result<()> {
         if client.read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let wanted = line.strip_prefix("GET /").and_then(|rest| rest.split(' ').next());
-        let length = wanted.and_then(|number| number.parse().ok()).unwrap_or(PAGE);
+        let named = |method: &str| line.strip_prefix(method)?.split(' ').next()?.parse::<usize>().ok();
+        let (wanted, brought) = (named("GET /"), named("PUT /"));
         while line.trim_end() != "" {
             line.clear();
             client.read_line(&mut line)?;
         }
+        if let Some(brought) = brought {
+            take(&mut client, brought as u64)?;
+        }
+        let length = wanted.unwrap_or(PAGE);
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         let part = vec![b'x'; length.min(PART)];
         let first = [head.as_bytes(), &part].concat();
@@ -141,6 +170,11 @@ fn connections(address: SocketAddr, run: &Run) -> io::Result<()> {
 /// Sends one request and takes its answer; returns its length.
 fn ask(server: &mut BufReader<TcpStream>, request: &[u8]) -> io::Result<u64> {
     server.get_mut().write_all(request)?;
+    hear(server)
+}
+
+/// Takes an answer; returns its length.
+fn hear(server: &mut BufReader<TcpStream>) -> io::Result<u64> {
     let (mut line, mut length) = (String::new(), 0);
     loop {
         line.clear();
@@ -153,7 +187,12 @@ fn ask(server: &mut BufReader<TcpStream>, request: &[u8]) -> io::Result<u64> {
             _ => {}
         }
     }
-    let taken = io::copy(&mut server.take(length), &mut io::sink())?;
+    take(server, length)
+}
+
+/// Takes exactly so many bytes; returns how many.
+fn take(from: &mut impl BufRead, length: u64) -> io::Result<u64> {
+    let taken = io::copy(&mut from.take(length), &mut io::sink())?;
     if taken == length { Ok(length) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
@@ -165,6 +204,41 @@ fn bulk(address: SocketAddr, bytes: u64) -> Outcome<f64> {
     Ok(taken as f64 / began.elapsed().as_secs_f64())
 }
 
+fn upload(address: SocketAddr, bytes: u64) -> Outcome<f64> {
+    let mut server = BufReader::new(connect(address)?);
+    let began = Instant::now();
+    let request = format!("PUT /{bytes} HTTP/1.1\r\nHost: bench\r\n\r\n");
+    server.get_mut().write_all(request.as_bytes())?;
+    let part = vec![b'x'; PART];
+    let mut left = bytes;
+    while left > 0 {
+        let now = left.min(PART as u64) as usize;
+        server.get_mut().write_all(&part[..now])?;
+        left -= now as u64;
+    }
+    hear(&mut server)?;
+    Ok(bytes as f64 / began.elapsed().as_secs_f64())
+}
+
+fn datagrams(address: SocketAddr, run: &Run) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(DATAGRAM_PATIENCE))?;
+    let mut lost = 0;
+    while !run.over.load(Ordering::Relaxed) {
+        socket.send(REQUEST)?;
+        match socket.recv(&mut [0; 2048]) {
+            Ok(_) => {
+                run.done.fetch_add(1, Ordering::Relaxed);
+                lost = 0;
+            }
+            Err(error) if lost >= MOST_LOST => return Err(error),
+            Err(_) => lost += 1,
+        }
+    }
+    Ok(())
+}
+
 fn idle(address: SocketAddr, count: usize) -> Outcome {
     let mut held = Vec::new();
     for _ in 0..count {
@@ -173,6 +247,10 @@ fn idle(address: SocketAddr, count: usize) -> Outcome {
         held.push(server);
     }
     writeln!(io::stdout(), "{}", held.len())?;
-    io::stdin().read_to_end(&mut Vec::new())?;
+    for line in io::stdin().lines() {
+        line?;
+        let answers = held.iter_mut().map(|server| ask(server, REQUEST));
+        writeln!(io::stdout(), "{}", answers.filter(Result::is_ok).count())?;
+    }
     Ok(())
 }
