@@ -126,7 +126,7 @@ impl Datagrams {
 
     fn open(&mut self, key: Key, path: &Path, settings: &Settings, registry: &Registry) -> io::Result<Token> {
         let to = settings.way(key.remote).ok_or(io::ErrorKind::ConnectionRefused)?;
-        if self.flows.len() >= settings.most_flows {
+        if self.flows.len() >= settings.most_exchanges {
             self.forget_oldest();
         }
         let socket = match key.kind {

@@ -28,8 +28,10 @@ pub struct Settings {
     pub policy: Policy,
     /// Names the resolvers that questions to the gateway are passed on to, as resolv.conf(5); read for each question.
     pub resolvers: PathBuf,
-    /// The most connections, both ways; as many pairs of addresses may exchange datagrams. Each takes a descriptor.
-    pub most_flows: usize,
+    /// The most connections, both ways. Each takes a descriptor.
+    pub most_connections: usize,
+    /// The most pairs of addresses that may exchange datagrams. Each takes a descriptor.
+    pub most_exchanges: usize,
 }
 
 /// The IPv4 network.

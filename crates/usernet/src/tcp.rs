@@ -184,7 +184,7 @@ impl Connections {
 
     /// Whether there may be no more connections; said in the log.
     fn is_full(&self, settings: &Settings) -> bool {
-        let most = settings.most_flows;
+        let most = settings.most_connections;
         let full = self.flows.len() >= most;
         if full {
             tracing::warn!(most, "a connection is refused: the guest has too many");

@@ -166,7 +166,7 @@ fn a_reset_of_either_side_reaches_the_other() {
 #[test]
 fn one_connection_too_many_is_reset_and_others_go_on() {
     let mut settings = settings();
-    settings.most_flows = 1;
+    settings.most_connections = 1;
     let (mut guest, door) = Guest::reached(settings, 0, MTU, (ADDRESS, PORT).into());
     let handle = guest.listen(PORT, 1000);
     let mut first = TcpStream::connect(door).unwrap();

@@ -41,7 +41,8 @@ pub(crate) fn settings() -> Settings {
         v6: V6 { gateway: "fd62:6572:7468::2".parse().unwrap(), router: ROUTER_V6.parse().unwrap() },
         policy: Policy { outside: true, forwards: BTreeMap::new() },
         resolvers: PathBuf::from("/nowhere"),
-        most_flows: 4096,
+        most_connections: 4096,
+        most_exchanges: 4096,
     }
 }
 

@@ -151,7 +151,7 @@ fn a_reset_of_either_side_reaches_the_other() {
 fn a_thousand_connections_at_once_don_t_mix_and_one_too_many_is_refused() {
     const MANY: u16 = 1000;
     let mut settings = leading_to(&[(7, stream(echo))]);
-    settings.most_flows = MANY.into();
+    settings.most_connections = MANY.into();
     let mut guest = Guest::new(settings);
     let handles: Vec<_> = (0..MANY).map(|_| guest.connect((HOST, 7), 64)).collect();
     guest.until("all are connected", |guest| {

@@ -34,9 +34,11 @@ pub(super) const MTU: u16 = 65_520;
 /// The gateway's card and the guest's: local, and none that QEMU gives.
 const HARDWARE: [u8; 6] = [0x52, 0x55, 10, 0, 2, 2];
 const CARD: [u8; 6] = [0x52, 0x55, 10, 0, 2, 15];
-/// Of the descriptors that this process may have, connections get one of so many, and datagrams another. (Shared
-/// folders have the other half.)
-const SHARE: usize = 4;
+/// Of sixteen descriptors that this process may have, connections get so many, and pairs that exchange datagrams.
+/// (Shared folders get eight; one is for everything else.)
+const CONNECTIONS: usize = 5;
+const EXCHANGES: usize = 2;
+/// More of either aren't carried, however many descriptors there are.
 const MOST_FLOWS: usize = 8192;
 
 /// Mark the host's sockets and the network's deadlines among the events; queues and the exit come first.
@@ -80,6 +82,15 @@ impl Drop for Network {
 }
 
 fn settings(config: &Config) -> Settings {
+    let descriptors = sys::raise_descriptors();
+    let [most_connections, most_exchanges] =
+        [CONNECTIONS, EXCHANGES].map(|share| (descriptors / 16 * share).min(MOST_FLOWS));
+    if most_connections < MOST_FLOWS {
+        tracing::warn!(
+            "this process may open {descriptors} files (`ulimit -Hn`), so containers have at most {most_connections} \
+             connections at once instead of {MOST_FLOWS}"
+        );
+    }
     let forward = |forward: &config::HostForward| {
         let host = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, forward.host_port);
         (SocketAddr::V4(forward.guest), SocketAddr::V4(host))
@@ -99,7 +110,8 @@ fn settings(config: &Config) -> Settings {
         v6: V6 { gateway: config::GUEST_GATEWAY_V6, router: config::GUEST_ROUTER_V6 },
         policy: Policy { outside: true, forwards },
         resolvers: config.resolvers.clone(),
-        most_flows: (sys::raise_descriptors() / SHARE).min(MOST_FLOWS),
+        most_connections,
+        most_exchanges,
     }
 }
 

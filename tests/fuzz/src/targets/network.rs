@@ -140,6 +140,7 @@ fn settings(listener: SocketAddr) -> Settings {
         },
         policy: Policy { outside: false, forwards: BTreeMap::from([((host, 7).into(), listener)]) },
         resolvers: "/nowhere".into(),
-        most_flows: 64,
+        most_connections: 64,
+        most_exchanges: 64,
     }
 }
