@@ -3,6 +3,7 @@
 
 mod carrier;
 mod command_line;
+mod device;
 mod fs;
 mod network;
 mod program;

@@ -1,51 +1,52 @@
-//! What our devices have in common: vhost-user. The emulator shares the guest's memory and queues with us, over one
-//! socket per device.
+//! What carries our devices: vhost-user. The emulator shares the guest's memory and queues with us, over one socket per
+//! device.
 
 use std::fs;
 use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use vhost::vhost_user::Listener;
-use vhost_user_backend::{VhostUserBackend, VhostUserDaemon, VringRwLock};
-use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+use vhost_user_backend::VhostUserDaemon;
+use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::epoll::EventSet;
 
+use super::device::{Backend, Device, GuestMemory};
 use crate::Error;
 
-/// The guest's memory, which comes and goes with the emulator's connection.
-pub(super) type GuestMemory = GuestMemoryAtomic<GuestMemoryMmap>;
-
-/// VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX and VIRTIO_RING_F_INDIRECT_DESC.
-pub(super) const FEATURES: u64 = 1 << 32 | 1 << 29 | 1 << 28;
-
-/// A device on a thread of its own; it ends with the emulator's connection.
+/// A thread that waits for the emulator at a socket; it ends with the emulator's connection.
 pub(super) struct Carried {
     socket: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Carried {
-    /// Waits for the emulator at `socket` and serves it. `beside` are more descriptors whose readiness each of the
+    /// Waits for the emulator at `socket` and serves it a device. `beside` are more descriptors whose readiness each of the
     /// device's threads is told of, under those numbers.
-    pub(super) fn start<B>(
+    pub(super) fn start<D: Device>(
         name: &'static str,
         socket: PathBuf,
-        backend: B,
-        memory: GuestMemory,
+        device: D,
         beside: Vec<(RawFd, u16)>,
-    ) -> Result<Self, Error>
-    where
-        B: VhostUserBackend<Bitmap = (), Vring = VringRwLock> + Clone + Send + Sync + 'static,
-    {
-        let listener = listen(&socket)?;
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            if let Err(error) = serve(name, backend, memory, beside, listener) {
+    ) -> Result<Self, Error> {
+        Self::wait(name, socket, move |listener| {
+            if let Err(error) = serve(name, device, beside, listener) {
                 tracing::error!(%error, name, "a device ended");
             }
-        });
-        let thread = thread.map_err(Error::os(format!("start the {name} device")))?;
+        })
+    }
+
+    /// Listens at `socket`, and leaves it to a thread of that name, which ends when the first who came has left.
+    pub(super) fn wait(
+        name: &str,
+        socket: PathBuf,
+        serve: impl FnOnce(UnixListener) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let listener = listen(&socket)?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || serve(listener));
+        let thread = thread.map_err(Error::os(format!("start the thread {name}")))?;
         Ok(Self { socket, thread: Some(thread) })
     }
 }
@@ -68,16 +69,14 @@ pub(super) fn listen(path: &Path) -> Result<UnixListener, Error> {
 }
 
 /// Serves one emulator until it leaves.
-fn serve<B>(
+fn serve<D: Device>(
     name: &str,
-    backend: B,
-    memory: GuestMemory,
+    device: D,
     beside: Vec<(RawFd, u16)>,
     listener: UnixListener,
-) -> Result<(), vhost_user_backend::Error>
-where
-    B: VhostUserBackend<Bitmap = (), Vring = VringRwLock> + Clone + Send + Sync + 'static,
-{
+) -> Result<(), vhost_user_backend::Error> {
+    let memory = GuestMemory::new(GuestMemoryMmap::new());
+    let backend = Arc::new(Backend { device, memory: memory.clone() });
     let mut daemon = VhostUserDaemon::new(format!("{name}-control"), backend, memory)?;
     for (descriptor, number) in beside {
         for handler in daemon.get_epoll_handlers() {

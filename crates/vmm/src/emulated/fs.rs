@@ -8,15 +8,12 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sharefs::Server;
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackend, VringRwLock, VringState, VringT};
+use vhost_user_backend::{VringRwLock, VringState, VringT};
 use virtio::fs::{Chain, Files, Lane, QUEUE_SIZE};
-use virtio_queue::QueueT;
-use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
-use vmm_sys_util::epoll::EventSet;
-use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+use vm_memory::GuestAddressSpace;
 
-use super::carrier::{Carried, FEATURES, GuestMemory};
+use super::carrier::Carried;
+use super::device::{self, Device, GuestMemory};
 use crate::config::Config;
 use crate::{Error, sys};
 
@@ -37,10 +34,8 @@ pub(super) fn start(config: &Config) -> Result<Option<Carried>, Error> {
         streams::answer_requests(config, server)?;
         return Ok(None);
     }
-    let memory = GuestMemory::new(GuestMemoryMmap::new());
     let lanes = (0..queues(config)).map(|_| Mutex::default()).collect();
-    let backend = Arc::new(Backend { server, lanes, memory: memory.clone() });
-    Carried::start("fs", config.folders_socket(), backend, memory, Vec::new()).map(Some)
+    Carried::start("fs", config.folders_socket(), Folders { server, lanes }, Vec::new()).map(Some)
 }
 
 /// One queue for what wants no reply, and one per CPU for requests.
@@ -92,7 +87,7 @@ impl sharefs::Carrier for Carrier<'_> {
         let (kept, vring, memory) = (self.chain.kept(), self.vring.clone(), self.memory.clone());
         Box::new(move |reply| {
             let mut vring = vring.get_mut();
-            if !vring.is_enabled() || !vring.get_queue().ready() {
+            if !device::is_ready(&vring) {
                 return;
             }
             match kept.answer(reply, vring.get_queue_mut(), &memory.memory()) {
@@ -107,74 +102,45 @@ impl sharefs::Carrier for Carrier<'_> {
 /// The guest broke its own ring: its queue stands still until it is set up anew.
 fn stand_still(vring: &mut VringState, error: &virtio::Error) {
     tracing::warn!(%error, "the guest's file system driver misbehaves");
-    vring.get_queue_mut().set_ready(false);
+    device::stand_still(vring);
 }
 
-struct Backend {
+/// The server and its queues.
+struct Folders {
     server: Arc<Server>,
     /// By queue.
     lanes: Vec<Mutex<Lane>>,
-    memory: GuestMemory,
 }
 
-impl VhostUserBackend for Backend {
-    type Bitmap = ();
-    type Vring = VringRwLock;
+impl Device for Folders {
+    const QUEUE_SIZE: u16 = QUEUE_SIZE;
 
-    fn num_queues(&self) -> usize {
+    fn queues(&self) -> usize {
         self.lanes.len()
     }
 
-    fn max_queue_size(&self) -> usize {
-        QUEUE_SIZE.into()
+    fn has_threads(&self) -> bool {
+        true
     }
 
-    fn features(&self) -> u64 {
-        FEATURES | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
-    }
+    // The next driver greets the server anew, which then knows nothing of the last one's: a reset has nothing to do.
 
-    fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::MQ
-    }
-
-    fn reset_device(&self) {
-        // The next driver greets the server anew, which then knows nothing of the last one's.
-    }
-
-    fn set_event_idx(&self, _enabled: bool) {
-        // The framework sets it on the queues themselves, which is where our device asks.
-    }
-
-    fn update_memory(&self, _memory: GuestMemory) -> io::Result<()> {
-        // It is the atomic that we hold already.
-        Ok(())
-    }
-
-    fn queues_per_thread(&self) -> Vec<u64> {
-        (0..self.lanes.len()).map(|queue| 1 << queue).collect()
-    }
-
-    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
-    }
-
-    fn handle_event(
+    fn serve(
         &self,
         _event: u16,
-        _set: EventSet,
         vrings: &[VringRwLock],
+        memory: &GuestMemory,
         thread: usize,
     ) -> io::Result<()> {
         // A thread has one queue, and the other way round.
         let (Some(ring), Some(lane)) = (vrings.first(), self.lanes.get(thread)) else { return Ok(()) };
         let mut vring = ring.get_mut();
-        if !vring.is_enabled() || !vring.get_queue().ready() {
+        if !device::is_ready(&vring) {
             return Ok(());
         }
-        let memory = self.memory.memory();
         let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers = Answers { server: &self.server, vring: ring, memory: &self.memory };
-        match lane.run(vring.get_queue_mut(), &memory, &answers) {
+        let answers = Answers { server: &self.server, vring: ring, memory };
+        match lane.run(vring.get_queue_mut(), &memory.memory(), &answers) {
             Ok(true) => vring.signal_used_queue(),
             Ok(false) => Ok(()),
             Err(error) => {

@@ -8,21 +8,17 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use usernet::{Link, Policy, Server, Settings, V4, V6};
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackend, VringRwLock, VringState, VringT};
+use vhost_user_backend::{VringRwLock, VringState, VringT};
 use virtio::Memory;
 use virtio::net::{Net, QUEUE_SIZE, QUEUES, Rings};
-use virtio_queue::QueueT;
-use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
-use vmm_sys_util::epoll::EventSet;
-use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+use vm_memory::GuestAddressSpace;
 
-use self::introduction::Introduction;
-use super::carrier::{Carried, FEATURES, GuestMemory};
+use super::carrier::Carried;
+use super::device::{self, Device, GuestMemory};
 use crate::Error;
 use crate::config::{self, Config};
 use crate::handover::Handed;
@@ -47,7 +43,7 @@ const ALARM: u16 = SOCKETS + 1;
 
 /// The device and the place of what comes in by it.
 pub(super) struct Network {
-    introduction: Option<Introduction>,
+    introduction: Option<Carried>,
     carried: Option<Carried>,
     door: PathBuf,
 }
@@ -62,13 +58,11 @@ impl Network {
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
         let door = config.door_socket();
         let handed = Handed::bind(&door).map_err(Error::os(format!("bind {}", door.display())))?;
-        let memory = GuestMemory::new(GuestMemoryMmap::new());
         let station = Station::new(handed, settings(config)).map_err(Error::os("start the network"))?;
         let beside = station.beside();
-        let backend = Arc::new(Backend { station: Mutex::new(station), memory: memory.clone() });
         let device = config.network_socket().with_extension("device");
-        let carried = Carried::start("network", device.clone(), backend, memory, beside)?;
-        let introduction = Introduction::wait(config.network_socket(), device)?;
+        let carried = Carried::start("network", device.clone(), Shared(Mutex::new(station)), beside)?;
+        let introduction = introduction::lead(config.network_socket(), device)?;
         Ok(Self { introduction: Some(introduction), carried: Some(carried), door })
     }
 }
@@ -188,87 +182,56 @@ impl Link for Card<'_> {
     }
 }
 
-struct Backend {
-    station: Mutex<Station>,
-    memory: GuestMemory,
-}
+/// The station, as the emulator asks it.
+struct Shared(Mutex<Station>);
 
-impl Backend {
-    fn device<T>(&self, deed: impl FnOnce(&mut Net) -> T) -> T {
-        deed(&mut self.station.lock().unwrap_or_else(PoisonError::into_inner).device)
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Station> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl VhostUserBackend for Backend {
-    type Bitmap = ();
-    type Vring = VringRwLock;
+impl Device for Shared {
+    const QUEUE_SIZE: u16 = QUEUE_SIZE;
 
-    fn num_queues(&self) -> usize {
+    fn queues(&self) -> usize {
         QUEUES
     }
 
-    fn max_queue_size(&self) -> usize {
-        QUEUE_SIZE.into()
-    }
-
     fn features(&self) -> u64 {
-        FEATURES | virtio::net::FEATURES | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+        virtio::net::FEATURES
     }
 
-    fn acked_features(&self, features: u64) {
-        self.device(|device| device.choose(features));
+    fn choose(&self, features: u64) {
+        self.lock().device.choose(features);
     }
 
-    fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::MQ
+    fn reset(&self) {
+        self.lock().device.reset();
     }
 
-    fn reset_device(&self) {
-        self.device(Net::reset);
-    }
-
-    fn set_event_idx(&self, _enabled: bool) {
-        // The framework sets it on the queues themselves, which is where our device asks.
-    }
-
-    fn update_memory(&self, _memory: GuestMemory) -> io::Result<()> {
-        // It is the atomic that we hold already.
-        Ok(())
-    }
-
-    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
-    }
-
-    fn handle_event(
+    fn serve(
         &self,
         event: u16,
-        _set: EventSet,
         vrings: &[VringRwLock],
+        memory: &GuestMemory,
         _thread: usize,
     ) -> io::Result<()> {
-        let mut station = self.station.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut receive, mut transmit) = (vrings[0].get_mut(), vrings[1].get_mut());
-        let memory = self.memory.memory();
-        let ran = station.run(event, rings(&mut receive, &mut transmit, &memory));
-        match ran {
-            Ok(owed) => {
-                if owed.receive {
-                    receive.signal_used_queue()?;
-                }
-                if owed.transmit {
-                    transmit.signal_used_queue()?;
-                }
-            }
+        let [receive, transmit, ..] = vrings else { return Ok(()) };
+        let mut station = self.lock();
+        let (mut receive, mut transmit) = (receive.get_mut(), transmit.get_mut());
+        let memory = memory.memory();
+        match station.run(event, rings(&mut receive, &mut transmit, &memory)) {
+            Ok(owed) => device::pay(owed, &receive, &transmit),
             Err(error) => {
                 // The guest broke its own rings, or the host has no sockets for it: its card stands still.
                 tracing::error!(%error, "the guest has no network any more");
-                receive.get_queue_mut().set_ready(false);
-                transmit.get_queue_mut().set_ready(false);
+                device::stand_still(&mut receive);
+                device::stand_still(&mut transmit);
                 station.device.reset();
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
@@ -278,8 +241,7 @@ fn rings<'a>(
     transmit: &'a mut VringState,
     memory: &'a Memory,
 ) -> Option<Rings<'a>> {
-    let ready = |vring: &VringState| vring.is_enabled() && vring.get_queue().ready();
-    (ready(receive) && ready(transmit)).then(|| Rings {
+    (device::is_ready(receive) && device::is_ready(transmit)).then(|| Rings {
         receive: receive.get_queue_mut(),
         transmit: transmit.get_queue_mut(),
         memory,

@@ -4,17 +4,14 @@ use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
-use vhost_user_backend::{VhostUserBackend, VringRwLock, VringT};
+use vhost_user_backend::{VringRwLock, VringT};
 use virtio::vsock::{QUEUE_SIZE, QUEUES, Vsock};
-use virtio_queue::QueueT;
-use vm_memory::{GuestAddressSpace, GuestMemoryMmap};
-use vmm_sys_util::epoll::EventSet;
-use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+use vm_memory::GuestAddressSpace;
 
-use super::carrier::{self, Carried, FEATURES, GuestMemory};
+use super::carrier::{self, Carried};
+use super::device::{self, GuestMemory};
 use crate::Error;
 use crate::config::Config;
 
@@ -35,14 +32,9 @@ impl Device {
         let clients = config.vsock_socket();
         let device = Vsock::new(protocol::vsock::GUEST_CID, carrier::listen(&clients)?)?;
         let beside = vec![(device.readiness().as_raw_fd(), CLIENTS)];
-        let memory = GuestMemory::new(GuestMemoryMmap::new());
-        let backend = Arc::new(Backend {
-            device: Mutex::new(device),
-            memory: memory.clone(),
-            driver_seen: Once::new(),
-            on_driver: Box::new(on_driver),
-        });
-        let carried = Carried::start("vsock", config.device_socket(), backend, memory, beside)?;
+        let device =
+            Shared { device: Mutex::new(device), driver_seen: Once::new(), on_driver: Box::new(on_driver) };
+        let carried = Carried::start("vsock", config.device_socket(), device, beside)?;
         Ok(Self { carried: Some(carried), clients })
     }
 }
@@ -54,97 +46,61 @@ impl Drop for Device {
     }
 }
 
-struct Backend {
+/// Our device, as the emulator asks it.
+struct Shared {
     device: Mutex<Vsock>,
-    memory: GuestMemory,
     driver_seen: Once,
     on_driver: Box<dyn Fn() + Send + Sync>,
 }
 
-impl VhostUserBackend for Backend {
-    type Bitmap = ();
-    type Vring = VringRwLock;
-
-    fn num_queues(&self) -> usize {
-        QUEUES
-    }
-
-    fn max_queue_size(&self) -> usize {
-        QUEUE_SIZE.into()
-    }
-
-    fn features(&self) -> u64 {
-        FEATURES | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
-    }
-
-    fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::MQ
-    }
-
-    fn reset_device(&self) {
-        lock(&self.device).reset();
-    }
-
-    fn set_event_idx(&self, _enabled: bool) {
-        // The framework sets it on the queues themselves, which is where our device asks.
-    }
-
-    fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
-        let config = lock(&self.device).config();
-        let start = (offset as usize).min(config.len());
-        let end = start.saturating_add(size as usize).min(config.len());
-        config[start..end].to_vec()
-    }
-
-    fn update_memory(&self, _memory: GuestMemory) -> io::Result<()> {
-        // It is the atomic that we hold already.
-        Ok(())
-    }
-
-    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
-    }
-
-    fn handle_event(
-        &self,
-        event: u16,
-        _set: EventSet,
-        vrings: &[VringRwLock],
-        _thread: usize,
-    ) -> io::Result<()> {
-        let mut device = lock(&self.device);
-        if event == CLIENTS {
-            device.host_ready().map_err(io::Error::other)?;
-        }
-        let (mut receive, mut transmit) = (vrings[0].get_mut(), vrings[1].get_mut());
-        let ready = receive.is_enabled() && transmit.is_enabled();
-        if !ready || !receive.get_queue().ready() || !transmit.get_queue().ready() {
-            return Ok(());
-        }
-        self.driver_seen.call_once(&self.on_driver);
-        let memory = self.memory.memory();
-        let ran = device.run(receive.get_queue_mut(), transmit.get_queue_mut(), &memory);
-        match ran {
-            Ok(owed) => {
-                if owed.receive {
-                    receive.signal_used_queue()?;
-                }
-                if owed.transmit {
-                    transmit.signal_used_queue()?;
-                }
-            }
-            Err(error) => {
-                // The guest broke its own rings: its device stands still until it is set up anew.
-                tracing::warn!(%error, "the guest's vsock driver misbehaves");
-                receive.get_queue_mut().set_ready(false);
-                transmit.get_queue_mut().set_ready(false);
-                device.reset();
-            }
-        }
-        Ok(())
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vsock> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl device::Device for Shared {
+    const QUEUE_SIZE: u16 = QUEUE_SIZE;
+
+    fn queues(&self) -> usize {
+        QUEUES
+    }
+
+    fn config(&self) -> Option<Vec<u8>> {
+        Some(self.lock().config().to_vec())
+    }
+
+    fn reset(&self) {
+        self.lock().reset();
+    }
+
+    fn serve(
+        &self,
+        event: u16,
+        vrings: &[VringRwLock],
+        memory: &GuestMemory,
+        _thread: usize,
+    ) -> io::Result<()> {
+        let [receive, transmit, ..] = vrings else { return Ok(()) };
+        let mut device = self.lock();
+        if event == CLIENTS {
+            device.host_ready().map_err(io::Error::other)?;
+        }
+        let (mut receive, mut transmit) = (receive.get_mut(), transmit.get_mut());
+        if !device::is_ready(&receive) || !device::is_ready(&transmit) {
+            return Ok(());
+        }
+        self.driver_seen.call_once(&self.on_driver);
+        let memory = memory.memory();
+        match device.run(receive.get_queue_mut(), transmit.get_queue_mut(), &memory) {
+            Ok(owed) => device::pay(owed, &receive, &transmit),
+            Err(error) => {
+                tracing::warn!(%error, "the guest's vsock driver misbehaves");
+                device::stand_still(&mut receive);
+                device::stand_still(&mut transmit);
+                device.reset();
+                Ok(())
+            }
+        }
+    }
 }

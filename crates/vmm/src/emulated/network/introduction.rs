@@ -7,11 +7,10 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use vhost::vhost_user::message::VhostUserVirtioFeatures;
 
-use super::super::carrier;
+use super::super::carrier::Carried;
 use crate::{Error, sys};
 
 /// `VHOST_USER_SET_FEATURES`, of the protocol's first version, with eight bytes.
@@ -20,35 +19,14 @@ const SET_FEATURES: [u32; 3] = [2, 1, 8];
 const HEADER: usize = 12;
 const LONGEST: usize = 4096;
 
-/// Passes messages on; it ends with the emulator's connection.
-pub(super) struct Introduction {
-    socket: PathBuf,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Introduction {
-    /// Waits for the emulator at `socket`, and leads it to the device that waits at the other.
-    pub(super) fn wait(socket: PathBuf, device: PathBuf) -> Result<Self, Error> {
-        let listener = carrier::listen(&socket)?;
-        let thread = std::thread::Builder::new().name("introduction".to_owned()).spawn(move || {
-            if let Err(error) = introduce(&listener, &device) {
-                tracing::error!(%error, "the guest has no network any more");
-            }
-        });
-        let thread = thread.map_err(Error::os("introduce the network"))?;
-        Ok(Self { socket, thread: Some(thread) })
-    }
-}
-
-impl Drop for Introduction {
-    fn drop(&mut self) {
-        // An emulator that never came leaves the thread waiting for it: come in its place, and leave.
-        drop(UnixStream::connect(&self.socket));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Waits for the emulator at `socket`, and leads it to the device that waits at the other; passes messages on until either
+/// leaves.
+pub(super) fn lead(socket: PathBuf, device: PathBuf) -> Result<Carried, Error> {
+    Carried::wait("introduction", socket, move |listener| {
+        if let Err(error) = introduce(&listener, &device) {
+            tracing::error!(%error, "the guest has no network any more");
         }
-        drop(std::fs::remove_file(&self.socket));
-    }
+    })
 }
 
 fn introduce(listener: &UnixListener, device: &Path) -> io::Result<()> {
@@ -101,7 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (socket, device) = (folder.path().join("a"), folder.path().join("b"));
         let listener = UnixListener::bind(&device).unwrap();
-        let introduction = Introduction::wait(socket.clone(), device).unwrap();
+        let introduction = lead(socket.clone(), device).unwrap();
         let mut emulator = UnixStream::connect(socket).unwrap();
         let (mut device, _) = listener.accept().unwrap();
         let mut said = [0; 20];
