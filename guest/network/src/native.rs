@@ -8,8 +8,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use copy::{Copier, Door};
-use datagrams::{Datagrams, Window};
+use copy::Door;
+use datagrams::Window;
+use lookout::{Lookout, Posts};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use crate::route::Kernel;
 
 mod copy;
 mod datagrams;
+mod lookout;
 mod rules;
 
 /// Connections that wait to be accepted, as `std` has it.
@@ -33,8 +35,7 @@ pub struct NativePublisher {
 struct State {
     rules: Nftables,
     kernel: Kernel,
-    copier: Copier,
-    datagrams: Datagrams,
+    lookout: Lookout,
     open: HashMap<Binding, Reservation>,
 }
 
@@ -60,8 +61,7 @@ impl NativePublisher {
         let state = State {
             rules: Nftables::open().map_err(wrong)?,
             kernel: Kernel::open().map_err(wrong)?,
-            copier: Copier::start().map_err(wrong)?,
-            datagrams: Datagrams::start().map_err(wrong)?,
+            lookout: Lookout::start().map_err(wrong)?,
             open: HashMap::new(),
         };
         Ok(Self { table: format!("{name_prefix}-ports"), state: Mutex::new(state) })
@@ -125,17 +125,20 @@ impl State {
             rules::route_loopback(&mut self.kernel, target)?;
         }
         self.rules.commit(&rules::table(table, open).replace())?;
-        let (mut doors, mut windows) = (Vec::new(), Vec::new());
+        let mut posts = Posts::default();
         for wanted in open {
             let target = wanted.target;
             match self.open.get(&Binding::of(wanted)) {
-                Some(Reservation::Tcp(listener)) => doors.push(Door { listener: listener.clone(), target }),
-                Some(Reservation::Udp(socket)) => windows.push(Window { socket: socket.clone(), target }),
+                Some(Reservation::Tcp(listener)) => {
+                    posts.doors.push(Door { listener: listener.clone(), target })
+                }
+                Some(Reservation::Udp(socket)) => {
+                    posts.windows.push(Window { socket: socket.clone(), target })
+                }
                 None => {}
             }
         }
-        self.copier.open(doors);
-        self.datagrams.open(windows);
+        self.lookout.open(posts);
         Ok(())
     }
 }
