@@ -1,11 +1,18 @@
 //! What only the VM has: a kernel of our own, and an engine that its PID 1 starts again.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use e2e::condition::eventually;
 use e2e::engine::Engine;
 
 /// A shell that sees and may end every process of the machine.
 const ROOT: &[&str] =
     &["run", "--rm", "--privileged", "--pid", "host", "--network", "none", "busybox", "sh", "-c"];
+
+/// A connection that says nothing for so long hangs.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// The machine's processes whose command line begins with a pattern.
 fn processes(engine: &Engine, pattern: &str) -> String {
@@ -48,21 +55,44 @@ fn containers_outlive_the_engine_in_the_guest_with_every_line_and_exit_code() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_by_hours_is_set_right() {
+fn a_clock_that_is_wrong_by_hours_is_set_right_and_published_connections_go_on() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
+    let echo = ["nc", "-ll", "-p", "7", "-e", "cat"];
+    engine.ok(&[&["run", "-d", "--name", "echo", "-p", "127.0.0.1::7", "busybox"], &echo[..]].concat());
+    let port = engine.ok(&["port", "echo", "7"]);
+    let connect = || {
+        eventually("the port answers", || {
+            let mut client = TcpStream::connect(&port).ok()?;
+            client.set_read_timeout(Some(SILENCE)).expect("a timeout is set");
+            hears_itself(&mut client).ok().map(|()| client)
+        })
+    };
+    let mut kept = connect();
     let seconds = || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         now.as_secs()
     };
     for jump in ["+ 36000", "- 36000"] {
         engine.ok(&[ROOT, &[&format!("date -s @$(($(date +%s) {jump})) > /dev/null")]].concat());
+        hears_itself(&mut kept).expect("the connection from before goes on");
+        drop(connect());
         eventually("the guest's clock is right", || {
             let before = seconds();
             let guest: u64 =
                 engine.ok(&["run", "--rm", "--network", "none", "busybox", "date", "+%s"]).parse().ok()?;
             (before - 1..=seconds() + 1).contains(&guest).then_some(())
         });
+        hears_itself(&mut kept).expect("the connection from before goes on");
     }
+}
+
+/// Says a word to an echo and waits for it.
+fn hears_itself(client: &mut TcpStream) -> std::io::Result<()> {
+    client.write_all(b"hello")?;
+    let mut heard = [0; 5];
+    client.read_exact(&mut heard)?;
+    assert_eq!(&heard, b"hello");
+    Ok(())
 }
 
 #[test]
