@@ -148,6 +148,23 @@ fn a_reset_of_either_side_reaches_the_other() {
 }
 
 #[test]
+fn a_far_end_that_says_nothing_is_asked_whether_it_is_there() {
+    let server = stream(echo);
+    let mut guest = Guest::new(leading_to(&[(7, server)]));
+    guest.connected((HOST, 7), 1000);
+    // By proc_net(5): the far port, a connection that is there, and what its timer is for: 2 is to keep it alive.
+    let asked = || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let far = format!(":{:04X}", server.port());
+        sockets.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields[2].ends_with(&far) && fields[3] == "01" && fields[5].starts_with("02:")
+        })
+    };
+    guest.until("the host waits to ask", |_| asked().then_some(()));
+}
+
+#[test]
 fn a_thousand_connections_at_once_don_t_mix_and_one_too_many_is_refused() {
     const MANY: u16 = 1000;
     let mut settings = leading_to(&[(7, stream(echo))]);
