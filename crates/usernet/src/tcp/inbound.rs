@@ -13,6 +13,8 @@ const MOST: usize = 512 << 10;
 /// After so many segments the guest hears what we have (RFC 9293, 3.8.6.3). Before, what we say next may carry it: a
 /// guest that is emulated pays dearly for each packet.
 const MOST_UNHEARD: u32 = 2;
+/// As long as two segments of most networks: it counts as two. A guest whose buffer holds no other waits for that.
+const LONG: usize = 2 * 1460;
 /// Our windows' scale, when the guest has one, too: enough for [`MOST`].
 pub(super) const SCALE: u8 = 4;
 
@@ -84,7 +86,7 @@ impl Inbound {
             }
             _ => {}
         }
-        self.unheard += 1;
+        self.unheard += if payload.len() >= LONG { MOST_UNHEARD } else { 1 };
         let in_turn = ahead == 0 && after(self.next, first) == payload.len() as i64 + i64::from(ends);
         self.owes_ack |= !in_turn || self.unheard >= MOST_UNHEARD;
     }
@@ -187,6 +189,16 @@ mod tests {
         inbound.offered(inbound.offer(false), false);
         inbound.take(9, b"jkl", false, 99);
         assert!(inbound.owes_ack, "something is missing");
+    }
+
+    #[test]
+    fn a_segment_as_long_as_two_waits_for_nothing() {
+        let mut inbound = Inbound::new(0, true);
+        inbound.take(1, &[0; LONG - 1], false, usize::MAX);
+        assert!(!inbound.owes_ack);
+        inbound.offered(inbound.offer(false), false);
+        inbound.take(plus(1, LONG - 1), &[0; LONG], false, usize::MAX);
+        assert!(inbound.owes_ack);
     }
 
     #[test]
