@@ -17,6 +17,7 @@ pub(crate) struct Workspace {
     store: Store,
     name: String,
     folder: PathBuf,
+    root: PathBuf,
     below: Vec<Digest>,
     mounted: bool,
 }
@@ -24,21 +25,38 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Mounts `files` for changes. Blocks.
     pub(crate) fn open(builder: &Arc<Builder>, files: &Files) -> Result<Self> {
-        let name = format!("{PREFIX}{}", crate::identity::fresh()?);
-        let folder = builder.exec_root.join(&name);
-        let below = files.chain();
-        builder.store.prepare_on(&name, &below)?;
-        let mut workspace = Self { store: builder.store.clone(), name, folder, below, mounted: false };
-        let root = workspace.root();
-        std::fs::create_dir_all(&root).map_err(Error::file("make folder", &root))?;
-        workspace.store.mount(&workspace.name, &root)?;
+        let (mut workspace, _) = Self::prepare(builder, files)?;
+        workspace.store.mount_passing(&workspace.name, &workspace.root)?;
         workspace.mounted = true;
         Ok(workspace)
     }
 
+    /// As [`Self::open`], for files that are put there one by one: with nothing below, they are written straight to where
+    /// the layer has them.
+    pub(crate) fn open_for_files(builder: &Arc<Builder>, files: &Files) -> Result<Self> {
+        if !files.layers.is_empty() {
+            return Self::open(builder, files);
+        }
+        let (mut workspace, upper) = Self::prepare(builder, files)?;
+        workspace.root = upper;
+        Ok(workspace)
+    }
+
+    /// A workspace that isn't mounted, and where its changes will lie.
+    fn prepare(builder: &Arc<Builder>, files: &Files) -> Result<(Self, PathBuf)> {
+        let name = format!("{PREFIX}{}", crate::identity::fresh()?);
+        let folder = builder.exec_root.join(&name);
+        let below = files.chain();
+        let upper = builder.store.prepare_on(&name, &below)?.upper;
+        let root = mount_point(&folder);
+        let workspace = Self { store: builder.store.clone(), name, folder, root, below, mounted: false };
+        std::fs::create_dir_all(&workspace.root).map_err(Error::file("make folder", &workspace.root))?;
+        Ok((workspace, upper))
+    }
+
     /// Where the files are.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.folder.join("rootfs")
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A folder of the step's own, which goes with it.
@@ -53,8 +71,10 @@ impl Workspace {
 
     /// Makes a layer of what was changed, on top of `below` or of what it was opened with. Blocks.
     pub(crate) fn commit(mut self, below: Option<&[Digest]>) -> Result<Option<(Layer, Kept)>> {
-        self.store.unmount(&self.root())?;
-        self.mounted = false;
+        if self.mounted {
+            self.store.unmount(&self.root)?;
+            self.mounted = false;
+        }
         let below = below.unwrap_or(&self.below).to_vec();
         Ok(self.store.commit_layer(&self.name, &below)?)
     }
@@ -63,14 +83,18 @@ impl Workspace {
 impl Drop for Workspace {
     fn drop(&mut self) {
         if self.mounted {
-            drop(self.store.unmount(&self.root()));
+            drop(self.store.unmount(&self.root));
         }
         if let Err(error) = self.store.remove_snapshot(&self.name) {
             tracing::warn!(error = &error as &dyn std::error::Error, "a build's snapshot stays");
         }
         // Never into the mount, should it still be there.
-        if std::fs::remove_dir(self.root()).is_ok() {
+        if std::fs::remove_dir(mount_point(&self.folder)).is_ok() {
             drop(std::fs::remove_dir_all(&self.folder));
         }
     }
+}
+
+fn mount_point(folder: &Path) -> PathBuf {
+    folder.join("rootfs")
 }

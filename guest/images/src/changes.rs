@@ -141,7 +141,7 @@ fn look(lower: &Path, path: &Path) -> Look {
 }
 
 /// A 0/0 character device, overlayfs' mark of something deleted.
-pub(crate) fn is_whiteout(metadata: &Metadata) -> bool {
+fn is_whiteout(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == 0
 }
 

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use crate::snapshot::{MARK, Snapshot};
@@ -21,8 +21,17 @@ const VALUE_LONGEST: usize = 255;
 /// `changes` and commits, and may be mounted again after a crash.
 const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("redirect_dir", "off"), ("metacopy", "off")];
 
+/// Whether what is written must be on the disk when its writer asks for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syncing {
+    /// As on any other file system.
+    Heeded,
+    /// Never: a crash loses the snapshot anyway. It can't be mounted a second time then.
+    Ignored,
+}
+
 /// Mounts the snapshot at `target`.
-pub(crate) fn mount(snapshot: &Snapshot, root: &Path, target: &Path) -> Result<()> {
+pub(crate) fn mount(snapshot: &Snapshot, root: &Path, target: &Path, syncing: Syncing) -> Result<()> {
     let at = |step: &'static str| {
         move |error: Errno| Error::Mount {
             snapshot: snapshot.container.clone(),
@@ -34,6 +43,9 @@ pub(crate) fn mount(snapshot: &Snapshot, root: &Path, target: &Path) -> Result<(
     fsconfig_set_string(&context, "source", "overlay").map_err(at("source"))?;
     for (option, value) in OPTIONS {
         fsconfig_set_string(&context, option, value).map_err(at(option))?;
+    }
+    if syncing == Syncing::Ignored {
+        fsconfig_set_flag(&context, "volatile").map_err(at("volatile"))?;
     }
     let mut held = Vec::new();
     let mut lowers = Vec::new();

@@ -5,15 +5,14 @@
 //! never through a symbolic link: nothing outside can be reached, whatever is swapped meanwhile.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use tar::{EntryType, Header};
 
 use crate::{Digest, Error, Result, changes};
@@ -47,7 +46,7 @@ pub(crate) fn one(folder: BorrowedFd<'_>, name: &OsStr, shown: &[u8], writer: im
     let mut packer = Packer::new(writer, false);
     let entry = Child::of(folder, name).map_err(Error::stream("look at what is to be copied"))?;
     packer.entry(folder, &entry, shown)?;
-    if entry.metadata.is_dir() {
+    if entry.kind == FileType::Directory {
         let inner = open(folder, name, OFlags::DIRECTORY).map_err(Error::stream("open the folder"))?;
         packer.folder(&inner, shown)?;
     }
@@ -67,13 +66,13 @@ fn measure(folder: &File, seen: &mut HashMap<u64, u64>, depth: usize) -> Result<
         return Ok(());
     }
     for child in children(folder)? {
-        if child.metadata.is_dir() {
+        if child.kind == FileType::Directory {
             // A running container may take it away meanwhile.
             if let Ok(inner) = open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
                 measure(&inner, seen, depth + 1)?;
             }
-        } else if child.metadata.is_file() {
-            seen.insert(child.metadata.ino(), child.metadata.len());
+        } else if child.kind == FileType::RegularFile {
+            seen.insert(child.stat.st_ino, child.stat.st_size.unsigned_abs());
         }
     }
     Ok(())
@@ -84,17 +83,25 @@ const PATH_LONGEST: usize = 4095;
 
 /// One entry of a folder.
 struct Child {
-    name: std::ffi::OsString,
-    /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
-    path: PathBuf,
-    metadata: Metadata,
+    name: OsString,
+    kind: FileType,
+    stat: Stat,
 }
 
 impl Child {
     fn of(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
-        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
-        let metadata = fs::symlink_metadata(&path)?;
-        Ok(Self { name: name.to_owned(), path, metadata })
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Self { name: name.to_owned(), kind: FileType::from_raw_mode(stat.st_mode), stat })
+    }
+
+    /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
+    fn path(&self, folder: BorrowedFd<'_>) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(&self.name)
+    }
+
+    /// A 0/0 character device, overlayfs' mark of something deleted.
+    fn is_whiteout(&self) -> bool {
+        self.kind == FileType::CharacterDevice && self.stat.st_rdev == 0
     }
 }
 
@@ -141,7 +148,7 @@ impl<W: Write> Packer<'_, W> {
             if name.len() > PATH_LONGEST {
                 return Err(Error::InvalidArchive("a path is too long for an archive".to_owned()));
             }
-            if self.as_layer && changes::is_whiteout(&child.metadata) {
+            if self.as_layer && child.is_whiteout() {
                 self.whiteout(&beside(&name, b".wh."))?;
                 continue;
             }
@@ -149,15 +156,18 @@ impl<W: Write> Packer<'_, W> {
                 continue;
             }
             self.entry(folder.as_fd(), &child, &name)?;
-            if child.metadata.is_dir() {
-                if self.as_layer && changes::is_opaque(&child.path) {
+            if child.kind == FileType::Directory {
+                if self.as_layer && changes::is_opaque(&child.path(folder.as_fd())) {
                     self.whiteout(&[name.as_slice(), b"/.wh..wh..opq"].concat())?;
                 }
                 match open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
                     Ok(inner) => self.folder(&inner, &name)?,
                     // A running container may replace it meanwhile.
                     Err(error) if is_gone(&error) => {}
-                    Err(source) => return Err(Error::File { operation: "open", path: child.path, source }),
+                    Err(source) => {
+                        let path = child.path(folder.as_fd());
+                        return Err(Error::File { operation: "open", path, source });
+                    }
                 }
             }
         }
@@ -172,26 +182,28 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn entry(&mut self, folder: BorrowedFd<'_>, child: &Child, name: &[u8]) -> Result<()> {
-        let Child { path, metadata, .. } = child;
-        let kind = metadata.file_type();
-        if kind.is_socket() {
+        let (kind, stat) = (child.kind, &child.stat);
+        if kind == FileType::Socket {
             // Tar has no such thing, and it is dead without its process.
             return Ok(());
         }
         let mut header = Header::new_ustar();
-        header.set_mode(metadata.mode() & 0o7777);
-        let file = match kind.is_file() {
+        header.set_mode(stat.st_mode & 0o7777);
+        let file = match kind == FileType::RegularFile {
             true => match open(folder, &child.name, OFlags::empty()) {
                 Err(error) if is_gone(&error) => return Ok(()),
-                opened => Some(opened.map_err(Error::file("open", path))?),
+                Err(source) => {
+                    return Err(Error::File { operation: "open", path: child.path(folder), source });
+                }
+                Ok(opened) => Some(opened),
             },
             false => None,
         };
         let mut pax = match &file {
-            Some(file) => xattrs(&file.as_fd(), path)?,
-            None => xattrs(path.as_path(), path)?,
+            Some(file) => xattrs(&file.as_fd(), name)?,
+            None => xattrs(child.path(folder).as_path(), name)?,
         };
-        for (key, id) in [("uid", metadata.uid()), ("gid", metadata.gid())] {
+        for (key, id) in [("uid", stat.st_uid), ("gid", stat.st_gid)] {
             if id > 0o7_777_777 {
                 pax.push((key.to_owned(), id.to_string().into_bytes()));
             } else if key == "uid" {
@@ -200,29 +212,30 @@ impl<W: Write> Packer<'_, W> {
                 header.set_gid(id.into());
             }
         }
-        let (seconds, nanoseconds) = match metadata.mtime() {
-            seconds if seconds < self.latest => (seconds, metadata.mtime_nsec()),
+        let (seconds, nanoseconds) = match stat.st_mtime {
+            seconds if seconds < self.latest => (seconds, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             _ => (self.latest, 0),
         };
         header.set_mtime(seconds.max(0).unsigned_abs());
         if nanoseconds != 0 || seconds < 0 {
             pax.push(("mtime".to_owned(), pax_time(seconds, nanoseconds).into_bytes()));
         }
-        if !metadata.is_dir() && metadata.nlink() > 1 {
-            if let Some(first) = self.links.get(&(metadata.dev(), metadata.ino())).cloned() {
+        if kind != FileType::Directory && stat.st_nlink > 1 {
+            if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)).cloned() {
                 header.set_entry_type(EntryType::Link);
                 return self.header(header, name, &first, pax, 0);
             }
-            self.links.insert((metadata.dev(), metadata.ino()), name.to_vec());
+            self.links.insert((stat.st_dev, stat.st_ino), name.to_vec());
         }
-        if kind.is_dir() {
+        if kind == FileType::Directory {
             header.set_entry_type(EntryType::Directory);
             let slash: &[u8] = if name.ends_with(b"/") { b"" } else { b"/" };
             self.header(header, &[name, slash].concat(), b"", pax, 0)
-        } else if kind.is_symlink() {
-            let target = fs::read_link(path).map_err(Error::file("read link", path))?;
+        } else if kind == FileType::Symlink {
+            let target = rustix::fs::readlinkat(folder, child.name.as_os_str(), Vec::new())
+                .map_err(|error| Error::file("read link", child.path(folder))(error.into()))?;
             header.set_entry_type(EntryType::Symlink);
-            self.header(header, name, target.as_os_str().as_bytes(), pax, 0)
+            self.header(header, name, target.as_bytes(), pax, 0)
         } else if let Some(file) = file {
             header.set_entry_type(EntryType::Regular);
             // Swapped for something else meanwhile: a device would never end, and a FIFO never begin.
@@ -234,11 +247,11 @@ impl<W: Write> Packer<'_, W> {
             self.content(&file, size)
         } else {
             header.set_entry_type(match kind {
-                _ if kind.is_fifo() => EntryType::Fifo,
-                _ if kind.is_block_device() => EntryType::Block,
+                FileType::Fifo => EntryType::Fifo,
+                FileType::BlockDevice => EntryType::Block,
                 _ => EntryType::Char,
             });
-            set_device(&mut header, metadata.rdev())?;
+            set_device(&mut header, stat.st_rdev)?;
             self.header(header, name, b"", pax, 0)
         }
     }
@@ -317,11 +330,11 @@ fn children(folder: &File) -> Result<Vec<Child>> {
 
 /// Whether it is a file or folder with nothing in it.
 fn is_empty(folder: &File, child: &Child) -> bool {
-    if child.metadata.is_dir() {
+    if child.kind == FileType::Directory {
         let inner = open(folder.as_fd(), &child.name, OFlags::DIRECTORY);
         return inner.is_ok_and(|inner| children(&inner).is_ok_and(|children| children.is_empty()));
     }
-    child.metadata.is_file() && child.metadata.len() == 0
+    child.kind == FileType::RegularFile && child.stat.st_size == 0
 }
 
 /// Whether what was there has gone, or became something else.
@@ -357,8 +370,8 @@ impl Attributed for Path {
     }
 }
 
-/// The attributes that belong into an archive; `path` is for errors.
-fn xattrs(of: &(impl Attributed + ?Sized), path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+/// The attributes that belong into an archive; `name` is for errors.
+fn xattrs(of: &(impl Attributed + ?Sized), name: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     // Most have none, and room for all of them takes longer than to ask.
     let mut names = match of.list(&mut []) {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
@@ -367,7 +380,7 @@ fn xattrs(of: &(impl Attributed + ?Sized), path: &Path) -> Result<Vec<(String, V
     let length = match of.list(&mut names) {
         Ok(length) => length,
         Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(error) => return Err(Error::file("list attributes of", path)(error.into())),
+        Err(error) => return Err(Error::file("list attributes of", OsStr::from_bytes(name))(error.into())),
     };
     let mut records = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

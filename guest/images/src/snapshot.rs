@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Error, Result, Store, changes, durable, overlay, pack};
+use crate::overlay::{self, Syncing};
+use crate::{Digest, Error, Result, Store, changes, durable, pack};
 
 pub use crate::changes::{Change, ChangeKind};
 
@@ -122,7 +123,16 @@ impl Store {
     /// # Errors
     /// When it has none or the kernel refuses.
     pub fn mount(&self, container: &str, target: &Path) -> Result<()> {
-        overlay::mount(&self.snapshot(container)?, &self.inner.root, target)
+        overlay::mount(&self.snapshot(container)?, &self.inner.root, target, Syncing::Heeded)
+    }
+
+    /// The same of a snapshot that a crash ends anyway: programs in it never wait for the disk, nor does who unmounts it.
+    /// Once only.
+    ///
+    /// # Errors
+    /// As [`Self::mount`].
+    pub fn mount_passing(&self, name: &str, target: &Path) -> Result<()> {
+        overlay::mount(&self.snapshot(name)?, &self.inner.root, target, Syncing::Ignored)
     }
 
     /// Unmounts what is mounted at `target`, now or when its last user goes. Nothing mounted is fine.

@@ -5,7 +5,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Result};
 
@@ -18,13 +19,16 @@ pub(crate) struct Unsynced {
     /// How much was put in its place, and how much of that is on the disk.
     placed: Mutex<u64>,
     synced: Mutex<u64>,
+    /// Whether a thread brings to the disk what is there.
+    is_started: AtomicBool,
 }
 
 impl Unsynced {
     /// For what lies beneath `root`.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = File::open(root).map_err(Error::file("open", root))?;
-        Ok(Self { root: root.to_owned(), folder, placed: Mutex::default(), synced: Mutex::default() })
+        let (placed, synced) = (Mutex::default(), Mutex::default());
+        Ok(Self { root: root.to_owned(), folder, placed, synced, is_started: AtomicBool::default() })
     }
 
     /// Moves finished content to its place.
@@ -34,6 +38,22 @@ impl Unsynced {
         std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
         *placed += 1;
         Ok(())
+    }
+
+    /// Begins to bring to the disk what is written, while whoever writes goes on: [`Self::sync`] has less to wait for.
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.is_started.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = Arc::clone(self);
+        let work = move || {
+            // A descriptor of its own, since each hears of a failed write once, and `sync` must.
+            drop(File::open(&this.root).map(rustix::fs::syncfs));
+            this.is_started.store(false, Ordering::Release);
+        };
+        if std::thread::Builder::new().name("sync".to_owned()).spawn(work).is_err() {
+            self.is_started.store(false, Ordering::Release);
+        }
     }
 
     /// Brings all that is in its place to the disk; nothing to do is quick.

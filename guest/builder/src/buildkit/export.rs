@@ -233,7 +233,7 @@ impl Mounted {
 
     fn root(&self) -> PathBuf {
         match self.workspaces.as_slice() {
-            [one] => one.root(),
+            [one] => one.root().to_owned(),
             _ => self.folder.clone(),
         }
     }

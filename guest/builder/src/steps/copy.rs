@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use berth_images::{Digest, Dress};
@@ -345,10 +345,10 @@ fn make(
     key: Digest,
 ) -> Result<(Files, u64)> {
     // A linked layer is made on nothing, so that no link below leads it elsewhere.
-    let workspace =
-        if plan.link { Workspace::open(builder, &Files::empty())? } else { Workspace::open(builder, below)? };
+    let nothing = Files::empty();
+    let workspace = Workspace::open_for_files(builder, if plan.link { &nothing } else { below })?;
     let owner = owner(builder, plan, opened, below, &workspace)?;
-    let root = Root::open(&workspace.root()).map_err(Error::file("open", workspace.root()))?;
+    let root = Root::open(workspace.root()).map_err(Error::file("open", workspace.root()))?;
     let source = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
     let owner = owner.or((!opened.with_owners).then_some((0, 0)));
     let mut transfer =
@@ -380,16 +380,16 @@ fn owner(
     let Some(wanted) = &plan.chown else { return Ok(None) };
     if plan.link {
         let users = Workspace::open(builder, below)?;
-        return user::owner(&users.root(), wanted).map(Some);
+        return user::owner(users.root(), wanted).map(Some);
     }
-    user::owner(&workspace.root(), wanted).map(Some)
+    user::owner(workspace.root(), wanted).map(Some)
 }
 
 /// Where a copy goes.
 struct Target<'a> {
     plan: &'a Plan,
     root: &'a Root,
-    path: PathBuf,
+    path: &'a Path,
 }
 
 impl Target<'_> {

@@ -40,11 +40,11 @@ pub(super) async fn enter(
     let (builder, files, description) =
         (build.builder.clone(), state.files.clone(), format!("WORKDIR {path}"));
     let (files, created) = blocking(move || {
-        let workspace = Workspace::open(&builder, &files)?;
-        let root = Root::open(&workspace.root()).map_err(Error::file("open", workspace.root()))?;
+        let workspace = Workspace::open_for_files(&builder, &files)?;
+        let root = Root::open(workspace.root()).map_err(Error::file("open", workspace.root()))?;
         let owner = match user.as_str() {
             "" => None,
-            user => Some(user::find(&workspace.root(), user).map(|found| (found.uid, found.gid))?),
+            user => Some(user::find(workspace.root(), user).map(|found| (found.uid, found.gid))?),
         };
         let missing = missing(&root, &path);
         root.make_folders(&path, 0o755, owner).map_err(Error::file("make folder", &path))?;

@@ -61,7 +61,7 @@ impl Origin {
                 let (builder, files) = (build.builder.clone(), files.clone());
                 blocking(move || {
                     let workspace = Workspace::open(&builder, &files)?;
-                    let (root, known) = (workspace.root(), Arc::default());
+                    let (root, known) = (workspace.root().to_owned(), Arc::default());
                     Ok(Opened { root, with_owners: true, known, _workspace: Some(workspace) })
                 })
                 .await

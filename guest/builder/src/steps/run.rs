@@ -162,7 +162,7 @@ async fn execute(
         mounts.push(bind(&file, path, true)?);
     }
     mounts.append(&mut mounted.mounts);
-    let identity = user::find(&workspace.root(), &plan.user)?;
+    let identity = user::find(workspace.root(), &plan.user)?;
     let mut environment = plan.environment.clone();
     environment.append(&mut mounted.environment);
     for name in PROXIES {
@@ -175,7 +175,7 @@ async fn execute(
     }
     let targets: Vec<String> =
         mounts.iter().map(|mount| mount.destination().to_string_lossy().into_owned()).collect();
-    let root = workspace.root();
+    let root = workspace.root().to_owned();
     let missing = missing(&root, &targets)?;
     let container = Container {
         root: &root,

@@ -10,8 +10,11 @@ use serde::Deserialize;
 
 use crate::manifest::{self, Descriptor, Document, Index};
 use crate::store::Pin;
-use crate::unpack::{Archive, decompress};
+use crate::unpack::{Archive, decompressed};
 use crate::{Digest, Error, ImageConfig, Progress, Reference, Result, Store};
+
+/// From this size on, a file of an archive is on its way to the disk while the next one is read.
+const LARGE: u64 = 1 << 20;
 
 /// Something that was loaded, as `docker load` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +66,12 @@ impl Store {
 
     /// Puts each file of the archive into the content store.
     fn spool(&self, reader: impl Read + Send) -> Result<Content> {
+        decompressed(reader, |plain| self.spool_plain(plain))
+    }
+
+    fn spool_plain(&self, plain: &mut dyn Read) -> Result<Content> {
         let mut content = Content::default();
-        let mut archive = Archive::new(decompress(reader)?);
+        let mut archive = Archive::new(plain);
         while let Some(entry) = archive.next()? {
             let path = String::from_utf8(entry.path.clone())
                 .map_err(|_| Error::InvalidArchive("a file name isn't UTF-8".to_owned()))?;
@@ -73,6 +80,9 @@ impl Store {
                 let read = Error::stream("read the archive");
                 let writer = self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(read))?.0;
                 let (blob, pin) = self.keep(writer)?;
+                if blob.size >= LARGE {
+                    self.inner.unsynced.start();
+                }
                 content.files.insert(path, blob);
                 content.pins.push(pin);
             } else if entry.kind.is_symlink() || entry.kind.is_hard_link() {
