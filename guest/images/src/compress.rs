@@ -1,9 +1,9 @@
 //! Layers as they are sent: compressed when somebody first wants them so, and kept beside the plain layer for as long as
 //! that is here. The same layer compresses to the same bytes, so that a registry that has it is told no news.
 
-use std::io::{self, Read, Write};
+mod gzip;
 
-use flate2::write::GzEncoder;
+use std::io::{self, Read, Write};
 
 use crate::manifest::{Descriptor, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
 use crate::stack::Kept;
@@ -63,9 +63,7 @@ impl Packing {
             Compression::Uncompressed => io::copy(&mut plain, &mut to).map(drop),
             Compression::Gzip => {
                 let level = self.level.map_or(flate2::Compression::default(), flate2::Compression::new);
-                let mut encoder = GzEncoder::new(&mut to, level);
-                io::copy(&mut plain, &mut encoder)?;
-                encoder.finish().map(drop)
+                gzip::write(plain, &mut to, level)
             }
             Compression::Zstd => {
                 let level = self.level.and_then(|level| i32::try_from(level).ok());
