@@ -280,6 +280,11 @@ fn the_cache_is_listed_and_pruned() {
     assert!(run(&["inspect"]).contains("linux/"));
     let usage = run(&["du", "--verbose"]);
     assert!(usage.contains("exec.cachemount") && usage.contains("RUN --mount=type=cache"), "{usage}");
+    // What the client sent of its folders is kept, and counts.
+    assert!(usage.contains("source.local"), "{usage}");
+    assert!(run(&["prune", "--force", "--filter", "type=source.local"]).contains("Total:"));
+    assert!(!run(&["du", "--verbose"]).contains("source.local"));
+    context.built(&[]);
     let wrong = said(&context.client(&["buildx", "prune", "--force", "--filter", "x=1"]).output().unwrap());
     assert!(wrong.err.contains("records of the build cache have no such field"), "{}", wrong.err);
     assert!(run(&["prune", "--force", "--filter", "until=1h"]).contains("Total:\t0B"));

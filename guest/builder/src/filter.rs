@@ -76,7 +76,7 @@ fn value(field: &str, usage: Option<&Usage>) -> Option<Option<String>> {
     match field {
         "id" => of(|usage| Some(usage.id.clone())),
         "parent" | "parents" => of(|usage| usage.parent.clone()),
-        "type" => of(|usage| Some(usage.kind.to_owned())),
+        "type" => of(|usage| Some(usage.kind.as_str().to_owned())),
         "description" => of(|usage| Some(usage.description.clone())),
         "inuse" => Some(usage.and_then(|usage| if_so(usage.in_use))),
         "shared" => Some(usage.and_then(|usage| if_so(usage.shared))),
@@ -112,7 +112,7 @@ mod tests {
         let usage = Usage {
             id: "abc123".to_owned(),
             parent: Some("def".to_owned()),
-            kind: "regular",
+            kind: crate::UsageKind::Regular,
             description: "RUN make".to_owned(),
             size: 1,
             shared: true,

@@ -25,6 +25,7 @@ mod history;
 mod identity;
 mod ignore;
 mod interpreter;
+mod kept;
 mod known;
 mod observe;
 pub mod options;
@@ -48,7 +49,7 @@ use berth_runtime::cgroup::CgroupRoot;
 
 pub use error::{Error, Kind, Result};
 pub use filter::Filter;
-pub use prune::{Prune, Pruned, Usage};
+pub use prune::{Prune, Pruned, Usage, UsageKind};
 
 use crate::cache::Cache;
 
@@ -161,11 +162,6 @@ impl Builder {
     /// Where contexts are unpacked.
     fn contexts(&self) -> PathBuf {
         self.data_root.join("contexts")
-    }
-
-    /// Where clients' folders are kept between builds.
-    fn synced(&self) -> PathBuf {
-        self.data_root.join("folders")
     }
 
     /// Whether a build works with what a lock's name begins with.

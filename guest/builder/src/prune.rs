@@ -1,13 +1,13 @@
 //! How much the cache holds, and making it hold less.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use berth_images::Digest;
 use jiff::Timestamp;
 
-use crate::{Builder, Error, Filter, Result};
+use crate::{Builder, Filter, Result};
 
 /// One record of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Usage {
     pub id: String,
     /// The name of the record that it was made on.
     pub parent: Option<String>,
-    /// `regular`, or `exec.cachemount`.
-    pub kind: &'static str,
+    /// Of what kind.
+    pub kind: UsageKind,
     /// The instruction.
     pub description: String,
     /// Bytes of its own.
@@ -37,12 +37,31 @@ pub struct Usage {
 impl Usage {
     /// Whether builds change what it holds.
     pub fn is_mutable(&self) -> bool {
-        self.kind != REGULAR
+        self.kind != UsageKind::Regular
     }
 }
 
-/// What a step made.
-const REGULAR: &str = "regular";
+/// What a record is of; BuildKit's words are [`UsageKind::as_str`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageKind {
+    /// What a step made.
+    Regular,
+    /// A cache that RUN mounts.
+    CacheMount,
+    /// What a client sent of a folder of its own.
+    LocalSource,
+}
+
+impl UsageKind {
+    /// As clients know it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::CacheMount => "exec.cachemount",
+            Self::LocalSource => "source.local",
+        }
+    }
+}
 
 /// What to remove.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +117,7 @@ impl Builder {
             .map(|record| Usage {
                 id: name(&record.key),
                 parent: record.parent.as_ref().map(name),
-                kind: REGULAR,
+                kind: UsageKind::Regular,
                 in_use: self.is_busy(record.key.hex()),
                 shared: record.top().is_some_and(|layer| owned.contains_key(layer)),
                 description: record.description,
@@ -108,7 +127,7 @@ impl Builder {
                 uses: record.uses,
             })
             .collect();
-        all.extend(self.mounted_caches());
+        all.extend(self.kept_folders());
         all.sort_by_key(|usage| std::cmp::Reverse(usage.last_used));
         all
     }
@@ -131,7 +150,6 @@ impl Builder {
             kept += usage.size;
             let over = keep == 0 || kept > keep;
             if old_enough && wanted && over && !usage.in_use && (wish.all || !usage.shared) {
-                pruned.freed += usage.size;
                 pruned.removed.push(usage);
             }
         }
@@ -144,63 +162,27 @@ impl Builder {
             .filter(|key| is_removed(key.hex()))
             .collect();
         self.cache.forget(&keys)?;
-        for usage in pruned.removed.iter().filter(|usage| usage.is_mutable()) {
-            let folder = self.mounts_folder().join(&usage.id);
-            std::fs::remove_dir_all(&folder).map_err(Error::file("remove", folder))?;
+        let mut removed = Vec::with_capacity(pruned.removed.len());
+        for usage in pruned.removed {
+            // A build may have begun to work with a folder meanwhile.
+            if !usage.is_mutable() || self.remove_kept(&usage)? {
+                pruned.freed += usage.size;
+                removed.push(usage);
+            }
         }
+        pruned.removed = removed;
         Ok(pruned)
-    }
-
-    pub(crate) fn cache_folder(&self, id: &Digest) -> PathBuf {
-        self.mounts_folder().join(name(id))
-    }
-
-    fn mounts_folder(&self) -> PathBuf {
-        self.data_root.join("mounts")
-    }
-
-    fn mounted_caches(&self) -> Vec<Usage> {
-        let Ok(entries) = std::fs::read_dir(self.mounts_folder()) else { return Vec::new() };
-        let of = |path: PathBuf| {
-            let changed = path.metadata().ok()?.modified().ok()?;
-            let moment = Timestamp::try_from(changed).ok()?;
-            let id = path.file_name()?.to_string_lossy().into_owned();
-            Some(Usage {
-                in_use: self.is_busy(&id),
-                id,
-                parent: None,
-                kind: "exec.cachemount",
-                description: "cached mount of a RUN step".to_owned(),
-                size: size(&path),
-                shared: false,
-                created: moment,
-                last_used: moment,
-                uses: 1,
-            })
-        };
-        entries.flatten().filter_map(|entry| of(entry.path())).collect()
     }
 }
 
 /// What a record is called: enough digits to tell it from others.
-fn name(key: &Digest) -> String {
+pub(crate) fn name(key: &Digest) -> String {
     key.hex()[..25].to_owned()
 }
 
 /// Bytes that the disk beneath a folder has left; plenty when it doesn't say.
 fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-/// The sizes of the files beneath a folder; links aren't followed.
-fn size(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.file_type() {
-        Ok(kind) if kind.is_dir() => size(&entry.path()),
-        Ok(kind) if kind.is_file() => entry.metadata().map_or(0, |metadata| metadata.len()),
-        _ => 0,
-    });
-    sizes.sum()
 }
 
 #[cfg(test)]

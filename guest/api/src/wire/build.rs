@@ -189,7 +189,7 @@ impl BuildQuery {
 pub(crate) fn record(usage: &Usage) -> Value {
     let parents: Vec<&String> = usage.parent.iter().collect();
     json!({
-        "ID": usage.id, "Parents": parents, "Type": usage.kind, "Description": usage.description,
+        "ID": usage.id, "Parents": parents, "Type": usage.kind.as_str(), "Description": usage.description,
         "InUse": usage.in_use, "Shared": usage.shared, "Size": usage.size,
         "CreatedAt": usage.created.to_string(), "LastUsedAt": usage.last_used.to_string(),
         "UsageCount": usage.uses,

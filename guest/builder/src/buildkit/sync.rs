@@ -15,7 +15,7 @@ use super::receive::{self, Wanted};
 use super::session::Session;
 use crate::known::Known;
 use crate::sources::{Agent, Named, Received, Sources};
-use crate::{Builder, Error, Result, git, key_of};
+use crate::{Builder, Error, Result, git, kept, key_of};
 
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
@@ -53,12 +53,11 @@ impl Folder {
     pub(super) fn open(builder: &Arc<Builder>, session: &Session, name: &str) -> Result<Self> {
         let about = &session.about;
         let key = key_of(&["folder", &about.shared_key, name]);
-        let kept = builder.synced().join(&key.hex()[..32]);
-        let alone = builder.lock_for(&format!("folder {key}")).try_lock_owned().ok();
+        let (kept, known, lock) = builder.client_folder(&key);
+        let alone = lock.try_lock_owned().ok();
         let folder = match alone.filter(|_| !about.shared_key.is_empty()) {
             Some(guard) => {
-                let known = Arc::new(Known::at(kept.with_extension("known")));
-                Self { path: kept, known, _alone: Some(guard), temporary: false }
+                Self { path: kept, known: Arc::new(Known::at(known)), _alone: Some(guard), temporary: false }
             }
             None => {
                 let path = builder.contexts().join(crate::identity::fresh()?);
@@ -66,6 +65,7 @@ impl Folder {
             }
         };
         std::fs::create_dir_all(&folder.path).map_err(Error::file("make folder", &folder.path))?;
+        kept::touch(&folder.path)?;
         Ok(folder)
     }
 

@@ -145,7 +145,7 @@ fn record(usage: Usage) -> UsageRecord {
         last_used_at: Some(usage.last_used.into()),
         usage_count: number(usage.uses),
         description: usage.description,
-        record_type: usage.kind.to_owned(),
+        record_type: usage.kind.as_str().to_owned(),
         shared: usage.shared,
     }
 }
