@@ -561,7 +561,7 @@ fn archives_are_compressed_annotated_and_typed_as_they_are_asked_for() {
     for (option, words) in [
         ("compression=estargz", "compression= isn't supported as \"estargz\""),
         ("compression-level=10", "expected a number from 0 to 9"),
-        ("dangling-name-prefix=x", "dangling-name-prefix= isn't supported"),
+        ("dangling-name-prefix=x", "dangling-name-prefix= isn't for archives"),
     ] {
         let said = context.build(&["--output", &format!("type=oci,dest=x.tar,{option}")]);
         assert!(said.code == 1 && said.err.contains(words), "{}", said.err);
@@ -591,4 +591,42 @@ fn what_was_built_is_pushed_compressed_and_once() {
     let layer = &manifest["layers"][0];
     assert!(layer["mediaType"].as_str().unwrap().ends_with("gzip"), "{layer}");
     assert!(layer["size"].as_u64().unwrap() < 100_000, "{layer}");
+}
+
+#[test]
+fn an_image_goes_to_a_folder_or_to_a_registry_alone_and_may_be_named_by_its_digest() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(registry) = Registry::start(&buildx.0) else { return };
+    let engine = &buildx.0;
+    let context = Context::new(&buildx, "FROM busybox\nRUN echo folder > /x\n");
+    let noted = ["annotation-manifest-descriptor.seen=by", "\"annotation[linux/amd64].of=one\""].join(",");
+    context.built(&["--output", &format!("type=oci,tar=false,dest=layout,name=app:v1,{noted}")]);
+    let layout = context.path().join("layout");
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(layout.join(name)).unwrap()).unwrap()
+    };
+    let blob = |digest: &serde_json::Value| format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
+    let entry = read("index.json")["manifests"][0].clone();
+    assert_eq!(entry["annotations"]["io.containerd.image.name"], "docker.io/library/app:v1");
+    assert_eq!(entry["annotations"]["seen"], "by");
+    let manifest = read(&blob(&entry["digest"]));
+    assert_eq!(manifest["annotations"]["of"], "one");
+    for layer in manifest["layers"].as_array().unwrap() {
+        assert!(layout.join(blob(&layer["digest"])).is_file(), "{layer}");
+    }
+    let elsewhere = context.build(&["--output", "type=oci,dest=x.tar,\"annotation[linux/s390x].of=one\""]);
+    assert!(elsewhere.err.contains("no platform linux/s390x found in source"), "{}", elsewhere.err);
+
+    let name = format!("{}/team/passing:v1", registry.address);
+    context.built(&["--output", &format!("type=image,name={name},push=true,store=false")]);
+    assert!(!engine.ok(&["images", "--all"]).contains("passing"));
+    engine.ok(&["pull", "--quiet", &name]);
+    assert_eq!(output(engine, &name, &["cat", "/x"]), "folder");
+
+    let context = Context::new(&buildx, "FROM busybox\nRUN echo nameless > /x\n");
+    context.built(&["--output", "type=image,dangling-name-prefix=team/none"]);
+    let list = engine.ok(&["images", "--digests", "--format", "{{.Repository}}@{{.Digest}}"]);
+    let found = list.lines().find(|line| line.starts_with("team/none@sha256:"));
+    let found = found.unwrap_or_else(|| panic!("{list}"));
+    assert_eq!(output(engine, found, &["cat", "/x"]), "nameless");
 }

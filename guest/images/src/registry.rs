@@ -264,32 +264,15 @@ impl Client {
             Error::NoSuchImage(_) => Error::NothingToPush(reference.familiar_name()),
             error => error,
         })?;
-        self.push_image(store, reference, &image.id, &Outbound::default(), credentials, report).await
+        self.push_images(store, reference, &[image.id], &Outbound::default(), credentials, report).await
     }
 
-    /// Brings an image to the registry of `reference`, under its tag unless `outbound` says otherwise.
+    /// Brings an image to the registry of `reference`, under its tag unless `outbound` says otherwise; of images for several
+    /// platforms, an index under the tag.
     ///
     /// # Errors
     /// In Docker's words.
-    pub async fn push_image(
-        &self,
-        store: &Store,
-        reference: &Reference,
-        image: &Digest,
-        outbound: &Outbound,
-        credentials: Option<&Credentials>,
-        report: Report<'_>,
-    ) -> Result<Pushed> {
-        let reference = &reference.clone().or_latest();
-        let image = store.image(&image.to_string())?;
-        self.to_push(store, reference, outbound, credentials, report).await?.run(&image).await
-    }
-
-    /// Brings images for several platforms to the registry of `reference`, which names an index of them there.
-    ///
-    /// # Errors
-    /// In Docker's words.
-    pub async fn push_index(
+    pub async fn push_images(
         &self,
         store: &Store,
         reference: &Reference,
@@ -301,20 +284,13 @@ impl Client {
         let reference = &reference.clone().or_latest();
         let images =
             images.iter().map(|image| store.image(&image.to_string())).collect::<Result<Vec<_>>>()?;
-        self.to_push(store, reference, outbound, credentials, report).await?.run_index(&images).await
-    }
-
-    async fn to_push<'a>(
-        &self,
-        store: &'a Store,
-        reference: &'a Reference,
-        outbound: &'a Outbound,
-        credentials: Option<&Credentials>,
-        report: Report<'a>,
-    ) -> Result<push::Push<'a>> {
         let session = self.first(reference.domain(), credentials, scope(reference, "pull,push")).await?;
-        let uploads = self.options().uploads;
-        Ok(push::Push { session: Arc::new(session), store, reference, outbound, uploads, report })
+        let (session, uploads) = (Arc::new(session), self.options().uploads);
+        let push = push::Push { session, store, reference, outbound, uploads, report };
+        match images.as_slice() {
+            [image] => push.run(image).await,
+            several => push.run_index(several).await,
+        }
     }
 
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.

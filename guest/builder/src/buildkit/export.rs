@@ -7,16 +7,22 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_images::{Digest, ImageConfig, Outbound, Platform, Reference};
+use base64::Engine as _;
+use berth_images::{Digest, ImageConfig, Outbound, Platform, Reference, RemoveOptions, Store};
 
 use self::wishes::Wishes;
+use super::content::ClientFolder;
 use super::frontend::{options, session_of};
 use super::jobs::{Built, Job};
 use super::messages::control::{Exporter, SolveRequest};
 use super::{BuildKit, send, sync};
+use crate::depot::Depot as _;
 use crate::steps::blocking;
 use crate::workspace::Workspace;
 use crate::{Builder, Error, Result};
+
+/// What clients call the folder that takes an image's content.
+const FOLDER: &str = "export";
 
 /// What the client is told of the result.
 type Response = HashMap<String, String>;
@@ -48,11 +54,15 @@ pub(super) async fn export(
     }
     for exporter in &exporters(request) {
         let wishes = Wishes::read(exporter, built.len())?;
+        check_platforms(&wishes, built)?;
         let one = match exporter.kind.as_str() {
             "moby" | "image" => image(kit, job, &wishes, &dated(kit, exporter, built).await?).await?,
             "docker" if built.len() > 1 => {
                 let message = "docker exporter does not currently support exporting manifest lists";
                 return Err(Error::Unsupported(message.to_owned()));
+            }
+            "docker" | "oci" if wishes.as_folder => {
+                layout(kit, job, &exporter.kind, wishes, &dated(kit, exporter, built).await?).await?
             }
             "docker" | "oci" => {
                 archive(kit, job, &exporter.kind, wishes, &dated(kit, exporter, built).await?).await?
@@ -64,6 +74,18 @@ pub(super) async fn export(
         response.extend(one);
     }
     Ok(response)
+}
+
+/// Refuses what is said of platforms that aren't built.
+fn check_platforms(wishes: &Wishes, built: &[Built]) -> Result<()> {
+    let is_built = |platform: &Platform| built.iter().any(|one| one.state.config.platform() == *platform);
+    let mut platforms = wishes.outbound.annotations.iter().filter_map(|one| one.platform.as_ref());
+    match platforms.find(|platform| !is_built(platform)) {
+        Some(platform) => {
+            Err(Error::Invalid(format!("invalid annotation: no platform {platform} found in source")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn is_on(exporter: &Exporter, key: &str) -> bool {
@@ -100,11 +122,13 @@ async fn dated_one(kit: &Arc<BuildKit>, exporter: &Exporter, mut built: Built) -
 
 /// Images here, of which the one for this machine, else the first, gets the names; an index is a registry's alone.
 async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, wishes: &Wishes, built: &[Built]) -> Result<Response> {
-    let Wishes { names, push: is_pushed, outbound } = wishes;
+    let Wishes { names, dangling, push: is_pushed, passing, outbound, .. } = wishes;
     let work = job.progress.start("exporting to image");
     // What is pushed by its digest has no tag here either.
-    let tags = if outbound.by_digest { Vec::new() } else { names.clone() };
+    let tags = if outbound.by_digest || *passing { Vec::new() } else { names.clone() };
+    let dangling = dangling.clone().filter(|_| names.is_empty() && !*passing);
     let store = kit.builder.store.clone();
+    let known: Vec<Digest> = store.list().into_iter().map(|image| image.id).collect();
     let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
     let made = blocking(move || {
         let ids = configs.iter().map(|config| store.compose(config, None)).collect::<Result<Vec<_>, _>>()?;
@@ -114,21 +138,25 @@ async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, wishes: &Wishes, built: &[Bu
         for tag in &tags {
             store.tag(&named.to_string(), tag)?;
         }
-        Ok((named, ids))
+        let dangling = dangling.map(|prefix| store.name_by_digest(&named, &prefix)).transpose()?;
+        Ok((named, ids, dangling))
     })
     .await;
-    if let Ok((id, ids)) = &made {
+    if let Ok((id, ids, _)) = &made {
         for id in ids {
             work.transfer(&format!("writing image {id}"), 0, 0, true);
         }
         for name in names {
             work.transfer(&format!("naming to {}", name.canonical()), 0, 0, true);
         }
-        (kit.told)(&id.to_string(), names);
+        if !passing {
+            (kit.told)(&id.to_string(), names);
+        }
     }
     work.end(made.as_ref().err().map(Error::describe).as_deref());
-    let (id, ids) = made?;
-    let mut response = told(&id, names);
+    let (id, ids, dangling) = made?;
+    let _gone = passing.then(|| Passing { store: kit.builder.store.clone(), images: fresh(&ids, &known) });
+    let mut response = told(&id, dangling.as_ref().map_or(names.as_slice(), std::slice::from_ref));
     // Since buildx 0.22 also the exporter that it calls "moby" pushes, where a worker names its snapshotter; earlier
     // ones push once more through Docker's API, and find all there.
     if *is_pushed {
@@ -138,6 +166,29 @@ async fn image(kit: &Arc<BuildKit>, job: &Arc<Job>, wishes: &Wishes, built: &[Bu
         }
     }
     Ok(response)
+}
+
+/// Images that are in the store for a push alone. Dropped, they are gone.
+struct Passing {
+    store: Store,
+    images: Vec<Digest>,
+}
+
+/// Those that weren't there before.
+fn fresh(images: &[Digest], known: &[Digest]) -> Vec<Digest> {
+    images.iter().filter(|id| !known.contains(id)).cloned().collect()
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        for id in self.images.iter().map(Digest::to_string) {
+            // Another build may have made the same image meanwhile, and named it.
+            let is_nameless = self.store.image(&id).is_ok_and(|image| image.names.is_empty());
+            if is_nameless && let Err(error) = self.store.remove(&id, RemoveOptions::default(), &|_| None) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an image that isn't wanted stays");
+            }
+        }
+    }
 }
 
 async fn push(
@@ -163,10 +214,7 @@ async fn push(
     };
     let (store, registries, credentials) =
         (&kit.builder.store, &kit.builder.registries, credentials.as_ref());
-    let pushed = match images {
-        [image] => registries.push_image(store, name, image, outbound, credentials, &report).await,
-        several => registries.push_index(store, name, several, outbound, credentials, &report).await,
-    };
+    let pushed = registries.push_images(store, name, images, outbound, credentials, &report).await;
     let pushed = pushed.map_err(Error::from);
     work.transfer("pushing layers", 0, 0, pushed.is_ok());
     work.end(pushed.as_ref().err().map(Error::describe).as_deref());
@@ -205,6 +253,37 @@ async fn archive(
     work.transfer("sending tarball", 0, 0, sent.is_ok());
     work.end(sent.as_ref().err().map(Error::describe).as_deref());
     sent.map(|()| told(&id, &names))
+}
+
+/// The content of an image, into a folder of the client's, which notes it in its index.
+async fn layout(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    kind: &str,
+    Wishes { names, outbound, .. }: Wishes,
+    built: &[Built],
+) -> Result<Response> {
+    let session = session_of(kit, job).await?;
+    let folder = ClientFolder::new(session, FOLDER, None)?;
+    let work = job.progress.start(&format!("exporting to {kind} image format"));
+    let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
+    let store = kit.builder.store.clone();
+    let sending = async {
+        let made = store.clone();
+        let layout = blocking(move || Ok(made.layout(&configs, &outbound)?)).await?;
+        for blob in &layout.blobs {
+            folder.send(&store, blob).await?;
+        }
+        Ok::<_, Error>((layout.digest().clone(), layout.descriptor()?))
+    };
+    let sent = sending.await;
+    work.transfer("sending content", 0, 0, sent.is_ok());
+    work.end(sent.as_ref().err().map(Error::describe).as_deref());
+    let (digest, descriptor) = sent?;
+    let mut response = told(&digest, &names);
+    let descriptor = base64::engine::general_purpose::STANDARD.encode(descriptor);
+    response.insert("containerimage.descriptor".to_owned(), descriptor);
+    Ok(response)
 }
 
 /// The files, mounted as long as they are sent: of one build all, of several each below its platform's name.

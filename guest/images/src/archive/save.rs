@@ -10,7 +10,7 @@ use tar::{EntryType, Header};
 
 use crate::manifest::{Descriptor, Index};
 use crate::names::is_id_prefix;
-use crate::{Digest, Error, Image, ImageConfig, Outbound, Reference, Result, Store};
+use crate::{Blob, Digest, Error, Image, ImageConfig, Outbound, Platform, Reference, Result, Store};
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize)]
@@ -21,11 +21,22 @@ struct DockerImage {
     layers: Vec<String>,
 }
 
+impl DockerImage {
+    fn of(id: &Digest, layers: &[Descriptor], tags: &[Reference]) -> Self {
+        Self {
+            config: blob_path(id),
+            repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),
+            layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
+        }
+    }
+}
+
 /// One image on its way into an archive.
 struct Part {
     id: Digest,
     config: Arc<[u8]>,
     layers: Vec<Descriptor>,
+    platform: Platform,
     tags: Vec<Reference>,
 }
 
@@ -39,9 +50,10 @@ impl Store {
         for (image, tags) in self.choose(names)?.into_values() {
             let layers = self.blobs_of(&image.id)?;
             pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
-            parts.push(Part { id: image.id, config: image.config_json, layers, tags });
+            let platform = image.config.platform();
+            parts.push(Part { id: image.id, config: image.config_json, layers, platform, tags });
         }
-        self.write_archive(&parts, &Outbound::default(), writer)
+        self.write_archive(&parts, writer)
     }
 
     /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
@@ -57,55 +69,36 @@ impl Store {
         outbound: &Outbound,
         writer: impl Write,
     ) -> Result<()> {
-        let (mut parts, mut pins) = (Vec::new(), Vec::new());
-        for config in configs {
-            let (json, stored) = self.composed(config)?;
-            pins.push(self.pin(stored.iter().map(|layer| layer.digest.clone())));
-            let mut layers = Vec::with_capacity(stored.len());
-            for layer in &stored {
-                let (layer, pin) = self.packed(layer, &outbound.packing)?;
-                layers.push(layer);
-                pins.push(pin);
-            }
-            parts.push(Part { id: Digest::of(&json), config: json.into(), layers, tags: tags.to_vec() });
+        let layout = self.layout(configs, outbound)?;
+        let mut output = Output { writer, written: BTreeSet::new() };
+        for Blob { digest, size, .. } in &layout.blobs {
+            output.file(&blob_path(digest), *size, self.blobs().open_blob(digest)?)?;
         }
-        match parts.as_slice() {
-            [_] => self.write_archive(&parts, outbound, writer),
-            several => self.write_platforms(configs, several, tags, outbound, writer),
+        output.small("index.json", &json(&Index::of(entries(&layout.whole, tags)))?)?;
+        // `manifest.json` knows no platforms.
+        if let [(id, layers)] = layout.images.as_slice() {
+            output.small("manifest.json", &json(&[DockerImage::of(id, layers, tags)])?)?;
         }
+        output.end_of_layout()
     }
 
-    /// An OCI layout of one index. Without `manifest.json`: that knows no platforms.
-    fn write_platforms(
-        &self,
-        configs: &[ImageConfig],
-        parts: &[Part],
-        tags: &[Reference],
-        outbound: &Outbound,
-        writer: impl Write,
-    ) -> Result<()> {
+    fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
-        let mut manifests = Vec::new();
-        for (config, part) in configs.iter().zip(parts) {
-            let platform = Some(config.platform());
-            manifests.push(Descriptor { platform, ..self.write_part(&mut output, part, outbound)? });
+        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
+        for part in parts {
+            manifests.extend(entries(&self.write_part(&mut output, part)?, &part.tags));
+            docker.push(DockerImage::of(&part.id, &part.layers, &part.tags));
         }
-        let (index, media_type) = outbound.index(manifests)?;
-        output.blob(&index)?;
-        let whole = Descriptor::new(media_type, Digest::of(&index), index.len() as u64);
-        output.small("index.json", &json(&Index::of(entries(&whole, tags)))?)?;
+        output.small("index.json", &json(&Index::of(manifests))?)?;
+        output.small("manifest.json", &json(&docker)?)?;
         output.end_of_layout()
     }
 
     /// Writes one image's blobs; says what its manifest is.
-    fn write_part(
-        &self,
-        output: &mut Output<impl Write>,
-        part: &Part,
-        outbound: &Outbound,
-    ) -> Result<Descriptor> {
-        let Part { id, config, layers, .. } = part;
-        let (manifest_json, media_type) = outbound.manifest(id, config.len() as u64, layers)?;
+    fn write_part(&self, output: &mut Output<impl Write>, part: &Part) -> Result<Descriptor> {
+        let Part { id, config, layers, platform, .. } = part;
+        let size = config.len() as u64;
+        let (manifest_json, media_type) = Outbound::default().manifest(platform, id, size, layers)?;
         output.blob(config)?;
         output.blob(&manifest_json)?;
         for layer in layers {
@@ -114,23 +107,6 @@ impl Store {
         }
         let (digest, size) = (Digest::of(&manifest_json), manifest_json.len() as u64);
         Ok(Descriptor::new(media_type, digest, size))
-    }
-
-    fn write_archive(&self, parts: &[Part], outbound: &Outbound, writer: impl Write) -> Result<()> {
-        let mut output = Output { writer, written: BTreeSet::new() };
-        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
-        for part in parts {
-            let Part { id, layers, tags, .. } = part;
-            manifests.extend(entries(&self.write_part(&mut output, part, outbound)?, tags));
-            docker.push(DockerImage {
-                config: blob_path(id),
-                repo_tags: (!tags.is_empty()).then(|| tags.iter().map(Reference::to_string).collect()),
-                layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
-            });
-        }
-        output.small("index.json", &json(&Index::of(manifests))?)?;
-        output.small("manifest.json", &json(&docker)?)?;
-        output.end_of_layout()
     }
 
     /// Images by id, each with the tags it is saved under.

@@ -76,7 +76,8 @@ impl Push<'_> {
             Some(pulled) => pulled,
             None => {
                 let size = image.config_json.len() as u64;
-                let (json, media_type) = self.outbound.manifest(&image.id, size, &layers)?;
+                let of = image.config.platform();
+                let (json, media_type) = self.outbound.manifest(&of, &image.id, size, &layers)?;
                 (json, media_type.to_owned())
             }
         };
@@ -91,7 +92,8 @@ impl Push<'_> {
         self.store.blobs().put(&json)?;
         let mut state = self.store.state();
         self.store.set_name(&mut state, by_digest, &image.id)?;
-        Ok(Descriptor { platform, ..Descriptor::new(&media_type, digest, json.len() as u64) })
+        let named = self.outbound.named(&image.config.platform(), &media_type, digest, json.len() as u64);
+        Ok(Descriptor { platform, ..named })
     }
 
     fn say_pushed(&self, pushed: &Pushed) {

@@ -46,7 +46,11 @@ pub(crate) fn push_plain(place: &Place, name: &str) -> Done<Pushed> {
     let image = place.store.image(name).unwrap().id;
     let packing = Packing { compression: Compression::Uncompressed, ..Packing::default() };
     let outbound = Outbound { packing, ..Outbound::default() };
-    run(async |report| client().push_image(&place.store, &reference, &image, &outbound, None, report).await)
+    run(async |report| {
+        client()
+            .push_images(&place.store, &reference, std::slice::from_ref(&image), &outbound, None, report)
+            .await
+    })
 }
 
 pub(crate) fn pull(

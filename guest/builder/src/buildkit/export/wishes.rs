@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_images::{Annotations, Compression, Outbound, Packing, Reference};
+use berth_images::{Annotation, AnnotationPlace, Compression, Outbound, Packing, Platform, Reference};
 
 use super::super::messages::control::Exporter;
 use crate::{Error, Result};
@@ -34,7 +34,13 @@ const FILES: &[&str] = &["platform-split", "attestation-prefix", "mode"];
 pub(in super::super) struct Wishes {
     /// The names that the image gets, with their tags.
     pub(super) names: Vec<Reference>,
+    /// Where an image without a name gets one by its digest.
+    pub(super) dangling: Option<Reference>,
     pub(super) push: bool,
+    /// Whether the image is in the store no longer than the build takes.
+    pub(super) passing: bool,
+    /// Whether an archive goes to a folder of the client's instead.
+    pub(super) as_folder: bool,
     /// How it leaves.
     pub(super) outbound: Outbound,
 }
@@ -137,7 +143,6 @@ impl Given<'_> {
         let others = others.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         Given { kind: self.kind, attrs: &others }.only(IMAGES)?;
         for (key, why) in [
-            ("dangling-name-prefix", "isn't supported: an image without a name has its id alone"),
             ("registry.insecure", "isn't supported: name the registry in insecure-registries of daemon.json"),
             ("prefer-nondist-layers", "isn't supported: layers are pushed to every registry alike"),
         ] {
@@ -146,15 +151,8 @@ impl Given<'_> {
             }
         }
         let push = self.is("push", false)?;
-        if !is_archive && !self.is("store", true)? {
-            return Err(self.unsupported("store", "can't be false: images are pushed from the store"));
-        }
-        if !is_archive && !self.is("unpack", true)? {
-            return Err(self.unsupported("unpack", "can't be false: images are unpacked as they are made"));
-        }
-        if is_archive && !self.is("tar", true)? {
-            return Err(self.unsupported("tar", "can't be false: give dest= a file"));
-        }
+        // Images are unpacked as they are made, asked for or not.
+        self.is("unpack", true)?;
         let mut outbound = Outbound {
             packing: packing(self.kind, self.attrs)?,
             docker_types: !self.is("oci-mediatypes", true)?,
@@ -162,16 +160,26 @@ impl Given<'_> {
             ..Outbound::default()
         };
         for (key, value) in annotations {
-            self.annotate(&mut outbound, key, value, platforms)?;
+            outbound.annotations.push(self.annotation(key, value, platforms)?);
         }
+        // In no order that a map has.
+        outbound.annotations.sort_by(|a, b| a.key.cmp(&b.key));
         self.fits(&outbound, push, is_archive)?;
-        Ok(Wishes { names: self.names(outbound.by_digest)?, push, outbound })
+        let dangling = match self.text("dangling-name-prefix") {
+            "" => None,
+            _ if is_archive => {
+                return Err(self.unsupported("dangling-name-prefix", "isn't for archives: give name="));
+            }
+            prefix => Some(prefix.parse()?),
+        };
+        let as_folder = is_archive && !self.is("tar", true)?;
+        let passing = !is_archive && !self.is("store", true)?;
+        Ok(Wishes { names: self.names(outbound.by_digest)?, dangling, push, passing, as_folder, outbound })
     }
 
     /// Refuses what has nothing to act on.
     fn fits(&self, outbound: &Outbound, push: bool, is_archive: bool) -> Result<()> {
-        let is_annotated =
-            [&outbound.manifest, &outbound.index, &outbound.descriptor].iter().any(|all| !all.is_empty());
+        let is_annotated = !outbound.annotations.is_empty();
         if is_annotated && outbound.docker_types {
             return Err(self.wrong("oci-mediatypes", "annotations need OCI's media types"));
         }
@@ -190,26 +198,42 @@ impl Given<'_> {
         Ok(())
     }
 
-    /// `annotation.KEY`, `annotation-TYPE.KEY`.
-    fn annotate(&self, outbound: &mut Outbound, key: &str, value: &str, platforms: usize) -> Result<()> {
+    /// `annotation-TYPE[PLATFORM].KEY`, type and platform where they are given.
+    fn annotation(&self, key: &str, value: &str, platforms: usize) -> Result<Annotation> {
         let Some((kind, name)) = key.split_once('.').filter(|(_, name)| !name.is_empty()) else {
             return Err(self.wrong(key, "expected annotation.KEY=VALUE"));
         };
-        let all: &mut Annotations = match kind {
-            "annotation" | "annotation-manifest" => &mut outbound.manifest,
-            "annotation-index" | "annotation-manifest-descriptor" if platforms < 2 => {
-                return Err(self.unsupported(key, "needs several platforms: one image has no index"));
-            }
-            "annotation-index" => &mut outbound.index,
-            "annotation-manifest-descriptor" => &mut outbound.descriptor,
+        let (kind, platform) = match kind.strip_suffix(']').and_then(|kind| kind.split_once('[')) {
+            Some((kind, platform)) => (kind, Some(platform.parse::<Platform>()?)),
+            None => (kind, None),
+        };
+        let place = match kind {
+            "annotation" | "annotation-manifest" => AnnotationPlace::Manifest,
+            "annotation-manifest-descriptor" => AnnotationPlace::ManifestDescriptor,
+            "annotation-index" => AnnotationPlace::Index,
+            "annotation-index-descriptor" => AnnotationPlace::IndexDescriptor,
             _ => {
-                let why = "isn't supported: annotation, annotation-manifest, annotation-index and \
-                           annotation-manifest-descriptor are, for every platform alike";
+                let why = "isn't supported: annotation, annotation-manifest, annotation-manifest-descriptor, \
+                           annotation-index and annotation-index-descriptor are";
                 return Err(self.unsupported(key, why));
             }
         };
-        all.insert(name.to_owned(), value.to_owned());
-        Ok(())
+        let is_of_index = matches!(place, AnnotationPlace::Index | AnnotationPlace::IndexDescriptor);
+        if is_of_index && platform.is_some() {
+            return Err(self.wrong(key, "an index is for every platform"));
+        }
+        if is_of_index && platforms < 2 {
+            return Err(self.unsupported(key, "needs several platforms: one image has no index"));
+        }
+        // A registry names a single manifest by its tag alone, an archive in its list.
+        let is_listed = platforms > 1 || matches!(self.kind, "docker" | "oci");
+        if place == AnnotationPlace::ManifestDescriptor && !is_listed {
+            return Err(self.unsupported(key, "needs several platforms: nothing lists one pushed image"));
+        }
+        if place == AnnotationPlace::IndexDescriptor && !matches!(self.kind, "docker" | "oci") {
+            return Err(self.unsupported(key, "needs an archive: nothing lists a pushed index"));
+        }
+        Ok(Annotation { place, platform, key: name.to_owned(), value: value.to_owned() })
     }
 
     fn names(&self, by_digest: bool) -> Result<Vec<Reference>> {
@@ -239,6 +263,10 @@ mod tests {
         Wishes::read(&Exporter { kind: kind.to_owned(), attrs }, platforms)
     }
 
+    fn said(wishes: &Wishes) -> Vec<(AnnotationPlace, &str)> {
+        wishes.outbound.annotations.iter().map(|one| (one.place, one.key.as_str())).collect()
+    }
+
     #[test]
     fn options_that_can_be_honoured_are_read() {
         let zstd = [("compression", "zstd"), ("compression-level", "19"), ("force-compression", "true")];
@@ -249,9 +277,19 @@ mod tests {
             [("name", "reg:5000/a"), ("push", "true"), ("push-by-digest", "true"), ("annotation.k", "v")];
         let wishes = read("image", &pushed, 1).unwrap();
         assert!(wishes.push && wishes.outbound.by_digest && wishes.names[0].tag().is_none());
-        assert_eq!(wishes.outbound.manifest.get("k").map(String::as_str), Some("v"));
-        let index = read("oci", &[("annotation-index.a.b", "v")], 2).unwrap();
-        assert_eq!(index.outbound.index.get("a.b").map(String::as_str), Some("v"));
+        assert_eq!(said(&wishes), [(AnnotationPlace::Manifest, "k")]);
+        let index = [("annotation-index.a.b", "v"), ("annotation-manifest-descriptor[linux/arm64].c", "v")];
+        let wishes = read("oci", &index, 2).unwrap();
+        assert_eq!(
+            said(&wishes),
+            [(AnnotationPlace::Index, "a.b"), (AnnotationPlace::ManifestDescriptor, "c")]
+        );
+        assert_eq!(wishes.outbound.annotations[1].platform, Some("linux/arm64".parse().unwrap()));
+        let folder = read("oci", &[("tar", "false")], 1).unwrap();
+        let passing = read("image", &[("store", "false"), ("unpack", "false")], 1).unwrap();
+        assert!(folder.as_folder && passing.passing);
+        let dangling = read("image", &[("dangling-name-prefix", "reg/none")], 1).unwrap().dangling;
+        assert_eq!(dangling.map(|name| name.name()), Some("docker.io/reg/none".to_owned()));
         assert!(read("docker", &[("oci-mediatypes", "false")], 1).unwrap().outbound.docker_types);
         assert_eq!(read("moby", &[("name", "a,b:v1"), ("unpack", "true")], 1).unwrap().names.len(), 2);
     }
@@ -262,15 +300,16 @@ mod tests {
             ("oci", "compression", "estargz"),
             ("oci", "compression-level", "10"),
             ("oci", "force-compression", "maybe"),
-            ("oci", "tar", "false"),
+            ("oci", "tar", "maybe"),
             ("oci", "annotation-index.k", "v"),
-            ("oci", "annotation[linux/amd64].k", "v"),
+            ("oci", "annotation-index[linux/amd64].k", "v"),
+            ("oci", "annotation-elsewhere.k", "v"),
+            ("image", "annotation-manifest-descriptor.k", "v"),
             ("oci", "elsewhere", "1"),
-            ("image", "store", "false"),
-            ("image", "unpack", "false"),
+            ("image", "store", "maybe"),
+            ("image", "unpack", "maybe"),
             ("image", "push-by-digest", "true"),
             ("image", "name-canonical", "true"),
-            ("image", "dangling-name-prefix", "x"),
             ("image", "registry.insecure", "true"),
             ("local", "platform-split", "maybe"),
             ("local", "attestation-prefix", "x"),
