@@ -506,6 +506,7 @@ fn repositories_are_contexts_and_sources() {
         context.built(&["-t", "y", "--build-arg", &format!("FROM_GIT={address}")]);
         assert_eq!(output(engine, "y", &["cat", "/got/a"]), expected, "{address}");
     }
+    git_knows_what_is_checked_out(&context, &git, &head);
     for (address, words) in [
         (format!("{git}#nowhere"), "has no branch or tag"),
         (format!("{git}#main:nothing"), "isn't a folder of the repository"),
@@ -515,6 +516,39 @@ fn repositories_are_contexts_and_sources() {
         let failed = context.build(&["--build-arg", &format!("FROM_GIT={address}")]);
         assert!(failed.err.contains(words), "{address}: {}", failed.err);
     }
+}
+
+/// With `--keep-git-dir`, git finds the commit, its tag and unchanged files in what a build gives out.
+fn git_knows_what_is_checked_out(context: &Context<'_>, address: &str, head: &str) {
+    let dockerfile = "FROM scratch\nARG FROM_GIT\nADD --keep-git-dir=true ${FROM_GIT} /\n";
+    fs::write(context.path().join("Dockerfile.keep"), dockerfile).unwrap();
+    for (reference, described) in [("main", &head[..7]), ("v1", "v1"), (head, &head[..7])] {
+        let from = format!("FROM_GIT={address}#{reference}");
+        let to = format!("type=local,dest=kept-{reference}");
+        context.built(&["-f", "Dockerfile.keep", "--build-arg", &from, "--output", &to]);
+        let folder = context.path().join(format!("kept-{reference}"));
+        let git = |args: &[&str]| {
+            let mut git = Command::new("git");
+            git.args(["-c", "safe.directory=*", "-C"]).arg(&folder).args(args);
+            let ran = said(&git.output().unwrap());
+            assert_eq!(ran.code, 0, "{reference} {args:?}: {}", ran.err);
+            ran.out.trim().to_owned()
+        };
+        assert_eq!(git(&["status", "--porcelain"]), "", "{reference}");
+        assert!(git(&["describe", "--always"]).starts_with(described), "{reference}");
+        assert_eq!(git(&["log", "--format=%s"]), if reference == "v1" { "old" } else { "new" });
+        git(&["fsck", "--strict"]);
+        assert!(git(&["remote", "get-url", "origin"]).ends_with("/main/.git"));
+    }
+    let url = format!("{address}#main");
+    let kept = |keep: &str| {
+        let keep = format!("BUILDKIT_CONTEXT_KEEP_GIT_DIR={keep}");
+        let args = ["build", "--build-arg", &keep, "-f", "app/Dockerfile", "-t", "kept", &url];
+        let built = said(&context.client(&args).output().unwrap());
+        assert_eq!(built.code, 0, "{}", built.err);
+        output(context.engine, "kept", &["ls", "-A", "/all"]).lines().any(|name| name == ".git")
+    };
+    assert!(kept("1") && !kept("0"));
 }
 
 /// A file of an archive.

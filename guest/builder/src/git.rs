@@ -12,6 +12,7 @@ mod lines;
 mod modules;
 mod object;
 mod pack;
+mod repository;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,11 +48,14 @@ async fn check_out_at(
     depth: usize,
 ) -> Result<String> {
     let fetched = fetch::fetch(builder, address, authorization).await?;
-    let (to, subfolder) = (folder.to_owned(), address.subfolder.clone());
+    let (to, of) = (folder.to_owned(), address.clone());
     let (commit, modules) = blocking(move || {
         let pack = pack::Pack::open(fetched.pack.path())?;
-        let modules = checkout::check_out(&pack, &fetched.commit, &subfolder, &to)?;
-        Ok((fetched.commit, modules))
+        let checkout = checkout::check_out(&pack, &fetched.named.commit, &of.subfolder, &to)?;
+        if of.keeps_git_dir {
+            repository::write(&to, &of, &fetched, &pack, checkout.tracked)?;
+        }
+        Ok((fetched.named.commit, checkout.modules))
     })
     .await?;
     for module in modules {
@@ -85,6 +89,13 @@ pub(crate) async fn authorization<'a>(
         }
     }
     Ok(None)
+}
+
+/// A file of a checkout, as git's index has it.
+struct Tracked {
+    path: String,
+    mode: u32,
+    id: Id,
 }
 
 /// A submodule: where in the checkout, and what.

@@ -99,7 +99,8 @@ async fn build(
         .iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("context:")?.to_owned(), value.clone())));
     let contexts: BTreeMap<String, String> = contexts.collect();
-    let sources = ClientSources::new(kit.builder.clone(), session, job.progress.clone(), ignored, contexts);
+    let (builder, progress, keeps) = (kit.builder.clone(), job.progress.clone(), keeps_git_dir(given));
+    let sources = ClientSources::new(builder, session, progress, ignored, contexts, keeps);
     if let Some(folder) = remote {
         sources.preset(folder).await;
     }
@@ -217,19 +218,17 @@ fn patterns(text: &str) -> Vec<String> {
     cleaned.filter(|line| !line.is_empty() && line != "!").collect()
 }
 
+/// Whether repositories come with their `.git` folders.
+fn keeps_git_dir(given: &Given) -> bool {
+    let keep = given.get("build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    keep.is_some_and(|keep| matches!(keep.as_str(), "1" | "true"))
+}
+
 /// A context that is an address: an archive, or what the client uploads under one.
 async fn remote_context(kit: &Arc<BuildKit>, session: &Session, given: &Given) -> Result<Option<Folder>> {
     let Some(url) = given.get("context").filter(|url| !url.is_empty()) else { return Ok(None) };
     if git::Address::is_one(url) {
-        if given
-            .get("build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR")
-            .is_some_and(|keep| keep == "1" || keep == "true")
-        {
-            let message =
-                "BUILDKIT_CONTEXT_KEEP_GIT_DIR isn't supported: contexts come without their history";
-            return Err(Error::Unsupported(message.to_owned()));
-        }
-        return sync::checked_out(&kit.builder, session, url).await.map(Some);
+        return sync::checked_out(&kit.builder, session, url, keeps_git_dir(given)).await.map(Some);
     }
     let folder = Folder::temporary(&kit.builder)?;
     let archive = folder.path.with_extension("archive");

@@ -29,6 +29,8 @@ pub(super) struct ClientSources {
     ignored: Vec<String>,
     /// `--build-context` by name.
     contexts: BTreeMap<String, String>,
+    /// Whether repositories come with their `.git` folders.
+    keeps_git_dir: bool,
     folders: Mutex<HashMap<String, Arc<OnceCell<Folder>>>>,
 }
 
@@ -88,8 +90,9 @@ impl ClientSources {
         progress: Arc<Progress>,
         ignored: Vec<String>,
         contexts: BTreeMap<String, String>,
+        keeps_git_dir: bool,
     ) -> Self {
-        Self { builder, session, progress, ignored, contexts, folders: Mutex::default() }
+        Self { builder, session, progress, ignored, contexts, keeps_git_dir, folders: Mutex::default() }
     }
 
     /// Puts a main context in place that didn't come by folder.
@@ -117,7 +120,7 @@ impl ClientSources {
         let folder = cell
             .get_or_try_init(|| async {
                 let work = self.progress.start(&format!("[context {name}] load from git"));
-                let fetched = checked_out(&self.builder, &self.session, address).await;
+                let fetched = checked_out(&self.builder, &self.session, address, self.keeps_git_dir).await;
                 work.end(fetched.as_ref().err().map(Error::describe).as_deref());
                 fetched
             })
@@ -197,8 +200,13 @@ pub(super) async fn secret(session: &Session, id: &str) -> Result<Option<Vec<u8>
 }
 
 /// A repository's files in a folder of this build's alone.
-pub(super) async fn checked_out(builder: &Arc<Builder>, session: &Session, text: &str) -> Result<Folder> {
-    let address = git::Address::parse(text)?;
+pub(super) async fn checked_out(
+    builder: &Arc<Builder>,
+    session: &Session,
+    text: &str,
+    keeps_git_dir: bool,
+) -> Result<Folder> {
+    let address = git::Address::parse(text)?.keeping_git_dir(keeps_git_dir);
     let asked = |id: String| -> BoxFuture<'_, _> { Box::pin(async move { secret(session, &id).await }) };
     let authorization = git::authorization(&address, asked).await?;
     let folder = Folder::temporary(builder)?;

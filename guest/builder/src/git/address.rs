@@ -16,6 +16,8 @@ pub(crate) struct Address {
     pub(super) reference: String,
     /// A clean path; empty is all.
     pub(super) subfolder: String,
+    /// Whether the checkout has its `.git` folder.
+    pub(super) keeps_git_dir: bool,
 }
 
 impl Address {
@@ -55,17 +57,27 @@ impl Address {
             user: user.map(str::to_owned),
             reference: reference.to_owned(),
             subfolder: clean(subfolder),
+            keeps_git_dir: false,
         })
+    }
+
+    /// The same with the `.git` folder where `keeps` says so; a folder of a repository has none, as with BuildKit.
+    #[must_use]
+    pub(crate) fn keeping_git_dir(self, keeps: bool) -> Self {
+        Self { keeps_git_dir: keeps && self.subfolder.is_empty(), ..self }
+    }
+
+    /// What of a commit is meant, for keys of the cache.
+    pub(crate) fn part(&self) -> String {
+        match self.keeps_git_dir {
+            true => ".git".to_owned(),
+            false => self.subfolder.clone(),
+        }
     }
 
     /// The address without its secrets.
     pub(crate) fn shown(&self) -> &str {
         &self.url
-    }
-
-    /// The folder that is meant, clean; empty is all.
-    pub(crate) fn subfolder(&self) -> &str {
-        &self.subfolder
     }
 
     /// The repository's host, which secrets are named after.

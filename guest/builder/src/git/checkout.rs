@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use super::object::{self, Commit, Id, Kind};
 use super::pack::{self, Pack};
-use super::{Module, modules, wrong};
+use super::{Module, Tracked, modules, wrong};
 use crate::beneath::Root;
 use crate::{Error, Result};
 
@@ -21,8 +21,16 @@ const MOST: usize = 4_000_000;
 /// The longest target of a link.
 const LONGEST_LINK: usize = 4095;
 
-/// Writes the files of a commit that lie in `subfolder`; gives back the submodules among them.
-pub(super) fn check_out(pack: &Pack, commit: &Id, subfolder: &str, to: &Path) -> Result<Vec<Module>> {
+/// What was written.
+pub(super) struct CheckedOut {
+    /// The submodules among it, still empty.
+    pub(super) modules: Vec<Module>,
+    /// Everything that isn't a folder.
+    pub(super) tracked: Vec<Tracked>,
+}
+
+/// Writes the files of a commit that lie in `subfolder`.
+pub(super) fn check_out(pack: &Pack, commit: &Id, subfolder: &str, to: &Path) -> Result<CheckedOut> {
     let commit = commit_of(pack, commit)?;
     let root = tree(pack, &commit.tree)?;
     let declared = modules::declared(pack, &root)?;
@@ -36,19 +44,19 @@ pub(super) fn check_out(pack: &Pack, commit: &Id, subfolder: &str, to: &Path) ->
         };
     }
     let folder = Root::open(to).and_then(|root| root.folder(".")).map_err(Error::file("open", to))?;
-    let mut writer = Writer { pack, time: commit.time, count: 0, modules: Vec::new() };
+    let mut writer = Writer { pack, time: commit.time, modules: Vec::new(), tracked: Vec::new(), count: 0 };
     writer.folder(&id, folder.as_fd(), "", 0)?;
     let within = |path: &str| match subfolder {
         "" => path.to_owned(),
         subfolder => format!("{subfolder}/{path}"),
     };
-    let found = writer.modules.into_iter();
+    let found = std::mem::take(&mut writer.modules).into_iter();
     let known = found.filter_map(|(path, commit)| {
         // A commit that no `.gitmodules` speaks of stays an empty folder, as with git.
         let url = declared.get(&within(&path))?.clone();
         Some(Module { path, url, commit })
     });
-    Ok(known.collect())
+    Ok(CheckedOut { modules: known.collect(), tracked: writer.tracked })
 }
 
 fn commit_of(pack: &Pack, id: &Id) -> Result<Commit> {
@@ -73,8 +81,10 @@ fn tree(pack: &Pack, id: &Id) -> Result<std::sync::Arc<Vec<u8>>> {
 struct Writer<'a> {
     pack: &'a Pack,
     time: i64,
-    count: usize,
     modules: Vec<(String, Id)>,
+    tracked: Vec<Tracked>,
+    /// Files and folders so far.
+    count: usize,
 }
 
 impl Writer<'_> {
@@ -100,6 +110,9 @@ impl Writer<'_> {
                     drop(self.make_folder(to, entry.name, &path)?);
                     self.modules.push((path.clone(), entry.id));
                 }
+            }
+            if let Some(mode) = entry.kind.mode() {
+                self.tracked.push(Tracked { path: path.clone(), mode, id: entry.id });
             }
             let failed = |errno: rustix::io::Errno| Error::file("date", &path)(errno.into());
             rustix::fs::utimensat(to, entry.name, &self.times(), AtFlags::SYMLINK_NOFOLLOW)

@@ -15,8 +15,17 @@ use crate::{Builder, Error, Result};
 
 /// A commit and the pack that has all of it.
 pub(super) struct Fetched {
-    pub(super) commit: Id,
+    pub(super) named: Named,
     pub(super) pack: Scratch,
+}
+
+/// A commit and what the repository calls it.
+pub(super) struct Named {
+    pub(super) commit: Id,
+    /// The branch or tag by its full name.
+    pub(super) name: Option<String>,
+    /// The annotated tag.
+    pub(super) tag: Option<Id>,
 }
 
 /// A file that goes when this is dropped.
@@ -50,12 +59,12 @@ pub(super) async fn fetch(
 ) -> Result<Fetched> {
     let server = Server { builder, address, authorization: authorization_of(address, authorization) };
     server.greet().await?;
-    let commit = match Id::parse(&address.reference) {
-        Some(commit) => commit,
+    let named = match Id::parse(&address.reference) {
+        Some(commit) => Named { commit, name: None, tag: None },
         None => server.resolve().await?,
     };
-    let pack = server.pack(&commit).await?;
-    Ok(Fetched { commit, pack })
+    let pack = server.pack(&named).await?;
+    Ok(Fetched { named, pack })
 }
 
 /// What the server is told of who we are: as given, or by the user in the address.
@@ -119,7 +128,7 @@ impl Server<'_> {
     }
 
     /// The commit that a branch or tag means, or the repository's own choice.
-    async fn resolve(&self) -> Result<Id> {
+    async fn resolve(&self) -> Result<Named> {
         let wanted = match self.address.reference.as_str() {
             "" => vec!["HEAD".to_owned()],
             name if name == "HEAD" || name.starts_with("refs/") => vec![name.to_owned()],
@@ -141,24 +150,29 @@ impl Server<'_> {
             let mut words = text.split(' ');
             let (id, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
             let peeled = words.find_map(|word| word.strip_prefix("peeled:"));
-            if let Some(id) = Id::parse(peeled.unwrap_or(id)) {
-                found.push((name.to_owned(), id));
+            if let Some(commit) = Id::parse(peeled.unwrap_or(id)) {
+                let tag = peeled.and_then(|_| Id::parse(id));
+                found.push(Named { commit, name: Some(name.to_owned()), tag });
             }
         }
-        let chosen = wanted.iter().find_map(|name| found.iter().find(|(known, _)| known == name));
-        chosen.map(|(_, id)| *id).ok_or_else(|| {
+        let place = |known: &Named| wanted.iter().position(|name| known.name.as_ref() == Some(name));
+        found.retain(|known| place(known).is_some());
+        found.into_iter().min_by_key(place).ok_or_else(|| {
             let reference = if self.address.reference.is_empty() { "HEAD" } else { &self.address.reference };
             wrong(format!("{} has no branch or tag {reference:?}", self.address.shown()))
         })
     }
 
     /// Everything of one commit, without what was before.
-    async fn pack(&self, commit: &Id) -> Result<Scratch> {
+    async fn pack(&self, named: &Named) -> Result<Scratch> {
         let mut body = Vec::new();
         lines::line(&mut body, "command=fetch");
         lines::delimiter(&mut body);
-        for text in ["no-progress", "ofs-delta", "deepen 1", &format!("want {commit}"), "done"] {
-            lines::line(&mut body, text);
+        let wanted = [Some(named.commit), named.tag.filter(|_| self.address.keeps_git_dir)];
+        let wanted = wanted.iter().flatten().map(|id| format!("want {id}"));
+        let texts = ["no-progress", "ofs-delta", "deepen 1"].map(str::to_owned);
+        for text in texts.into_iter().chain(wanted).chain(["done".to_owned()]) {
+            lines::line(&mut body, &text);
         }
         lines::flush(&mut body);
         let answer = self.ask("git-upload-pack", Some(body)).await?;

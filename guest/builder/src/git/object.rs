@@ -8,7 +8,7 @@ use super::wrong;
 use crate::Result;
 
 /// An object's name: the SHA-1 of its kind, length and content.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Id([u8; 20]);
 
 impl Id {
@@ -28,6 +28,10 @@ impl Id {
 
     pub(super) fn from_hash(hash: Sha1) -> Self {
         Self(hash.finalize().into())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 20] {
+        &self.0
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -93,6 +97,19 @@ pub(super) enum Kind {
     File { executable: bool },
     Link,
     Module,
+}
+
+impl Kind {
+    /// As git's index has it, where folders have no place.
+    pub(super) fn mode(self) -> Option<u32> {
+        match self {
+            Self::Folder => None,
+            Self::File { executable: false } => Some(0o100_644),
+            Self::File { executable: true } => Some(0o100_755),
+            Self::Link => Some(0o120_000),
+            Self::Module => Some(0o160_000),
+        }
+    }
 }
 
 /// One entry of a tree.

@@ -149,6 +149,18 @@ impl Pack {
         }
     }
 
+    /// The objects by their names: where each begins.
+    pub(super) fn objects(&self) -> &HashMap<Id, u64> {
+        &self.offsets
+    }
+
+    /// Where the objects begin, in order.
+    pub(super) fn offsets(&self) -> Vec<u64> {
+        let mut offsets: Vec<u64> = self.entries.keys().copied().collect();
+        offsets.sort_unstable();
+        offsets
+    }
+
     fn at(&self, data: u64) -> Result<Counted<BufReader<File>>> {
         let mut file = self.file.try_clone().map_err(Error::file("open", "a pack"))?;
         file.seek(SeekFrom::Start(data)).map_err(Error::file("read", "a pack"))?;

@@ -121,12 +121,9 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
     for text in &copy.sources {
         let text = build.expand(text, state)?;
         if copy.add && Address::is_one(&text) {
-            if copy.keep_git_dir {
-                let message = "ADD --keep-git-dir isn't supported: repositories come without their history";
-                return Err(Error::Unsupported(message.to_owned()));
-            }
             let checksum = copy.checksum.as_deref();
-            extra.push(Extra::Checkout(remote::check_out(build, &text, checksum).await?));
+            let checkout = remote::check_out(build, &text, checksum, copy.keep_git_dir).await?;
+            extra.push(Extra::Checkout(checkout));
         } else if copy.add && remote::is_url(&text) {
             extra.push(Extra::Download(remote::fetch(build, name, &text, copy.checksum.as_deref()).await?));
         } else {

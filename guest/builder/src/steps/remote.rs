@@ -45,8 +45,13 @@ impl Drop for Checkout {
 }
 
 /// Fetches a repository and checks which commit it must be.
-pub(super) async fn check_out(build: &Arc<Build>, text: &str, checksum: Option<&str>) -> Result<Checkout> {
-    let address = git::Address::parse(text)?;
+pub(super) async fn check_out(
+    build: &Arc<Build>,
+    text: &str,
+    checksum: Option<&str>,
+    keeps_git_dir: bool,
+) -> Result<Checkout> {
+    let address = git::Address::parse(text)?.keeping_git_dir(keeps_git_dir);
     let secret =
         |id: String| -> BoxFuture<'_, _> { Box::pin(async move { build.sources.secret(&id).await }) };
     let authorization = git::authorization(&address, secret).await?;
@@ -64,7 +69,7 @@ pub(super) async fn check_out(build: &Arc<Build>, text: &str, checksum: Option<&
         let reason = format!("expected checksum to match {expected}, got {commit}");
         return Err(Error::Download { url: address.shown().to_owned(), reason });
     }
-    checkout.content = format!("git {commit} {}", address.subfolder());
+    checkout.content = format!("git {commit} {}", address.part());
     Ok(checkout)
 }
 
