@@ -18,7 +18,8 @@ use tar::{EntryType, Header};
 use crate::{Digest, Error, Result, changes};
 
 /// Writes overlayfs' writable folder as a layer: whiteouts as `.wh.` files (OCI image layer specification). Of
-/// `leave_out`, what is an empty file or folder is left out. Says the files' sizes together, each inode once.
+/// `leave_out`, what is an empty file or folder is left out. Says the files' sizes together, each inode once and links by
+/// what they say, as dockerd does.
 pub(crate) fn layer(upper: &Path, leave_out: &[String], writer: impl Write) -> Result<u64> {
     let root = open(CWD, upper.as_os_str(), OFlags::DIRECTORY).map_err(Error::file("open", upper))?;
     Packer { leave_out, ..Packer::new(writer, true) }.run(root)
@@ -71,7 +72,7 @@ fn measure(folder: &File, seen: &mut HashMap<u64, u64>, depth: usize) -> Result<
             if let Ok(inner) = open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
                 measure(&inner, seen, depth + 1)?;
             }
-        } else if child.kind == FileType::RegularFile {
+        } else if matches!(child.kind, FileType::RegularFile | FileType::Symlink) {
             seen.insert(child.stat.st_ino, child.stat.st_size.unsigned_abs());
         }
     }
@@ -234,6 +235,7 @@ impl<W: Write> Packer<'_, W> {
         } else if kind == FileType::Symlink {
             let target = rustix::fs::readlinkat(folder, child.name.as_os_str(), Vec::new())
                 .map_err(|error| Error::file("read link", child.path(folder))(error.into()))?;
+            self.size += target.as_bytes().len() as u64;
             header.set_entry_type(EntryType::Symlink);
             self.header(header, name, target.as_bytes(), pax, 0)
         } else if let Some(file) = file {

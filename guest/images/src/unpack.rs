@@ -312,6 +312,8 @@ impl Unpacker<'_> {
     fn symbolic_link(&mut self, entry: &Entry, parent: &[u8], name: &[u8]) -> Result<(), Failed> {
         let folder = self.tree.folder(parent, true).map_err(at("open the folder"))?;
         rustix::fs::symlinkat(entry.link.as_slice(), folder, name).map_err(at("make a symbolic link"))?;
+        // As dockerd counts them, and every file system.
+        self.size += entry.link.len() as u64;
         tree::own(folder, name, entry.uid, entry.gid).map_err(at("set the owner"))?;
         set_xattrs(folder, entry, name)?;
         tree::touch(folder, name, entry.mtime).map_err(at("set the time"))
