@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for (name, kind) in [("processor s per GB down", "bulk"), ("processor s per GB up", "upload")] {
         medians.insert(name, price(site, &outs, (name, kind), args.bytes)?);
     }
-    let held = idle::hold(site, &outs[0], args.flows)?;
+    let held = idle::hold(site, &outs[0].2, args.flows)?;
     println!("{}", json!({ "bench": "net", "runs": args.runs, "medians": medians, "idle": held }));
     Ok(())
 }

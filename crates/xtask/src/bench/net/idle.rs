@@ -10,9 +10,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-use super::super::load::PROGRAM;
+use super::super::load::{IMAGE, PROGRAM};
 use super::super::{mebibytes, memory};
-use super::Out;
 use crate::bench::site::Site;
 
 /// Descriptors of a process beside those of connections.
@@ -26,16 +25,18 @@ pub(super) fn make_room(flows: usize) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let wanted = flows as u64 + BESIDE;
     if limit.maximum.is_some_and(|most| most < wanted) {
-        bail!("{flows} connections take {wanted} descriptors, more than `ulimit -Hn` allows: ask for fewer (--flows)");
+        bail!(
+            "{flows} connections take {wanted} descriptors, more than `ulimit -Hn` allows: ask for fewer (--flows)"
+        );
     }
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }
 
-/// Holds so many; says what they took.
-pub(super) fn hold(site: &Site, (_, container, address): &Out, flows: usize) -> anyhow::Result<Value> {
+/// Holds so many to a server at that address; says what they took.
+pub(super) fn hold(site: &Site, address: &str, flows: usize) -> anyhow::Result<Value> {
     let machine = site.machine()?;
     let before = Taken::by(machine)?;
-    let mut client = Client::start(site, container, address, flows)?;
+    let mut client = Client::start(site, address, flows)?;
     let held = client.count()?;
     let with = Taken::by(machine)?;
     client.ask()?;
@@ -56,7 +57,8 @@ pub(super) fn hold(site: &Site, (_, container, address): &Out, flows: usize) -> 
         after.descriptors.saturating_sub(before.descriptors),
         mebibytes(after.own.saturating_sub(before.own)),
     );
-    let figures = |taken: &Taken| json!({ "own": taken.own, "pss": taken.pss, "descriptors": taken.descriptors });
+    let figures =
+        |taken: &Taken| json!({ "own": taken.own, "pss": taken.pss, "descriptors": taken.descriptors });
     let [before, with, after] = [before, with, after].map(|taken| figures(&taken));
     Ok(json!({ "held": held, "answered": answered, "before": before, "with": with, "after": after }))
 }
@@ -83,10 +85,12 @@ struct Client {
 }
 
 impl Client {
-    fn start(site: &Site, container: &str, address: &str, flows: usize) -> anyhow::Result<Self> {
-        let count = flows.to_string();
-        let mut docker = site.client(&["exec", "--interactive", container, PROGRAM, "idle", address, &count]);
-        let mut process = docker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("run docker")?;
+    fn start(site: &Site, address: &str, flows: usize) -> anyhow::Result<Self> {
+        let (count, files) = (flows.to_string(), format!("nofile={}", flows as u64 + BESIDE));
+        let run = ["run", "--rm", "--interactive", "--ulimit", &files, IMAGE, PROGRAM];
+        let mut docker = site.client(&[&run[..], &["idle", address, &count]].concat());
+        let mut process =
+            docker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("run docker")?;
         let (hears, says) = (process.stdin.take(), process.stdout.take().context("docker has no output")?);
         Ok(Self { process, says: BufReader::new(says), hears })
     }
