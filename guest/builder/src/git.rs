@@ -53,9 +53,9 @@ async fn check_out_at(
         let pack = pack::Pack::open(fetched.pack.path())?;
         let checkout = checkout::check_out(&pack, &fetched.named.commit, &of.subfolder, &to)?;
         if of.keeps_git_dir {
-            repository::write(&to, &of, &fetched, &pack, checkout.tracked)?;
+            repository::write(&to, &of, &fetched, &pack, &checkout)?;
         }
-        Ok((fetched.named.commit, checkout.modules))
+        Ok((checkout.commit, checkout.modules))
     })
     .await?;
     for module in modules {

@@ -23,6 +23,8 @@ const LONGEST_LINK: usize = 4095;
 
 /// What was written.
 pub(super) struct CheckedOut {
+    /// The commit, where a tag was asked for, too.
+    pub(super) commit: Id,
     /// The submodules among it, still empty.
     pub(super) modules: Vec<Module>,
     /// Everything that isn't a folder.
@@ -31,7 +33,7 @@ pub(super) struct CheckedOut {
 
 /// Writes the files of a commit that lie in `subfolder`.
 pub(super) fn check_out(pack: &Pack, commit: &Id, subfolder: &str, to: &Path) -> Result<CheckedOut> {
-    let commit = commit_of(pack, commit)?;
+    let (head, commit) = commit_of(pack, commit)?;
     let root = tree(pack, &commit.tree)?;
     let declared = modules::declared(pack, &root)?;
     let mut id = commit.tree;
@@ -50,20 +52,20 @@ pub(super) fn check_out(pack: &Pack, commit: &Id, subfolder: &str, to: &Path) ->
         "" => path.to_owned(),
         subfolder => format!("{subfolder}/{path}"),
     };
-    let found = std::mem::take(&mut writer.modules).into_iter();
-    let known = found.filter_map(|(path, commit)| {
+    let Writer { modules, tracked, .. } = writer;
+    let known = modules.into_iter().filter_map(|(path, commit)| {
         // A commit that no `.gitmodules` speaks of stays an empty folder, as with git.
         let url = declared.get(&within(&path))?.clone();
         Some(Module { path, url, commit })
     });
-    Ok(CheckedOut { modules: known.collect(), tracked: writer.tracked })
+    Ok(CheckedOut { commit: head, modules: known.collect(), tracked })
 }
 
-fn commit_of(pack: &Pack, id: &Id) -> Result<Commit> {
+fn commit_of(pack: &Pack, id: &Id) -> Result<(Id, Commit)> {
     let mut id = *id;
     for _ in 0..8 {
         match pack.read(&id)? {
-            (pack::Kind::Commit, content) => return Commit::parse(&content),
+            (pack::Kind::Commit, content) => return Ok((id, Commit::parse(&content)?)),
             (pack::Kind::Tag, content) => id = object::tagged(&content)?,
             _ => break,
         }

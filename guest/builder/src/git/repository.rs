@@ -9,6 +9,7 @@ use std::path::Path;
 use flate2::Crc;
 use sha1::{Digest as _, Sha1};
 
+use super::checkout::CheckedOut;
 use super::fetch::{Fetched, Named};
 use super::object::Id;
 use super::pack::Pack;
@@ -26,13 +27,14 @@ pub(super) fn write(
     address: &Address,
     fetched: &Fetched,
     pack: &Pack,
-    tracked: Vec<Tracked>,
+    checkout: &CheckedOut,
 ) -> Result<()> {
     let git = folder.join(".git");
     for inner in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         make(&git.join(inner))?;
     }
-    let Named { commit, name, tag } = &fetched.named;
+    let Named { name, tag, .. } = &fetched.named;
+    let CheckedOut { commit, tracked, .. } = checkout;
     put(&git.join("HEAD"), format!("{commit}\n").as_bytes())?;
     put(&git.join("config"), config(&address.url).as_bytes())?;
     if has_parents(pack, commit)? {
@@ -69,8 +71,8 @@ fn config(url: &str) -> String {
 
 fn has_parents(pack: &Pack, commit: &Id) -> Result<bool> {
     let (_, content) = pack.read(commit)?;
-    let head = content.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
-    Ok(head.into_iter().any(|line| line.starts_with(b"parent ")))
+    let mut head = content.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    Ok(head.any(|line| line.starts_with(b"parent ")))
 }
 
 /// Whether a branch's or tag's name is one (git-check-ref-format) and leads to no other file of the folder.
@@ -154,11 +156,12 @@ fn checks(path: &Path, offsets: &[u64]) -> Result<(HashMap<u64, u32>, Id)> {
 
 /// Git's index of the files (gitformat-index, version 2). Nothing is said of how they lie on the disk: git looks, and finds
 /// them unchanged.
-fn index_of(mut tracked: Vec<Tracked>) -> Result<Vec<u8>> {
+fn index_of(tracked: &[Tracked]) -> Result<Vec<u8>> {
+    let mut tracked: Vec<&Tracked> = tracked.iter().collect();
     tracked.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
     let count = u32::try_from(tracked.len()).map_err(|_| wrong("there are too many files"))?;
     let mut index = [b"DIRC\0\0\0\x02".as_slice(), &count.to_be_bytes()].concat();
-    for Tracked { path, mode, id } in &tracked {
+    for Tracked { path, mode, id } in tracked {
         let start = index.len();
         // Times, device, inode; then mode; then owner and size.
         index.extend_from_slice(&[0; 24]);
