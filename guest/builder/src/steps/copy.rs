@@ -503,7 +503,7 @@ impl Target<'_> {
         let mode = move |mode: u32, is_folder: bool| chmod.map_or(mode, |chmod| chmod.apply(mode, is_folder));
         let mode = chmod.is_some().then_some(&mode as &dyn Fn(u32, bool) -> u32);
         let owner = folders.filter(|_| self.plan.chown.is_some());
-        berth_images::extract(file, &self.path, Path::new(destination), Dress { owner, mode })?;
+        berth_images::extract(file, self.path, Path::new(destination), Dress { owner, mode })?;
         Ok(())
     }
 
