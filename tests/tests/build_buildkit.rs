@@ -268,8 +268,10 @@ fn the_cache_is_listed_and_pruned() {
     let Some(buildx) = with_buildx() else { return };
     let context = Context::new(
         &buildx,
-        "FROM busybox\nRUN --mount=type=cache,target=/c echo x > /c/y; head -c 1000000 /dev/zero > /big\n",
-    );
+        "FROM busybox\nCOPY sent /sent\n\
+         RUN --mount=type=cache,target=/c echo x > /c/y; head -c 1000000 /dev/zero > /big\n",
+    )
+    .write("sent", "sent");
     context.built(&[]);
     let run = |args: &[&str]| {
         let said = said(&context.client(&[&["buildx"], args].concat()).output().unwrap());
