@@ -1,6 +1,8 @@
 //! The log's file as a guard or its scribe writes it, with the process that compresses what was rotated.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::hold::error::{Doing, Error};
 
-/// The argument that makes this program compress one file.
+/// The argument that makes this program compress one file, its standard input.
 pub(crate) const COMPRESS: &str = "--compress";
 /// This program, whatever became of its path.
 pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -22,11 +24,12 @@ pub(crate) struct FileLog {
 }
 
 /// Compresses one file: what the process does that a [`FileLog`] starts.
-pub(crate) fn compress(from: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn compress(to: &Path) -> Result<(), Error> {
     end_with_parent()?;
     // The container's own work goes first; where that can't be said, all are equal.
     let _ = rustix::process::nice(19);
-    berth_guard::log::compress(from, to).doing("compress a log file")
+    let from = io::stdin().as_fd().try_clone_to_owned().doing("find the log file to compress")?;
+    berth_guard::log::compress(&from.into(), to).doing("compress a log file")
 }
 
 /// Has the kernel kill this process when the one that started it ends, so that nobody writes beside the next guard.
@@ -53,9 +56,11 @@ impl FileLog {
 
     fn compress_next(&mut self) -> io::Result<()> {
         let Some((from, to)) = self.writer.next_to_compress() else { return Ok(()) };
-        let mut command = Command::new(THIS_PROGRAM);
-        command.arg(COMPRESS).args([from, to]).stdin(Stdio::null()).stdout(Stdio::null());
-        match command.spawn() {
+        // Opened here: another file has its name after the next rotation.
+        let start = |from: File| {
+            Command::new(THIS_PROGRAM).arg(COMPRESS).arg(to).stdin(from).stdout(Stdio::null()).spawn()
+        };
+        match File::open(from).and_then(start) {
             Ok(child) => self.compressor = Some(child),
             Err(error) => {
                 self.writer.compressed(false)?;

@@ -5,7 +5,7 @@
 //! started process's when the guard goes on as a copy in the guards' cgroup.
 //!
 //! A guard has one thread, since it forks. What would keep the container waiting is done by other processes of this
-//! program, which end with the guard: `--compress <from> <to>` and `--scribe <dir>`.
+//! program, which end with the guard: `--compress <to>` and `--scribe <dir>`.
 
 mod hold;
 mod log_file;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let arguments: Vec<&OsStr> = arguments.iter().map(OsString::as_os_str).collect();
     let done = match arguments[..] {
-        [mode, from, to] if mode == log_file::COMPRESS => log_file::compress(Path::new(from), Path::new(to)),
+        [mode, to] if mode == log_file::COMPRESS => log_file::compress(Path::new(to)),
         [mode, folder] if mode == scribe::SCRIBE => scribe::run(Path::new(folder)),
         [folder] => guard(Path::new(folder)),
         _ => {

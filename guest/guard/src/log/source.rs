@@ -98,13 +98,12 @@ impl Source {
     }
 }
 
-/// Compresses the log file at `from`, which isn't written any more, into a new one at `to`, and syncs it.
-pub fn compress(from: &Path, to: &Path) -> io::Result<()> {
-    let mut plain = File::open(from)?;
+/// Compresses the log file `from`, which isn't written any more, into a new one at `to`, and syncs it.
+pub fn compress(mut from: &File, to: &Path) -> io::Result<()> {
     let into = File::options().write(true).create(true).truncate(true).mode(0o640).open(to)?;
-    let builder = GzBuilder::new().extra(Stamp::of(&plain)?.encode());
+    let builder = GzBuilder::new().extra(Stamp::of(from)?.encode());
     let mut encoder = builder.write(into, Compression::fast());
-    io::copy(&mut plain, &mut encoder)?;
+    io::copy(&mut from, &mut encoder)?;
     encoder.finish()?.sync_all()
 }
 

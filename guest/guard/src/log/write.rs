@@ -70,8 +70,8 @@ impl LogWriter {
         written
     }
 
-    /// What is to be compressed now, and where: the oldest file that was rotated and isn't compressed. `None` while
-    /// [`compressed`](Self::compressed) hasn't been told of the one before.
+    /// What is to be compressed now, and where: the oldest file that was rotated and isn't compressed. It has this name
+    /// until the next rotation. `None` while [`compressed`](Self::compressed) hasn't been told of the one before.
     pub fn next_to_compress(&mut self) -> Option<(PathBuf, PathBuf)> {
         if !self.settings.compress || !self.is_rotated || self.compressing.is_some() {
             return None;

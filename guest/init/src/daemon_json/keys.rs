@@ -47,7 +47,11 @@ const EFFECTS: &[(&str, &str)] = &[
     ("live-restore", "`false` stops the containers when the engine is asked to end; on by default; reloaded"),
     ("log-driver", "log driver of new containers: `json-file`, `local` or `none`"),
     ("log-level", "`debug`, `info`, `warn`, `error` or `fatal`: how much the engine logs"),
-    ("log-opts", "options of new containers with that driver"),
+    (
+        "log-opts",
+        "options of new containers with that driver: `max-size`, `max-file`, `compress`, `mode`, \
+         `max-buffer-size`; `json-file` has `labels`, `labels-regex`, `env`, `env-regex` and `tag` too",
+    ),
     ("max-concurrent-downloads", "layers that a pull downloads at a time; reloaded"),
     ("max-concurrent-uploads", "layers that a push uploads at a time; reloaded"),
     ("max-download-attempts", "attempts at a layer; reloaded"),

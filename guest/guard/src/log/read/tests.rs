@@ -31,7 +31,7 @@ fn write(writer: &mut LogWriter, numbers: std::ops::Range<u64>) {
 /// Does what there is to be compressed, as a process beside the writer does.
 fn compress_all(writer: &mut LogWriter) {
     while let Some((from, to)) = writer.next_to_compress() {
-        crate::log::compress(&from, &to).unwrap();
+        crate::log::compress(&File::open(from).unwrap(), &to).unwrap();
         writer.compressed(true).unwrap();
     }
 }
@@ -167,12 +167,13 @@ fn a_file_that_ages_while_it_is_compressed_keeps_its_place() {
         let mut written = 0;
         // So many rotations that the file is gone when it is compressed, and fewer.
         for more in [5, 10, 60] {
-            write(&mut writer, written..written + 12);
+            write(&mut writer, written..written + 30);
             let (from, to) = writer.next_to_compress().unwrap();
-            crate::log::compress(&from, &to).unwrap();
+            let from = File::open(from).unwrap();
             assert_eq!(writer.next_to_compress(), None, "one at a time");
-            write(&mut writer, written + 12..written + 12 + more);
-            written += 12 + more;
+            write(&mut writer, written + 30..written + 30 + more);
+            written += 30 + more;
+            crate::log::compress(&from, &to).unwrap();
             writer.compressed(true).unwrap();
             let read = times(&mut open(&driver, Selection::default()));
             assert_eq!(read, (read[0]..written).collect::<Vec<_>>());
@@ -192,7 +193,7 @@ fn a_compression_cut_off_anywhere_loses_nothing_and_tells_nothing_twice() {
         write(&mut writer, 0..50);
         let (from, to) = writer.next_to_compress().unwrap();
         let plain = std::fs::read(&from).unwrap();
-        crate::log::compress(&from, &to).unwrap();
+        crate::log::compress(&File::open(&from).unwrap(), &to).unwrap();
         // Before it has its name: half of it, and the whole.
         let whole = std::fs::read(&to).unwrap();
         for part in [&whole[..whole.len() / 2], &whole] {
