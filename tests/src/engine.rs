@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::condition::eventually;
 use crate::guard::{need_program, need_root, program};
@@ -18,6 +19,8 @@ const HOST_PORT: &str = "BERTH_E2E_HOST_PORT";
 
 /// Names a folder of this machine that such a machine shares.
 const SHARED: &str = "BERTH_E2E_SHARED";
+/// An engine that listens answers by then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An engine. When dropped, everything in it is removed; a native one ends, and its folders go.
 pub struct Engine {
@@ -320,7 +323,14 @@ impl Engine {
     }
 
     fn wait_until_it_answers(&self) {
-        eventually("the engine listens", || UnixStream::connect(&self.socket).ok());
+        // Not its socket alone: a guard that is being started holds that of an engine which was killed meanwhile.
+        let answers = || -> std::io::Result<()> {
+            let mut engine = UnixStream::connect(&self.socket)?;
+            engine.set_read_timeout(Some(PATIENCE))?;
+            engine.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+            engine.read_exact(&mut [0; 4])
+        };
+        eventually("the engine answers", || answers().ok());
     }
 
     /// Removes everything of a kind that `list` names.
