@@ -80,21 +80,21 @@ impl Cache {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the step with this key made, if it is still whole; and when.
-    pub(crate) fn find(&self, key: &Digest) -> Option<(Files, Timestamp)> {
+    /// What the step with this key made on `below`, if it is still whole; and when.
+    pub(crate) fn find(&self, key: &Digest, below: &Files) -> Option<(Files, Timestamp)> {
         let mut records = self.records();
         let record = records.get_mut(key)?;
         let layers: Vec<Layer> = record.layers.iter().map(LayerEntry::layer).collect();
-        let chain: Vec<Digest> = layers.iter().map(|layer| layer.chain_id.clone()).collect();
-        let kept = self.store.keep_layers(&chain);
-        if !self.store.has_layers(&chain) {
+        // Those of `below` are kept already: with each step looking for all, many steps would take long.
+        let other: Vec<Digest> = layers[below.shared(&layers)..].iter().map(|l| l.chain_id.clone()).collect();
+        let kept = self.store.keep_layers(&other);
+        if !self.store.has_layers(&other) {
             records.remove(key);
             return None;
         }
         record.uses += 1;
         record.last_used = Timestamp::now();
-        let files = Files::of_cache(layers, kept, key.clone());
-        Some((files, record.created))
+        Some((below.replaced_by(layers, kept, key.clone()), record.created))
     }
 
     /// Notes what the step with the key of `files` made on `below`.

@@ -32,10 +32,6 @@ impl Files {
         Self { layers: image.layers.clone(), key, kept, used: Vec::new() }
     }
 
-    pub(crate) fn of_cache(layers: Vec<Layer>, kept: Kept, key: Digest) -> Self {
-        Self { layers, key, kept: vec![Arc::new(kept)], used: Vec::new() }
-    }
-
     /// Layers that are kept already.
     pub(crate) fn of_layers(layers: Vec<Layer>, kept: Vec<Kept>, key: Digest) -> Self {
         Self { layers, key, kept: kept.into_iter().map(Arc::new).collect(), used: Vec::new() }
@@ -62,6 +58,17 @@ impl Files {
             next.kept.push(Arc::new(kept));
         }
         next
+    }
+
+    /// How many of these layers, from the lowest, are its own, too.
+    pub(crate) fn shared(&self, layers: &[Layer]) -> usize {
+        self.layers.iter().zip(layers).take_while(|(own, other)| own == other).count()
+    }
+
+    /// What a step made of it: layers, of which its own stay kept and the others are `kept`.
+    pub(crate) fn replaced_by(&self, layers: Vec<Layer>, kept: Kept, key: Digest) -> Self {
+        let kept = self.kept.iter().cloned().chain([Arc::new(kept)]).collect();
+        Self { layers, key, kept, used: Vec::new() }
     }
 
     /// The same files in other layers.

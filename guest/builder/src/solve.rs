@@ -276,9 +276,9 @@ impl Build {
         built.flat_map(State::noted).collect()
     }
 
-    /// What the cache has for a key, unless the images that may serve as cache don't have it.
-    pub(crate) async fn find_cached(&self, key: &Digest) -> Option<(Files, String)> {
-        let Some((files, created)) = self.builder.cache.find(key) else {
+    /// What the cache has for the key of a step on `below`, unless the images that may serve as cache don't have it.
+    pub(crate) async fn find_cached(&self, key: &Digest, below: &Files) -> Option<(Files, String)> {
+        let Some((files, created)) = self.builder.cache.find(key, below) else {
             return self.find_imported(key).await.map(|step| (step.files, step.created));
         };
         let created = created.to_string();

@@ -97,7 +97,7 @@ pub(super) async fn copy(
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
     if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key).await
+        && let Some((files, created)) = build.find_cached(&key, &state.files).await
     {
         state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);

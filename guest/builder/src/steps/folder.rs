@@ -32,7 +32,7 @@ pub(super) async fn enter(
     let _alone = lock.lock().await;
     let entry = state.style.folder(&state.shell, &path);
     if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key).await
+        && let Some((files, created)) = build.find_cached(&key, &state.files).await
     {
         state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);

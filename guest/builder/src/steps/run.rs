@@ -57,7 +57,7 @@ pub(super) async fn run(
     let _alone = lock.lock().await;
     let entry = state.style.run(&run.argv(&state.shell), &state.seen_arguments());
     if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key).await
+        && let Some((files, created)) = build.find_cached(&key, &state.files).await
     {
         state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);
