@@ -5,6 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 use serde::Deserialize;
 
@@ -15,6 +19,8 @@ use crate::{Digest, Error, ImageConfig, Progress, Reference, Result, Store};
 
 /// From this size on, a file of an archive is on its way to the disk while the next one is read.
 const LARGE: u64 = 1 << 20;
+/// Layers unpacked at a time: more of them wait for the disk.
+const MOST_UNPACKINGS: usize = 4;
 
 /// Something that was loaded, as `docker load` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,15 +166,53 @@ impl Store {
         }
         let chain = crate::digest::chain_ids(diff_ids);
         let _pin = self.pin(chain.iter().cloned().chain([Digest::of(config_json)]));
-        let mut parent = None;
-        for ((diff_id, layer), chain_id) in diff_ids.iter().zip(&layers).zip(&chain) {
-            let id = diff_id.short();
-            report(Progress::moved(id, "Loading layer", 0, layer.size));
-            self.layers().ensure(parent, diff_id, |folder| self.blobs().unpack(&layer.digest, folder))?;
-            report(Progress::moved(id, "Loading layer", layer.size, layer.size));
-            parent = Some(chain_id);
-        }
+        self.unpack_all(diff_ids, &chain, &layers, report)?;
         self.add_image(config_json, layers, None)
+    }
+
+    /// Unpacks layers whose blobs are in the store, several at a time.
+    fn unpack_all(
+        &self,
+        diff_ids: &[Digest],
+        chain: &[Digest],
+        layers: &[Descriptor],
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let work = |lines: Sender<Progress>| -> Result<()> {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let (Some(diff_id), Some(layer)) = (diff_ids.get(at), layers.get(at)) else { return Ok(()) };
+                let say = |done| {
+                    let line = Progress::moved(diff_id.short(), "Loading layer", done, layer.size);
+                    // Nobody listening any more is fine.
+                    let _ = lines.send(line);
+                };
+                say(0);
+                let parent = at.checked_sub(1).map(|below| &chain[below]);
+                let unpack = |folder: &Path| self.blobs().unpack(&layer.digest, folder);
+                if let Err(error) = self.layers().ensure(parent, diff_id, unpack) {
+                    // The others needn't begin any more.
+                    next.store(layers.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+                say(layer.size);
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_UNPACKINGS));
+        thread::scope(|scope| {
+            let (sender, lines) = channel();
+            let workers: Vec<_> = (0..threads.min(layers.len()))
+                .map(|_| {
+                    let (work, sender) = (&work, sender.clone());
+                    scope.spawn(move || work(sender))
+                })
+                .collect();
+            drop(sender);
+            lines.into_iter().for_each(report);
+            let ended = workers.into_iter().map(|worker| worker.join());
+            ended.map(|ended| ended.unwrap_or(Err(Error::Interrupted("unpacking a layer")))).collect()
+        })
     }
 
     fn name_loaded<'a>(&self, id: &Digest, names: impl Iterator<Item = &'a str>) -> Result<Vec<Loaded>> {
