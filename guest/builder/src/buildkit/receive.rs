@@ -3,7 +3,7 @@
 //! The client is a stranger: names are cleaned and resolved beneath the folder, and what it didn't announce it can't
 //! write.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -66,16 +66,7 @@ pub(super) async fn receive(
     let disk = tokio::task::spawn_blocking(move || -> Result<u64> {
         let fail = |error| Error::file("receive files into", &folder)(error);
         let root = Root::open(&folder).map_err(fail)?;
-        let mut receiver = Receiver {
-            root,
-            known,
-            requests,
-            wanted: HashMap::new(),
-            open: HashMap::new(),
-            folder: None,
-            kept: HashSet::new(),
-            received: 0,
-        };
+        let mut receiver = Receiver::new(root, known, requests);
         let fail = |error| Error::file("receive files into", &folder)(error);
         receiver.run(&mut incoming, &moved).map_err(fail)?;
         Ok(receiver.received)
@@ -128,8 +119,12 @@ struct Receiver {
     root: Root,
     known: Arc<Known>,
     requests: mpsc::UnboundedSender<Packet>,
+    /// Everything that was described, by its number.
+    stats: Vec<Stat>,
+    /// Files that are to be asked for.
+    missing: VecDeque<u32>,
     /// Files that were asked for and haven't all come.
-    wanted: HashMap<u32, Stat>,
+    wanted: HashSet<u32>,
     open: HashMap<u32, Coming>,
     /// The last file's folder and its path: the next one mostly lies there, too.
     folder: Option<(String, Arc<OwnedFd>)>,
@@ -139,106 +134,118 @@ struct Receiver {
 }
 
 impl Receiver {
+    fn new(root: Root, known: Arc<Known>, requests: mpsc::UnboundedSender<Packet>) -> Self {
+        Self {
+            root,
+            known,
+            requests,
+            stats: Vec::new(),
+            missing: VecDeque::new(),
+            wanted: HashSet::new(),
+            open: HashMap::new(),
+            folder: None,
+            kept: HashSet::new(),
+            received: 0,
+        }
+    }
+
+    /// Puts each file in its place while the client still looks at others.
     fn run(&mut self, incoming: &mut mpsc::Receiver<Packet>, moved: &dyn Fn(u64)) -> io::Result<()> {
-        let stats = Self::stats(incoming)?;
-        let announced: HashSet<&str> = stats.iter().map(|(_, stat)| stat.path.as_str()).collect();
-        remove_others(self.root.folder(".")?.as_fd(), "", &announced)?;
-        let mut folders = BTreeMap::new();
-        for (id, stat) in &stats {
-            if stat.mode & files::FOLDER != 0 {
-                folders.insert(stat.path.clone(), stat.clone());
+        let mut is_described = false;
+        while !is_described || !self.wanted.is_empty() {
+            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
+            match (PacketKind::try_from(packet.kind), packet.stat) {
+                (Ok(PacketKind::Stat), Some(stat)) if !is_described => self.described(stat)?,
+                (Ok(PacketKind::Stat), None) => is_described = true,
+                (Ok(PacketKind::Data), _) => {
+                    self.data(packet.id, &packet.data)?;
+                    moved(self.received);
+                }
+                (Ok(PacketKind::Failed), _) if is_described => return Err(told(&packet.data)),
+                (Ok(PacketKind::Failed), _) => return Err(io::Error::other(text(&packet.data))),
+                _ => {}
             }
-            if self.place(stat)? {
-                self.await_files(MOST_WANTED - 1, incoming, moved)?;
-                self.wanted.insert(*id, stat.clone());
-                self.request(Packet { id: *id, ..Packet::of(PacketKind::Request) })?;
-            }
+            self.ask()?;
         }
-        self.await_files(0, incoming, moved)?;
         self.known.retain(&self.kept);
-        // Links to other files, once those are there, and folders' times once nothing is put into them any more.
-        for (_, stat) in stats.iter().filter(|(_, stat)| stat.is_regular() && !stat.link.is_empty()) {
-            self.hard_link(stat)?;
-        }
-        for stat in folders.values().rev() {
-            let (parent, name) = self.parent(&stat.path)?;
-            dress(parent.as_fd(), &name, stat)?;
-        }
+        self.finish()?;
         self.request(Packet::of(PacketKind::Finished))?;
         while let Some(packet) = incoming.blocking_recv() {
             match PacketKind::try_from(packet.kind) {
                 Ok(PacketKind::Finished) => break,
-                Ok(PacketKind::Failed) => return Err(told(&packet)),
+                Ok(PacketKind::Failed) => return Err(told(&packet.data)),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Takes what comes until no more than so many files are still wanted.
-    fn await_files(
-        &mut self,
-        rest: usize,
-        incoming: &mut mpsc::Receiver<Packet>,
-        moved: &dyn Fn(u64),
-    ) -> io::Result<()> {
-        while self.wanted.len() > rest {
-            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
-            match PacketKind::try_from(packet.kind) {
-                Ok(PacketKind::Data) => self.data(packet)?,
-                Ok(PacketKind::Failed) => return Err(told(&packet)),
-                _ => {}
-            }
-            moved(self.received);
+    /// Takes a description.
+    fn described(&mut self, mut stat: Stat) -> io::Result<()> {
+        let id = u32::try_from(self.stats.len()).map_err(io::Error::other)?;
+        stat.path = clean(&stat.path);
+        if stat.path.is_empty() || self.stats.len() >= MOST_ENTRIES {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if self.place(&stat)? {
+            self.missing.push_back(id);
+        }
+        self.stats.push(stat);
+        Ok(())
+    }
+
+    /// Asks for as many files as may be under way.
+    fn ask(&mut self) -> io::Result<()> {
+        while self.wanted.len() < MOST_WANTED
+            && let Some(id) = self.missing.pop_front()
+        {
+            self.wanted.insert(id);
+            self.request(Packet { id, ..Packet::of(PacketKind::Request) })?;
         }
         Ok(())
     }
 
-    /// Every description, up to the empty one.
-    fn stats(incoming: &mut mpsc::Receiver<Packet>) -> io::Result<Vec<(u32, Stat)>> {
-        let mut stats = Vec::new();
-        loop {
-            let packet = incoming.blocking_recv().ok_or(io::ErrorKind::UnexpectedEof)?;
-            match (PacketKind::try_from(packet.kind), packet.stat) {
-                (Ok(PacketKind::Stat), None) => return Ok(stats),
-                (Ok(PacketKind::Stat), Some(mut stat)) => {
-                    let id = u32::try_from(stats.len()).map_err(io::Error::other)?;
-                    let path = clean(&stat.path);
-                    if path.is_empty() || stats.len() >= MOST_ENTRIES {
-                        return Err(io::ErrorKind::InvalidInput.into());
-                    }
-                    stat.path = path;
-                    stats.push((id, stat));
-                }
-                (Ok(PacketKind::Failed), _) => return Err(io::Error::other(text(&packet.data))),
-                _ => {}
-            }
+    /// What is left to do once all files are there: links to others, and then folders' times, since nothing is put into
+    /// them or removed any more.
+    fn finish(&mut self) -> io::Result<()> {
+        let stats = std::mem::take(&mut self.stats);
+        let announced: HashSet<&str> = stats.iter().map(|stat| stat.path.as_str()).collect();
+        remove_others(self.root.folder(".")?.as_fd(), "", &announced)?;
+        for stat in stats.iter().filter(|stat| stat.is_regular() && !stat.link.is_empty()) {
+            self.hard_link(stat)?;
         }
+        for stat in stats.iter().rev().filter(|stat| stat.mode & files::FOLDER != 0) {
+            let (parent, name) = self.parent(&stat.path)?;
+            dress(parent.as_fd(), name, stat)?;
+        }
+        Ok(())
     }
 
     fn request(&self, packet: Packet) -> io::Result<()> {
         self.requests.send(packet).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    fn parent(&mut self, path: &str) -> io::Result<(Arc<OwnedFd>, String)> {
+    fn parent<'p>(&mut self, path: &'p str) -> io::Result<(Arc<OwnedFd>, &'p str)> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let opened = match self.folder.take() {
-            Some((path, opened)) if path == parent => opened,
-            _ => Arc::new(self.root.folder(parent)?),
-        };
+        if let Some((last, opened)) = &self.folder
+            && last == parent
+        {
+            return Ok((Arc::clone(opened), name));
+        }
+        let opened = Arc::new(self.root.folder(parent)?);
         self.folder = Some((parent.to_owned(), Arc::clone(&opened)));
-        Ok((opened, name.to_owned()))
+        Ok((opened, name))
     }
 
     /// Makes what needs no content; says whether the content must be asked for.
     fn place(&mut self, stat: &Stat) -> io::Result<bool> {
         let (parent, name) = self.parent(&stat.path)?;
-        let found = rustix::fs::statat(&parent, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok();
+        let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let kind = found.map(|found| FileType::from_raw_mode(found.st_mode));
         if stat.mode & files::FOLDER != 0 {
             if kind != Some(FileType::Directory) {
                 remove(parent.as_fd(), name.as_bytes())?;
-                rustix::fs::mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700))?;
+                rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o700))?;
             }
             return Ok(false);
         }
@@ -262,44 +269,55 @@ impl Receiver {
         }
         remove(parent.as_fd(), name.as_bytes())?;
         if stat.mode & files::SYMLINK != 0 {
-            rustix::fs::symlinkat(stat.link.as_str(), &parent, name.as_str())?;
+            rustix::fs::symlinkat(stat.link.as_str(), &parent, name)?;
         } else if stat.mode & files::PIPE != 0 {
-            rustix::fs::mknodat(&parent, name.as_str(), FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+            rustix::fs::mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
         } else {
             // Devices and sockets of the client's machine are nothing here.
             return Ok(false);
         }
-        dress(parent.as_fd(), &name, stat)?;
+        dress(parent.as_fd(), name, stat)?;
         Ok(false)
     }
 
-    fn data(&mut self, packet: Packet) -> io::Result<()> {
-        let Some(stat) = self.wanted.get(&packet.id).cloned() else {
+    fn data(&mut self, id: u32, data: &[u8]) -> io::Result<()> {
+        if !self.wanted.contains(&id) {
             return Err(io::Error::other("the client sent a file that wasn't asked for"));
-        };
-        if !self.open.contains_key(&packet.id) {
-            if self.open.len() >= MOST_OPEN {
-                return Err(io::Error::other("the client sends too many files at once"));
+        }
+        if !self.open.contains_key(&id) {
+            self.begin(id)?;
+        }
+        if data.is_empty() {
+            return self.end(id);
+        }
+        self.received += data.len() as u64;
+        match self.open.get_mut(&id) {
+            Some(Coming { file, hash }) => {
+                hash.update(data);
+                file.write_all(data)
             }
-            let (parent, name) = self.parent(&stat.path)?;
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&parent, name.as_str(), flags, Mode::from_raw_mode(0o600))?;
-            self.open.insert(packet.id, Coming { file: file.into(), hash: Sha256::new() });
+            None => Ok(()),
         }
-        if !packet.data.is_empty() {
-            self.received += packet.data.len() as u64;
-            return match self.open.get_mut(&packet.id) {
-                Some(Coming { file, hash }) => {
-                    hash.update(&packet.data);
-                    file.write_all(&packet.data)
-                }
-                None => Ok(()),
-            };
+    }
+
+    fn begin(&mut self, id: u32) -> io::Result<()> {
+        if self.open.len() >= MOST_OPEN {
+            return Err(io::Error::other("the client sends too many files at once"));
         }
-        let come = self.open.remove(&packet.id);
-        self.wanted.remove(&packet.id);
+        let path = self.stats[id as usize].path.clone();
+        let (parent, name) = self.parent(&path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?;
+        self.open.insert(id, Coming { file: file.into(), hash: Sha256::new() });
+        Ok(())
+    }
+
+    fn end(&mut self, id: u32) -> io::Result<()> {
+        let come = self.open.remove(&id);
+        self.wanted.remove(&id);
+        let stat = self.stats[id as usize].clone();
         let (parent, name) = self.parent(&stat.path)?;
-        dress(parent.as_fd(), &name, &stat)?;
+        dress(parent.as_fd(), name, &stat)?;
         if let Some(Coming { file, hash }) = come {
             let found = rustix::fs::fstat(&file)?;
             self.kept.insert(found.st_ino);
@@ -310,9 +328,10 @@ impl Receiver {
 
     fn hard_link(&mut self, stat: &Stat) -> io::Result<()> {
         let (parent, name) = self.parent(&stat.path)?;
-        let (from, target) = self.parent(&clean(&stat.link))?;
+        let target = clean(&stat.link);
+        let (from, target) = self.parent(&target)?;
         remove(parent.as_fd(), name.as_bytes())?;
-        Ok(rustix::fs::linkat(&from, target.as_str(), &parent, name.as_str(), AtFlags::empty())?)
+        Ok(rustix::fs::linkat(&from, target, &parent, name, AtFlags::empty())?)
     }
 }
 
@@ -372,8 +391,8 @@ fn remove(folder: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?)
 }
 
-fn told(packet: &Packet) -> io::Error {
-    io::Error::other(format!("error from sender: {}", text(&packet.data)))
+fn told(data: &[u8]) -> io::Error {
+    io::Error::other(format!("error from sender: {}", text(data)))
 }
 
 fn text(data: &[u8]) -> String {
@@ -382,6 +401,8 @@ fn text(data: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::checksum::Checksum;
     use crate::ignore::Ignore;
@@ -417,16 +438,7 @@ mod tests {
             }
             wanted
         });
-        let mut receiver = Receiver {
-            root: Root::open(folder).unwrap(),
-            known: Arc::clone(known),
-            requests,
-            wanted: HashMap::new(),
-            open: HashMap::new(),
-            folder: None,
-            kept: HashSet::new(),
-            received: 0,
-        };
+        let mut receiver = Receiver::new(Root::open(folder).unwrap(), Arc::clone(known), requests);
         receiver.run(&mut incoming, &|_| {}).unwrap();
         answering.join().unwrap()
     }
