@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -12,32 +15,75 @@ use crate::beneath::{self, Owner};
 use crate::chmod::Chmod;
 use crate::ignore::Ignore;
 
+/// A folder with fewer entries isn't worth a thread.
+const FEW: usize = 16;
+/// More threads than this wait for the disk alone.
+const MOST_THREADS: usize = 8;
+
 /// How files change on the way.
 pub(crate) struct Transfer<'a> {
     /// Everything gets this owner; without, it keeps its own.
     pub(crate) owner: Option<Owner>,
     /// Everything gets these permissions.
-    pub(crate) mode: Option<&'a Chmod>,
+    mode: Option<&'a Chmod>,
     /// Paths, relative to the source, that stay behind.
-    pub(crate) ignore: &'a Ignore,
-    /// Where inodes with several names went.
-    pub(crate) links: HashMap<(u64, u64), (OwnedFd, Vec<u8>)>,
+    ignore: &'a Ignore,
+    /// Where inodes with several names went. Whoever copies one holds it until there is something to link to.
+    links: Mutex<HashMap<(u64, u64), (OwnedFd, Vec<u8>)>>,
+    /// Threads that may still be started.
+    spare: AtomicUsize,
+}
+
+impl<'a> Transfer<'a> {
+    pub(crate) fn new(owner: Option<Owner>, mode: Option<&'a Chmod>, ignore: &'a Ignore) -> Self {
+        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
+        Self { owner, mode, ignore, links: Mutex::default(), spare: AtomicUsize::new(threads - 1) }
+    }
 }
 
 impl Transfer<'_> {
     /// Copies the content of the folder `from` into the folder `to`.
-    pub(crate) fn folder(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> io::Result<()> {
-        for name in beneath::names(from)? {
-            let shown = String::from_utf8_lossy(&name);
+    pub(crate) fn folder(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+        self.entries(&beneath::names(from)?, from, to, path)
+    }
+
+    /// Copies these entries of a folder, half of them by another thread where one is to be had.
+    fn entries(
+        &self,
+        names: &[Vec<u8>],
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        path: &str,
+    ) -> io::Result<()> {
+        if names.len() >= FEW && self.takes_thread() {
+            let (half, rest) = names.split_at(names.len() / 2);
+            return thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    let copied = self.entries(half, from, to, path);
+                    self.spare.fetch_add(1, Ordering::Relaxed);
+                    copied
+                });
+                let own = self.entries(rest, from, to, path);
+                let other = other.join().unwrap_or_else(|_| Err(io::Error::other("a copy was interrupted")));
+                other.and(own)
+            });
+        }
+        for name in names {
+            let shown = String::from_utf8_lossy(name);
             let path = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
-            self.entry(from, &name, to, &name, &path)?;
+            self.entry(from, name, to, name, &path)?;
         }
         Ok(())
     }
 
+    fn takes_thread(&self) -> bool {
+        let fewer = |spare: usize| spare.checked_sub(1);
+        self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
+    }
+
     /// Copies `name` in `from` to `new_name` in `to`, replacing a file that is there. `path` is its path for the rules.
     pub(crate) fn entry(
-        &mut self,
+        &self,
         from: BorrowedFd<'_>,
         name: &[u8],
         to: BorrowedFd<'_>,
@@ -55,32 +101,45 @@ impl Transfer<'_> {
         if kind == FileType::Directory {
             return self.whole_folder(from, name, to, new_name, path, &stat);
         }
-        if stat.st_nlink > 1
-            && let Some((folder, first)) = self.links.get(&(stat.st_dev, stat.st_ino))
-        {
+        if stat.st_nlink == 1 {
+            return self.other(from, name, to, new_name, &stat);
+        }
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((folder, first)) = links.get(&(stat.st_dev, stat.st_ino)) {
             make_room(to, new_name)?;
             return Ok(rustix::fs::linkat(folder, first.as_slice(), to, new_name, AtFlags::empty())?);
         }
-        if kind == FileType::RegularFile {
-            self.file(from, name, to, new_name, &stat)?;
-        } else {
-            make_room(to, new_name)?;
-            match kind {
-                FileType::Symlink => {
-                    let target = rustix::fs::readlinkat(from, name, Vec::new())?;
-                    rustix::fs::symlinkat(target.as_c_str(), to, new_name)?;
-                }
-                // Dead without its process.
-                FileType::Socket => return Ok(()),
-                kind => rustix::fs::mknodat(to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?,
-            }
-            self.dress(from, name, to, new_name, &stat)?;
-        }
-        if stat.st_nlink > 1 {
-            let folder = to.try_clone_to_owned()?;
-            self.links.insert((stat.st_dev, stat.st_ino), (folder, new_name.to_vec()));
+        self.other(from, name, to, new_name, &stat)?;
+        if kind != FileType::Socket {
+            links.insert((stat.st_dev, stat.st_ino), (to.try_clone_to_owned()?, new_name.to_vec()));
         }
         Ok(())
+    }
+
+    /// Copies what isn't a folder.
+    fn other(
+        &self,
+        from: BorrowedFd<'_>,
+        name: &[u8],
+        to: BorrowedFd<'_>,
+        new_name: &[u8],
+        stat: &Stat,
+    ) -> io::Result<()> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::RegularFile {
+            return self.file(from, name, to, new_name, stat);
+        }
+        make_room(to, new_name)?;
+        match kind {
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(from, name, Vec::new())?;
+                rustix::fs::symlinkat(target.as_c_str(), to, new_name)?;
+            }
+            // Dead without its process.
+            FileType::Socket => return Ok(()),
+            kind => rustix::fs::mknodat(to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?,
+        }
+        self.dress(from, name, to, new_name, stat)
     }
 
     /// Copies a file, as [`Self::dress`] would have it: by descriptors, since a context has thousands and every look-up
@@ -120,7 +179,7 @@ impl Transfer<'_> {
     }
 
     fn whole_folder(
-        &mut self,
+        &self,
         from: BorrowedFd<'_>,
         name: &[u8],
         to: BorrowedFd<'_>,
@@ -139,7 +198,7 @@ impl Transfer<'_> {
 
     /// Goes through an ignored folder for what isn't ignored in it; makes the folder only for that.
     fn exceptions(
-        &mut self,
+        &self,
         from: BorrowedFd<'_>,
         name: &[u8],
         to: BorrowedFd<'_>,
@@ -239,12 +298,16 @@ fn copy_content(mut source: &File, mut target: &File, stat: &Stat) -> io::Result
         return io::copy(&mut source, &mut target).map(drop);
     }
     let mut buffer = [0; 16 << 10];
-    loop {
-        match source.read(&mut buffer)? {
-            0 => return Ok(()),
-            count => target.write_all(&buffer[..count])?,
+    let mut rest = usize::try_from(stat.st_size).unwrap_or(0);
+    while rest > 0 {
+        let count = source.read(&mut buffer)?;
+        if count == 0 {
+            break;
         }
+        target.write_all(&buffer[..count])?;
+        rest = rest.saturating_sub(count);
     }
+    Ok(())
 }
 
 /// Extended attributes, capabilities among them.

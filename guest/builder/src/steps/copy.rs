@@ -1,6 +1,6 @@
 //! COPY and ADD.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -348,11 +348,10 @@ fn make(
     let root = Root::open(workspace.root()).map_err(Error::file("open", workspace.root()))?;
     let source = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
     let owner = owner.or((!opened.with_owners).then_some((0, 0)));
-    let mut transfer =
-        Transfer { owner, mode: plan.chmod.as_ref(), ignore: &plan.exclude, links: HashMap::new() };
+    let mut transfer = Transfer::new(owner, plan.chmod.as_ref(), &plan.exclude);
     let target = Target { plan, root: &root, path: workspace.root() };
     for each in found {
-        target.take(&mut transfer, &source, &opened.root, each)?;
+        target.take(&transfer, &source, &opened.root, each)?;
     }
     for extra in &plan.extra {
         match extra {
@@ -402,7 +401,7 @@ impl Target<'_> {
         }
     }
 
-    fn take(&self, transfer: &mut Transfer<'_>, source: &Root, from: &Path, found: &Found) -> Result<()> {
+    fn take(&self, transfer: &Transfer<'_>, source: &Root, from: &Path, found: &Found) -> Result<()> {
         let fail = |error| self.fail(error);
         let destination = if self.plan.parents {
             let kept = found.kept.rsplit_once('/').map_or("", |(folders, _)| folders);
@@ -437,7 +436,7 @@ impl Target<'_> {
 
     fn take_folder(
         &self,
-        transfer: &mut Transfer<'_>,
+        transfer: &Transfer<'_>,
         folder: std::os::fd::BorrowedFd<'_>,
         destination: &str,
     ) -> std::io::Result<()> {
@@ -534,12 +533,7 @@ impl Target<'_> {
         let parent = Root::open(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
         let chmod = self.plan.chmod.clone().unwrap_or(Chmod::Octal(mode));
         let none = Ignore::default();
-        let mut transfer = Transfer {
-            owner: owner.or(Some((0, 0))),
-            mode: Some(&chmod),
-            ignore: &none,
-            links: HashMap::new(),
-        };
+        let transfer = Transfer::new(owner.or(Some((0, 0))), Some(&chmod), &none);
         let file = path.file_name().unwrap_or_default().as_encoded_bytes();
         let from = parent.folder(".").map_err(fail)?;
         transfer.entry(from.as_fd(), file, folder.as_fd(), new_name.as_bytes(), "").map_err(fail)?;

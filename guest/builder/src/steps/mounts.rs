@@ -1,6 +1,5 @@
 //! What `RUN --mount` brings into a step.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -254,7 +253,7 @@ fn copy_out(root: &Path, source: &str, to: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(to).map_err(fail())?;
     let target = Root::open(to).map_err(fail())?.folder(".").map_err(fail())?;
     let none = Ignore::default();
-    let mut transfer = Transfer { owner: Some((0, 0)), mode: None, ignore: &none, links: HashMap::new() };
+    let transfer = Transfer::new(Some((0, 0)), None, &none);
     transfer.folder(from.as_fd(), target.as_fd(), "").map_err(fail())?;
     Ok(to.to_owned())
 }
