@@ -1,9 +1,9 @@
 //! The build cache: what a step made, under a key of everything that went into it.
 //!
 //! `builder/cache/<key>.json` is one record; the image store holds its layers under the same name. A record whose
-//! layers are gone is no record.
+//! layers are gone is no record. Nobody waits for the disk: a power cut may cost the last steps, which are made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::files::Files;
-use crate::{Error, Result, durable};
+use crate::{Error, Result};
 
 /// The format of a record.
 const VERSION: u32 = 1;
@@ -52,21 +52,22 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Reads the records in `folder`, and gives up what the store holds for records that are gone.
+    /// Reads the records in `folder`, and gives up what the store holds for records that are gone. Those that a crash left
+    /// half written, or before their layers were held, go.
     pub(crate) fn open(folder: &Path, store: &Store) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::file("make folder", folder))?;
+        let holds: HashSet<String> = store.holds().into_iter().collect();
         let mut records = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(Error::file("read folder", folder))? {
             let path = entry.map_err(Error::file("read folder", folder))?.path();
             let record =
                 std::fs::read(&path).ok().and_then(|json| serde_json::from_slice::<Record>(&json).ok());
-            match record.filter(|record| record.version <= VERSION) {
+            match record.filter(|record| record.version <= VERSION && holds.contains(record.key.hex())) {
                 Some(record) => drop(records.insert(record.key.clone(), record)),
                 None => drop(std::fs::remove_file(&path)),
             }
         }
-        let orphans: Vec<String> = store
-            .holds()
+        let orphans: Vec<String> = holds
             .into_iter()
             .filter(|name| Digest::from_hex(name).map_or(true, |key| !records.contains_key(&key)))
             .collect();
@@ -132,7 +133,9 @@ impl Cache {
             last_used: Timestamp::now(),
             uses: 1,
         };
-        durable::write_json(&self.path(&files.key), &record)?;
+        let path = self.path(&files.key);
+        let json = serde_json::to_vec(&record).map_err(|error| Error::file("encode", &path)(error.into()))?;
+        std::fs::write(&path, json).map_err(Error::file("write", path))?;
         self.records().insert(files.key.clone(), record);
         Ok(())
     }
@@ -172,5 +175,30 @@ impl LayerEntry {
 
     fn layer(&self) -> Layer {
         Layer { diff_id: self.diff_id.clone(), chain_id: self.chain_id.clone(), size: self.size }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_power_cut_leaves_of_a_step_is_no_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, records) =
+            (Store::open(&folder.path().join("store")).unwrap(), folder.path().join("cache"));
+        let cache = Cache::open(&records, &store).unwrap();
+        let step = |name: &str| Files { key: Digest::of(name.as_bytes()), ..Files::empty() };
+        for name in ["whole", "half", "not held"] {
+            cache.put(&step(name), &Files::empty(), 0, "RUN true").unwrap();
+        }
+        let path = cache.path(&step("half").key);
+        let json = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &json[..json.len() / 2]).unwrap();
+        store.release(&[step("not held").key.hex().to_owned()]).unwrap();
+        let cache = Cache::open(&records, &store).unwrap();
+        assert_eq!(cache.all().into_iter().map(|record| record.key).collect::<Vec<_>>(), [step("whole").key]);
+        assert_eq!(store.holds(), [step("whole").key.hex()]);
+        assert_eq!(std::fs::read_dir(&records).unwrap().count(), 1);
     }
 }

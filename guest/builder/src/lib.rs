@@ -15,7 +15,6 @@ pub mod classic;
 mod container;
 mod depot;
 pub mod dockerfile;
-mod durable;
 mod error;
 mod files;
 mod filter;
@@ -151,9 +150,7 @@ impl Builder {
                 drop(std::fs::remove_dir_all(entry.path()));
             }
         }
-        for name in self.store.snapshots().iter().filter(|name| name.starts_with(workspace::PREFIX)) {
-            self.store.remove_snapshot(name)?;
-        }
+        self.store.remove_unrecorded_snapshots()?;
         let contexts = self.contexts();
         drop(std::fs::remove_dir_all(&contexts));
         std::fs::create_dir_all(&contexts).map_err(Error::file("make folder", contexts))

@@ -103,13 +103,10 @@ impl Store {
         Ok((Layer { diff_id: diff_id.clone(), chain_id, size }, kept))
     }
 
-    /// Keeps layers for good, with the blobs that they are sent as, under a name.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn hold_with(&self, name: &str, layers: &[(Layer, Blob)]) -> Result<()> {
+    /// As [`Self::hold`], of layers with the blobs that they are sent as.
+    pub fn hold_with(&self, name: &str, layers: &[(Layer, Blob)]) {
         let held = layers.iter().map(|(layer, blob)| (layer.chain_id.clone(), blob.descriptor()));
-        self.write_hold(name, held.collect())
+        self.note_hold(name, held.collect());
     }
 
     /// A layer that is unpacked here, with the blob that it is sent as.

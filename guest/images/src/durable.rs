@@ -37,8 +37,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Makes `path` hold `record` as JSON.
 pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
-    let json = serde_json::to_vec(record).map_err(|source| Error::Json { subject: "record", source })?;
-    write(path, &json)
+    write(path, &encoded(record)?)
+}
+
+/// As [`write_record`], for a record that a power cut may lose or halve: readers must know a half when they see one.
+pub(crate) fn write_record_soon(path: &Path, record: &impl Serialize) -> Result<()> {
+    let temporary = unfinished(path.parent().unwrap_or(Path::new("/")));
+    let json = encoded(record)?;
+    fs::write(&temporary, json).map_err(Error::file("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::file("rename to", path))
+}
+
+fn encoded(record: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|source| Error::Json { subject: "record", source })
 }
 
 /// Reads a record, or nothing when it isn't one: what a dying disk left must not stop the engine.

@@ -14,6 +14,7 @@ mod copy;
 mod digest;
 mod durable;
 mod error;
+mod holds;
 mod image;
 mod layers;
 mod layout;

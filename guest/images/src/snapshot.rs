@@ -74,12 +74,33 @@ impl Store {
         self.prepare_layers(container, image, layers, is_marked)
     }
 
-    pub(crate) fn prepare_layers(
+    fn prepare_layers(
         &self,
         container: &str,
         image: Option<&Digest>,
         layers: Vec<Digest>,
         is_marked: bool,
+    ) -> Result<Snapshot> {
+        let record = SnapshotRecord { version: VERSION, image: image.cloned(), is_marked, layers };
+        self.place(container, record, |place, record| {
+            let folder = durable::unfinished(&self.inner.root.join("snapshots"));
+            make_parts(&folder)?;
+            durable::write_record(&folder.join("snapshot.json"), record)?;
+            durable::rename(&folder, place)
+        })
+    }
+
+    pub(crate) fn prepare_passing(&self, name: &str, layers: Vec<Digest>) -> Result<Snapshot> {
+        let record = SnapshotRecord { version: VERSION, image: None, is_marked: false, layers };
+        self.place(name, record, |place, _| make_parts(place))
+    }
+
+    /// Notes a snapshot that `make` puts in its place.
+    fn place(
+        &self,
+        container: &str,
+        record: SnapshotRecord,
+        make: impl FnOnce(&Path, &SnapshotRecord) -> Result<()>,
     ) -> Result<Snapshot> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if container.is_empty() || container.len() > 128 || !container.chars().all(is_name) {
@@ -89,17 +110,28 @@ impl Store {
         if state.snapshots.contains_key(container) {
             return Err(Error::SnapshotExists(container.to_owned()));
         }
-        let record = SnapshotRecord { version: VERSION, image: image.cloned(), is_marked, layers };
         let place = self.snapshot_folder(container);
         // Without a record in memory, what is there is damage.
         durable::remove_tree(&place)?;
-        let folder = durable::unfinished(&self.inner.root.join("snapshots"));
-        durable::make_folder(&folder.join("upper"))?;
-        durable::make_folder(&folder.join("work"))?;
-        durable::write_record(&folder.join("snapshot.json"), &record)?;
-        durable::rename(&folder, &place)?;
-        state.snapshots.insert(container.to_owned(), record.clone());
-        Ok(self.snapshot_of(container, &record))
+        make(&place, &record)?;
+        let snapshot = self.snapshot_of(container, &record);
+        state.snapshots.insert(container.to_owned(), record);
+        Ok(snapshot)
+    }
+
+    /// Removes what a crash left of snapshots without a record. Only at start-up, when nothing of them is mounted.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn remove_unrecorded_snapshots(&self) -> Result<()> {
+        let state = self.state();
+        let mut doomed = Vec::new();
+        for name in durable::entries(&self.inner.root.join("snapshots"))? {
+            if !state.snapshots.contains_key(&name) {
+                doomed.extend(durable::detach(&self.snapshot_folder(&name))?);
+            }
+        }
+        self.inner.trash.throw(doomed)
     }
 
     /// A container's snapshot.
@@ -200,6 +232,12 @@ impl Store {
             is_marked: record.is_marked,
         }
     }
+}
+
+/// Makes the folders of a snapshot's own.
+fn make_parts(folder: &Path) -> Result<()> {
+    durable::make_folder(&folder.join("upper"))?;
+    durable::make_folder(&folder.join("work"))
 }
 
 /// Writes a whole folder, a mounted root file system, as a tar (`docker export`).

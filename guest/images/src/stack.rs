@@ -1,31 +1,10 @@
 //! What builds need: writable snapshots on any layers, layers made of them, and images composed of layers.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-
 use crate::image::Layer;
 use crate::manifest::Descriptor;
 use crate::snapshot::Snapshot;
 use crate::store::Pin;
-use crate::{Digest, Error, ImageConfig, Result, Store, changes, digest, durable, pack};
-
-/// The format of a hold's record.
-const VERSION: u32 = 1;
-
-/// `holds/<name>.json`: layers that stay without an image.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct HoldRecord {
-    version: u32,
-    pub(crate) layers: Vec<HeldLayer>,
-}
-
-/// A layer with the blob it is sent as.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct HeldLayer {
-    pub(crate) chain_id: Digest,
-    pub(crate) blob: Descriptor,
-}
+use crate::{Digest, Error, ImageConfig, Result, Store, changes, digest, pack};
 
 /// Keeps layers from being collected while it lives.
 #[derive(Debug)]
@@ -38,7 +17,8 @@ impl Kept {
 }
 
 impl Store {
-    /// Makes a writable snapshot on top of layers (chain ids, lowest first).
+    /// Makes a writable snapshot on top of layers (chain ids, lowest first) that ends with this process: nothing of it is
+    /// recorded, and what a crash leaves goes by [`Self::remove_unrecorded_snapshots`].
     ///
     /// # Errors
     /// When a layer isn't there or the name is taken.
@@ -47,8 +27,7 @@ impl Store {
         if let Some(missing) = layers.iter().find(|layer| self.layers().get(layer).is_none()) {
             return Err(Error::NoSuchContent((*missing).clone()));
         }
-        self.inner.unsynced.sync()?;
-        self.prepare_layers(name, None, layers.to_vec(), false)
+        self.prepare_passing(name, layers.to_vec())
     }
 
     /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed. The
@@ -81,46 +60,6 @@ impl Store {
     /// Whether all of these layers are here, with what is needed to send them.
     pub fn has_layers(&self, layers: &[Digest]) -> bool {
         layers.iter().all(|layer| self.layers().get(layer).is_some() && self.blob_of_layer(layer).is_some())
-    }
-
-    /// Keeps layers for good, under a name, until [`Self::release`].
-    ///
-    /// # Errors
-    /// When a layer isn't there or the disk refuses.
-    pub fn hold(&self, name: &str, layers: &[Layer]) -> Result<()> {
-        let held = layers.iter().map(|layer| {
-            let blob = self.blob_of_layer(&layer.chain_id).or_else(|| self.plain_blob(&layer.diff_id));
-            let blob = blob.ok_or_else(|| Error::NoSuchContent(layer.chain_id.clone()))?;
-            Ok((layer.chain_id.clone(), blob))
-        });
-        self.write_hold(name, held.collect::<Result<_>>()?)
-    }
-
-    pub(crate) fn write_hold(&self, name: &str, layers: Vec<(Digest, Descriptor)>) -> Result<()> {
-        let layers = layers.into_iter().map(|(chain_id, blob)| HeldLayer { chain_id, blob }).collect();
-        self.inner.unsynced.sync()?;
-        let record = HoldRecord { version: VERSION, layers };
-        durable::write_record(&self.hold_path(name), &record)?;
-        self.state().holds.insert(name.to_owned(), record);
-        Ok(())
-    }
-
-    /// Gives up holds; what nobody else has goes.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn release(&self, names: &[String]) -> Result<()> {
-        for name in names {
-            durable::discard(&self.hold_path(name))?;
-            self.state().holds.remove(name);
-        }
-        durable::sync_folder(&self.inner.root.join("holds"))?;
-        self.collect().map(drop)
-    }
-
-    /// Every name that holds something.
-    pub fn holds(&self) -> Vec<String> {
-        self.state().holds.keys().cloned().collect()
     }
 
     /// Records an image of layers that are here. `config` says which, and says the same of them.
@@ -177,20 +116,5 @@ impl Store {
     pub(crate) fn plain_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
         let size = self.blobs().size(diff_id)?;
         Some(Descriptor::new(crate::manifest::OCI_LAYER, diff_id.clone(), size))
-    }
-
-    fn hold_path(&self, name: &str) -> std::path::PathBuf {
-        self.inner.root.join("holds").join(format!("{name}.json"))
-    }
-
-    pub(crate) fn read_holds(&self) -> Result<BTreeMap<String, HoldRecord>> {
-        let mut holds = BTreeMap::new();
-        for file in durable::entries(&self.inner.root.join("holds"))? {
-            let record = durable::read_record::<HoldRecord>(&self.inner.root.join("holds").join(&file));
-            if let (Some(name), Some(record)) = (file.strip_suffix(".json"), record) {
-                holds.insert(name.to_owned(), record);
-            }
-        }
-        Ok(holds)
     }
 }

@@ -7,7 +7,7 @@
 //! layers/<chain id>/fs       layers unpacked, with layer.json beside
 //! images/<id>.json           an image: its layers' blobs
 //! names/<hash>.json          a name and the image it means
-//! snapshots/<container>/     upper, work, snapshot.json
+//! snapshots/<container>/     upper, work, snapshot.json; no record of a build's
 //! holds/<name>.json          layers kept for builds' caches
 //! ```
 //!
@@ -17,18 +17,19 @@
 //! Every record is a file that is whole or absent ([`durable`](crate::durable)), and the maps in memory are read from
 //! them at start. What no record refers to is collected then: blobs, layers, whatever a crash left.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::blobs::{BlobWriter, Blobs};
 use crate::compress::Packing;
+use crate::holds::HoldRecord;
 use crate::image::{self, ImageRecord, Layer, NameRecord};
 use crate::layers::{LayerRecord, Layers};
 use crate::manifest::Descriptor;
 use crate::snapshot::SnapshotRecord;
-use crate::stack::HoldRecord;
 use crate::trash::Trash;
 use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Image, ImageConfig, Reference, Result, digest, durable};
@@ -49,6 +50,10 @@ pub(crate) struct Inner {
     pub(crate) layers: Layers,
     pub(crate) unsynced: Arc<Unsynced>,
     pub(crate) trash: Trash,
+    /// Held while content is brought to the disk and holds are written down.
+    pub(crate) settling: Mutex<()>,
+    /// Whether a thread is about to do that.
+    pub(crate) is_settling: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -59,6 +64,8 @@ pub(crate) struct State {
     pub(crate) names: BTreeMap<Reference, Digest>,
     pub(crate) snapshots: BTreeMap<String, SnapshotRecord>,
     pub(crate) holds: BTreeMap<String, HoldRecord>,
+    /// Those that wait for their layers to be on the disk.
+    pub(crate) unwritten_holds: BTreeSet<String>,
     /// Blobs as they are sent, by the blobs that they were made of.
     pub(crate) packed: HashMap<(Digest, Packing), Descriptor>,
     /// Layers (by chain id) and blobs that somebody is about to refer to.
@@ -90,7 +97,16 @@ impl Store {
         let blobs = Blobs::open(root, Arc::clone(&unsynced))?;
         let layers = Layers::open(root, Arc::clone(&unsynced))?;
         let (root, trash) = (root.to_owned(), Trash::new(root));
-        let inner = Inner { root, blobs, layers, unsynced, trash, state: Mutex::default() };
+        let inner = Inner {
+            root,
+            blobs,
+            layers,
+            unsynced,
+            trash,
+            settling: Mutex::default(),
+            is_settling: AtomicBool::default(),
+            state: Mutex::default(),
+        };
         let store = Self { inner: Arc::new(inner) };
         let state = store.read_records()?;
         *store.state() = state;
@@ -170,7 +186,7 @@ impl Store {
         parent: Option<Digest>,
     ) -> Result<Digest> {
         let id = self.blobs().put(config_json)?;
-        self.inner.unsynced.sync()?;
+        self.settle()?;
         let mut record = ImageRecord { version: image::VERSION, id: id.clone(), parent, blobs, tagged_at: 0 };
         let mut state = self.state();
         if let Some(present) = state.images.get(&id) {

@@ -47,13 +47,19 @@ impl Unsynced {
         }
         let this = Arc::clone(self);
         let work = move || {
-            // A descriptor of its own, since each hears of a failed write once, and `sync` must.
-            drop(File::open(&this.root).map(rustix::fs::syncfs));
+            drop(this.sync_unheard());
             this.is_started.store(false, Ordering::Release);
         };
         if std::thread::Builder::new().name("sync".to_owned()).spawn(work).is_err() {
             self.is_started.store(false, Ordering::Release);
         }
+    }
+
+    /// As [`Self::sync`], for somebody who may lose what he speaks of: those who mustn't hear of a failed write, too.
+    pub(crate) fn sync_unheard(&self) -> Result<()> {
+        // A descriptor of its own, since each hears of a failed write once, and `sync` must.
+        let synced = File::open(&self.root).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        synced.map_err(Error::file("sync", &self.root))
     }
 
     /// Brings all that is in its place to the disk; nothing to do is quick.

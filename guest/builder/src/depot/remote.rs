@@ -83,7 +83,7 @@ impl Remote {
         }
         let (builder, key, created) = (builder.clone(), key.clone(), step.created.clone());
         blocking(move || {
-            builder.store.hold_with(key.hex(), &layers)?;
+            builder.store.hold_with(key.hex(), &layers);
             let layers: Vec<Layer> = layers.into_iter().map(|(layer, _)| layer).collect();
             let files = Files::of_layers(layers, kept, key);
             builder.cache.adopt(&files, &created)?;
