@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use berth_images::Digest;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType};
 use sha2::{Digest as _, Sha256};
 
 use crate::beneath;
@@ -45,8 +45,7 @@ impl<'a> Checksum<'a> {
         }
         match kind {
             FileType::Directory => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let inner = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+                let inner = beneath::open_folder(folder, name)?;
                 for child in beneath::names(inner.as_fd())? {
                     let shown = String::from_utf8_lossy(&child);
                     let path = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
@@ -70,8 +69,7 @@ impl<'a> Checksum<'a> {
     }
 
     fn content(&mut self, folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<Hash> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = std::fs::File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+        let mut file = beneath::open_file(folder, name)?;
         let stat = rustix::fs::fstat(&file)?;
         let mut hash = Sha256::new();
         loop {

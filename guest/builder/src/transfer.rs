@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath::{self, Owner};
@@ -152,10 +152,9 @@ impl Transfer<'_> {
         new_name: &[u8],
         stat: &Stat,
     ) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let source = File::from(rustix::fs::openat(from, name, flags, Mode::empty())?);
+        let source = beneath::open_file(from, name)?;
         let mode = self.mode_of(stat, false);
-        let target = create(to, new_name, Mode::from_raw_mode(mode & 0o777))?;
+        let target = create(to, new_name, mode & 0o777)?;
         copy_content(&source, &target, stat)?;
         let (made, owner) = (rustix::fs::fstat(&target)?, self.owner_of(stat));
         if (made.st_uid, made.st_gid) != owner {
@@ -191,7 +190,7 @@ impl Transfer<'_> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let (source, target) = (open_folder(from, name)?, open_folder(to, new_name)?);
+        let (source, target) = (beneath::open_folder(from, name)?, beneath::open_folder(to, new_name)?);
         self.folder(source.as_fd(), target.as_fd(), path)?;
         self.dress(from, name, to, new_name, stat)
     }
@@ -205,7 +204,7 @@ impl Transfer<'_> {
         new_name: &[u8],
         path: &str,
     ) -> io::Result<()> {
-        let source = open_folder(from, name)?;
+        let source = beneath::open_folder(from, name)?;
         if !self.keeps_any(source.as_fd(), path)? {
             return Ok(());
         }
@@ -213,7 +212,7 @@ impl Transfer<'_> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let target = open_folder(to, new_name)?;
+        let target = beneath::open_folder(to, new_name)?;
         self.folder(source.as_fd(), target.as_fd(), path)
     }
 
@@ -225,7 +224,7 @@ impl Transfer<'_> {
             }
             let stat = rustix::fs::statat(folder, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-                && self.keeps_any(open_folder(folder, &name)?.as_fd(), &inner)?
+                && self.keeps_any(beneath::open_folder(folder, &name)?.as_fd(), &inner)?
             {
                 return Ok(true);
             }
@@ -249,7 +248,7 @@ impl Transfer<'_> {
             rustix::fs::chmodat(to, new_name, Mode::from_raw_mode(mode), AtFlags::empty())?;
         }
         if kind == FileType::Directory {
-            copy_attributes(open_folder(from, name)?, open_folder(to, new_name)?)?;
+            copy_attributes(beneath::open_folder(from, name)?, beneath::open_folder(to, new_name)?)?;
         }
         Ok(rustix::fs::utimensat(to, new_name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -261,14 +260,13 @@ fn times(stat: &Stat) -> Timestamps {
 }
 
 /// Makes a new file in the place of another or of none.
-fn create(folder: BorrowedFd<'_>, name: &[u8], mode: Mode) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(folder, name, flags, mode) {
-        Err(Errno::EXIST) => {
+fn create(folder: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<File> {
+    match beneath::create_file(folder, name, mode) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             make_room(folder, name)?;
-            Ok(rustix::fs::openat(folder, name, flags, mode)?.into())
+            beneath::create_file(folder, name, mode)
         }
-        made => Ok(made?.into()),
+        made => made,
     }
 }
 
@@ -282,11 +280,6 @@ pub(crate) fn make_room(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn open_folder(folder: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(folder, name, flags, Mode::empty())?)
 }
 
 /// What a file may have to be copied by hand: for so little it is faster than to ask the kernel.

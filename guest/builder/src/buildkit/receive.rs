@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tonic::Streaming;
@@ -306,9 +306,8 @@ impl Receiver {
         }
         let path = self.stats[id as usize].path.clone();
         let (parent, name) = self.parent(&path)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?;
-        self.open.insert(id, Coming { file: file.into(), hash: Sha256::new() });
+        let file = beneath::create_file(&parent, name.as_bytes(), 0o600)?;
+        self.open.insert(id, Coming { file, hash: Sha256::new() });
         Ok(())
     }
 
@@ -365,9 +364,8 @@ fn remove_others(
             remove(folder, name)?;
             continue;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
-            && let Ok(opened) = rustix::fs::openat(folder, name, flags, Mode::empty())
+            && let Ok(opened) = beneath::open_folder(folder, name)
         {
             remove_others(opened.as_fd(), &inner, announced)?;
         }
@@ -383,8 +381,7 @@ fn remove(folder: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         Err(Errno::ISDIR) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let inner = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    let inner = beneath::open_folder(folder, name)?;
     for child in beneath::names(inner.as_fd())? {
         remove(inner.as_fd(), &child)?;
     }
