@@ -216,7 +216,7 @@ impl Receiver {
         }
         for stat in stats.iter().rev().filter(|stat| stat.mode & files::FOLDER != 0) {
             let (parent, name) = self.parent(&stat.path)?;
-            dress(parent.as_fd(), name, stat)?;
+            dress(beneath::open_folder(parent, name.as_bytes())?, stat)?;
         }
         Ok(())
     }
@@ -271,12 +271,14 @@ impl Receiver {
         if stat.mode & files::SYMLINK != 0 {
             rustix::fs::symlinkat(stat.link.as_str(), &parent, name)?;
         } else if stat.mode & files::PIPE != 0 {
-            rustix::fs::mknodat(&parent, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+            let mode = Mode::from_raw_mode(stat.permissions());
+            rustix::fs::mknodat(&parent, name, FileType::Fifo, mode, 0)?;
+            rustix::fs::chmodat(&parent, name, mode, AtFlags::empty())?;
         } else {
             // Devices and sockets of the client's machine are nothing here.
             return Ok(false);
         }
-        dress(parent.as_fd(), name, stat)?;
+        rustix::fs::utimensat(&parent, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(false)
     }
 
@@ -312,16 +314,12 @@ impl Receiver {
     }
 
     fn end(&mut self, id: u32) -> io::Result<()> {
-        let come = self.open.remove(&id);
         self.wanted.remove(&id);
-        let stat = self.stats[id as usize].clone();
-        let (parent, name) = self.parent(&stat.path)?;
-        dress(parent.as_fd(), name, &stat)?;
-        if let Some(Coming { file, hash }) = come {
-            let found = rustix::fs::fstat(&file)?;
-            self.kept.insert(found.st_ino);
-            self.known.note(&found, hash.finalize().into());
-        }
+        let Some(Coming { file, hash }) = self.open.remove(&id) else { return Ok(()) };
+        dress(&file, &self.stats[id as usize])?;
+        let found = rustix::fs::fstat(&file)?;
+        self.kept.insert(found.st_ino);
+        self.known.note(&found, hash.finalize().into());
         Ok(())
     }
 
@@ -334,16 +332,17 @@ impl Receiver {
     }
 }
 
-/// Permissions and time; the owner is always root here.
-fn dress(folder: std::os::fd::BorrowedFd<'_>, name: &str, stat: &Stat) -> io::Result<()> {
-    if stat.mode & files::SYMLINK == 0 {
-        rustix::fs::chmodat(folder, name, Mode::from_raw_mode(stat.permissions()), AtFlags::empty())?;
-    }
+/// Permissions and time; the owner is always root here. Never by a name, which a client may have given to a link since.
+fn dress(file: impl AsFd, stat: &Stat) -> io::Result<()> {
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.permissions()))?;
+    Ok(rustix::fs::futimens(&file, &times(stat))?)
+}
+
+fn times(stat: &Stat) -> Timestamps {
     let (seconds, nanoseconds) =
         (stat.modified.div_euclid(1_000_000_000), stat.modified.rem_euclid(1_000_000_000));
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
-    let times = Timestamps { last_access: time, last_modification: time };
-    Ok(rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// Removes what the client doesn't have any more.
