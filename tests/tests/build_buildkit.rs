@@ -126,6 +126,27 @@ fn of_twenty_thousand_files_one_is_sent_again_and_only_its_step_is_rebuilt() {
 }
 
 #[test]
+fn a_context_that_is_copied_twice_is_there_twice_and_each_copy_is_its_own() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nRUN mkdir -m 700 /one && echo below | tee /one/7 > /one/kept\nCOPY many /one\n\
+                COPY many /two\nRUN cp /one/7 /two/8 && echo mine > /one/7 && cat /two/7 /two/8 > /seen\n";
+    let mut context = Context::new(&buildx, text);
+    for number in 0..600 {
+        context = context.write(&format!("many/{number}"), &format!("file {number}\n"));
+    }
+    context.built(&["-t", "x"]);
+    let context = context.write("many/7", "changed\n");
+    context.built(&["-t", "y"]);
+    let said =
+        |image| output(&buildx.0, image, &["sh", "-c", "cat /seen /one/7 /one/9 /one/kept; stat -c %a /one"]);
+    assert_eq!(said("x"), "file 7\nfile 7\nmine\nfile 9\nbelow\n700");
+    assert_eq!(said("y"), "changed\nchanged\nmine\nfile 9\nbelow\n700");
+    buildx.0.ok(&["rmi", "x"]);
+    buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+    assert_eq!(said("y"), "changed\nchanged\nmine\nfile 9\nbelow\n700");
+}
+
+#[test]
 fn secrets_and_named_contexts_come_from_the_client() {
     let Some(buildx) = with_buildx() else { return };
     let context = Context::new(

@@ -18,13 +18,14 @@ pub(crate) struct Checksum<'a> {
     with_owners: bool,
     known: &'a Known,
     buffer: Vec<u8>,
+    files: usize,
 }
 
 impl<'a> Checksum<'a> {
     /// Paths that `ignore` leaves out don't count, and owners only on demand: a context has none. Of files that are
     /// `known` the content isn't read.
     pub(crate) fn new(ignore: &'a Ignore, with_owners: bool, known: &'a Known) -> Self {
-        Self { hash: Sha256::new(), ignore, with_owners, known, buffer: vec![0; 128 << 10] }
+        Self { hash: Sha256::new(), ignore, with_owners, known, buffer: vec![0; 128 << 10], files: 0 }
     }
 
     /// Adds what is called `name` in `folder`, and everything in it. `path` is its path for the rules.
@@ -58,6 +59,7 @@ impl<'a> Checksum<'a> {
                     None => self.content(folder, name)?,
                 };
                 self.hash.update(content);
+                self.files += 1;
             }
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
@@ -92,6 +94,11 @@ impl<'a> Checksum<'a> {
 
     fn number(&mut self, number: u64) {
         self.hash.update(number.to_le_bytes());
+    }
+
+    /// How many files were added.
+    pub(crate) fn files(&self) -> usize {
+        self.files
     }
 
     pub(crate) fn finish(self) -> Digest {

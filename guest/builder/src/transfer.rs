@@ -1,24 +1,48 @@
 //! Copies files between two roots: what COPY and ADD do to a file system.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath::{self, Owner};
 use crate::chmod::Chmod;
 use crate::ignore::Ignore;
+use crate::known::Known;
 
 /// A folder with fewer entries isn't worth a thread.
 const FEW: usize = 16;
 /// More threads than this wait for the disk alone.
 const MOST_THREADS: usize = 8;
+
+/// Two folders: what is in one is copied into the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    from: BorrowedFd<'a>,
+    to: BorrowedFd<'a>,
+    /// The second as the layer itself has it, where files may be linked instead.
+    layer: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Way<'a> {
+    pub(crate) fn new(from: BorrowedFd<'a>, to: BorrowedFd<'a>) -> Self {
+        Self { from, to, layer: None }
+    }
+
+    /// Files may be linked into `layer`, where it is to be had.
+    pub(crate) fn linking(self, layer: Option<BorrowedFd<'a>>) -> Self {
+        Self { layer, ..self }
+    }
+}
 
 /// How files change on the way.
 pub(crate) struct Transfer<'a> {
@@ -28,8 +52,10 @@ pub(crate) struct Transfer<'a> {
     mode: Option<&'a Chmod>,
     /// Paths, relative to the source, that stay behind.
     ignore: &'a Ignore,
+    /// What is known of the source's files, which a link changes in the kernel's eyes.
+    known: Option<&'a Known>,
     /// Where inodes with several names went. Whoever copies one holds it until there is something to link to.
-    links: Mutex<HashMap<(u64, u64), (OwnedFd, Vec<u8>)>>,
+    first: Mutex<HashMap<(u64, u64), PathBuf>>,
     /// Threads that may still be started.
     spare: AtomicUsize,
 }
@@ -37,33 +63,38 @@ pub(crate) struct Transfer<'a> {
 impl<'a> Transfer<'a> {
     pub(crate) fn new(owner: Option<Owner>, mode: Option<&'a Chmod>, ignore: &'a Ignore) -> Self {
         let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
-        Self { owner, mode, ignore, links: Mutex::default(), spare: AtomicUsize::new(threads - 1) }
+        let (first, spare) = (Mutex::default(), AtomicUsize::new(threads - 1));
+        Self { owner, mode, ignore, known: None, first, spare }
+    }
+
+    /// Files that stay as they are may be linked: nobody writes to those that are `known`, here or there.
+    pub(crate) fn linking(self, known: &'a Known) -> Self {
+        Self { known: Some(known), ..self }
+    }
+
+    /// Whether files may be linked.
+    pub(crate) fn links(&self) -> bool {
+        self.known.is_some()
     }
 }
 
 impl Transfer<'_> {
-    /// Copies the content of the folder `from` into the folder `to`.
-    pub(crate) fn folder(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &str) -> io::Result<()> {
-        self.entries(&beneath::names(from)?, from, to, path)
+    /// Copies the content of a folder.
+    pub(crate) fn folder(&self, way: Way<'_>, path: &str) -> io::Result<()> {
+        self.entries(&beneath::names(way.from)?, way, path)
     }
 
     /// Copies these entries of a folder, half of them by another thread where one is to be had.
-    fn entries(
-        &self,
-        names: &[Vec<u8>],
-        from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
-        path: &str,
-    ) -> io::Result<()> {
+    fn entries(&self, names: &[Vec<u8>], way: Way<'_>, path: &str) -> io::Result<()> {
         if names.len() >= FEW && self.takes_thread() {
             let (half, rest) = names.split_at(names.len() / 2);
             return thread::scope(|scope| {
                 let other = scope.spawn(|| {
-                    let copied = self.entries(half, from, to, path);
+                    let copied = self.entries(half, way, path);
                     self.spare.fetch_add(1, Ordering::Relaxed);
                     copied
                 });
-                let own = self.entries(rest, from, to, path);
+                let own = self.entries(rest, way, path);
                 let other = other.join().unwrap_or_else(|_| Err(io::Error::other("a copy was interrupted")));
                 other.and(own)
             });
@@ -71,7 +102,7 @@ impl Transfer<'_> {
         for name in names {
             let shown = String::from_utf8_lossy(name);
             let path = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
-            self.entry(from, name, to, name, &path)?;
+            self.entry(way, name, name, &path)?;
         }
         Ok(())
     }
@@ -81,80 +112,84 @@ impl Transfer<'_> {
         self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok()
     }
 
-    /// Copies `name` in `from` to `new_name` in `to`, replacing a file that is there. `path` is its path for the rules.
-    pub(crate) fn entry(
-        &self,
-        from: BorrowedFd<'_>,
-        name: &[u8],
-        to: BorrowedFd<'_>,
-        new_name: &[u8],
-        path: &str,
-    ) -> io::Result<()> {
-        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    /// Copies `name` to `new_name`, replacing a file that is there. `path` is its path for the rules.
+    pub(crate) fn entry(&self, way: Way<'_>, name: &[u8], new_name: &[u8], path: &str) -> io::Result<()> {
+        let stat = rustix::fs::statat(way.from, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if self.ignore.ignores(path) {
             if kind == FileType::Directory && self.ignore.has_exceptions() {
-                return self.exceptions(from, name, to, new_name, path);
+                return self.exceptions(way, name, new_name, path);
             }
             return Ok(());
         }
         if kind == FileType::Directory {
-            return self.whole_folder(from, name, to, new_name, path, &stat);
+            return self.whole_folder(way, name, new_name, path, &stat);
+        }
+        if kind == FileType::RegularFile && self.link(way, name, new_name, &stat)? {
+            return Ok(());
         }
         if stat.st_nlink == 1 {
-            return self.other(from, name, to, new_name, &stat);
+            return self.other(way, name, new_name, &stat);
         }
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((folder, first)) = links.get(&(stat.st_dev, stat.st_ino)) {
-            make_room(to, new_name)?;
-            return Ok(rustix::fs::linkat(folder, first.as_slice(), to, new_name, AtFlags::empty())?);
+        let mut known = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = known.get(&(stat.st_dev, stat.st_ino)) {
+            make_room(way.to, new_name)?;
+            return Ok(rustix::fs::linkat(CWD, first, way.to, new_name, AtFlags::empty())?);
         }
-        self.other(from, name, to, new_name, &stat)?;
+        self.other(way, name, new_name, &stat)?;
         if kind != FileType::Socket {
-            links.insert((stat.st_dev, stat.st_ino), (to.try_clone_to_owned()?, new_name.to_vec()));
+            let place = beneath::path_of(way.to)?.join(OsStr::from_bytes(new_name));
+            known.insert((stat.st_dev, stat.st_ino), place);
         }
         Ok(())
     }
 
+    /// Links a file into the layer, if it is there as it is to be here: making an inode takes most of a copy's time. Says
+    /// whether that was possible.
+    fn link(&self, way: Way<'_>, name: &[u8], new_name: &[u8], stat: &Stat) -> io::Result<bool> {
+        let (Some(layer), Some(known)) = (way.layer, self.known) else { return Ok(false) };
+        let is_same = self.owner_of(stat) == (stat.st_uid, stat.st_gid)
+            && self.mode_of(stat, false) == stat.st_mode & 0o7777;
+        if !is_same || is_folder(way.to, new_name) {
+            return Ok(false);
+        }
+        // Another file system, too many links, or something that has to go first.
+        if rustix::fs::linkat(way.from, name, layer, new_name, AtFlags::empty()).is_err() {
+            return Ok(false);
+        }
+        if let Some(content) = known.find(stat) {
+            known.note(&rustix::fs::statat(layer, new_name, AtFlags::SYMLINK_NOFOLLOW)?, content);
+        }
+        Ok(true)
+    }
+
     /// Copies what isn't a folder.
-    fn other(
-        &self,
-        from: BorrowedFd<'_>,
-        name: &[u8],
-        to: BorrowedFd<'_>,
-        new_name: &[u8],
-        stat: &Stat,
-    ) -> io::Result<()> {
+    fn other(&self, way: Way<'_>, name: &[u8], new_name: &[u8], stat: &Stat) -> io::Result<()> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::RegularFile {
-            return self.file(from, name, to, new_name, stat);
+            return self.file(way, name, new_name, stat);
         }
-        make_room(to, new_name)?;
+        make_room(way.to, new_name)?;
         match kind {
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(from, name, Vec::new())?;
-                rustix::fs::symlinkat(target.as_c_str(), to, new_name)?;
+                let target = rustix::fs::readlinkat(way.from, name, Vec::new())?;
+                rustix::fs::symlinkat(target.as_c_str(), way.to, new_name)?;
             }
             // Dead without its process.
             FileType::Socket => return Ok(()),
-            kind => rustix::fs::mknodat(to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?,
+            kind => {
+                rustix::fs::mknodat(way.to, new_name, kind, Mode::from_raw_mode(0o600), stat.st_rdev)?;
+            }
         }
-        self.dress(from, name, to, new_name, stat)
+        self.dress(way, name, new_name, stat)
     }
 
     /// Copies a file, as [`Self::dress`] would have it: by descriptors, since a context has thousands and every look-up
     /// of a name takes its time.
-    fn file(
-        &self,
-        from: BorrowedFd<'_>,
-        name: &[u8],
-        to: BorrowedFd<'_>,
-        new_name: &[u8],
-        stat: &Stat,
-    ) -> io::Result<()> {
-        let source = beneath::open_file(from, name)?;
+    fn file(&self, way: Way<'_>, name: &[u8], new_name: &[u8], stat: &Stat) -> io::Result<()> {
+        let source = beneath::open_file(way.from, name)?;
         let mode = self.mode_of(stat, false);
-        let target = create(to, new_name, mode & 0o777)?;
+        let target = create(way.to, new_name, mode & 0o777)?;
         copy_content(&source, &target, stat)?;
         let (made, owner) = (rustix::fs::fstat(&target)?, self.owner_of(stat));
         if (made.st_uid, made.st_gid) != owner {
@@ -179,41 +214,35 @@ impl Transfer<'_> {
 
     fn whole_folder(
         &self,
-        from: BorrowedFd<'_>,
+        way: Way<'_>,
         name: &[u8],
-        to: BorrowedFd<'_>,
         new_name: &[u8],
         path: &str,
         stat: &Stat,
     ) -> io::Result<()> {
-        match rustix::fs::mkdirat(to, new_name, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let (source, target) = (beneath::open_folder(from, name)?, beneath::open_folder(to, new_name)?);
-        self.folder(source.as_fd(), target.as_fd(), path)?;
-        self.dress(from, name, to, new_name, stat)
+        self.inner(way, name, new_name, path, 0o700)?;
+        self.dress(way, name, new_name, stat)
     }
 
     /// Goes through an ignored folder for what isn't ignored in it; makes the folder only for that.
-    fn exceptions(
-        &self,
-        from: BorrowedFd<'_>,
-        name: &[u8],
-        to: BorrowedFd<'_>,
-        new_name: &[u8],
-        path: &str,
-    ) -> io::Result<()> {
-        let source = beneath::open_folder(from, name)?;
-        if !self.keeps_any(source.as_fd(), path)? {
+    fn exceptions(&self, way: Way<'_>, name: &[u8], new_name: &[u8], path: &str) -> io::Result<()> {
+        if !self.keeps_any(beneath::open_folder(way.from, name)?.as_fd(), path)? {
             return Ok(());
         }
-        match rustix::fs::mkdirat(to, new_name, Mode::from_raw_mode(0o755)) {
+        self.inner(way, name, new_name, path, 0o755)
+    }
+
+    /// Makes a folder unless it is there, and copies what is in it.
+    fn inner(&self, way: Way<'_>, name: &[u8], new_name: &[u8], path: &str, mode: u32) -> io::Result<()> {
+        match rustix::fs::mkdirat(way.to, new_name, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let target = beneath::open_folder(to, new_name)?;
-        self.folder(source.as_fd(), target.as_fd(), path)
+        let (from, to) = (beneath::open_folder(way.from, name)?, beneath::open_folder(way.to, new_name)?);
+        // One of a layer below is in this one only once something of it changes.
+        let layer = way.layer.and_then(|layer| beneath::open_folder(layer, new_name).ok());
+        let inner = Way::new(from.as_fd(), to.as_fd()).linking(layer.as_ref().map(AsFd::as_fd));
+        self.folder(inner, path)
     }
 
     fn keeps_any(&self, folder: BorrowedFd<'_>, path: &str) -> io::Result<bool> {
@@ -233,14 +262,8 @@ impl Transfer<'_> {
     }
 
     /// Owner, permissions, attributes and time; in this order, since a change of owner clears some of the rest.
-    pub(crate) fn dress(
-        &self,
-        from: BorrowedFd<'_>,
-        name: &[u8],
-        to: BorrowedFd<'_>,
-        new_name: &[u8],
-        stat: &Stat,
-    ) -> io::Result<()> {
+    pub(crate) fn dress(&self, way: Way<'_>, name: &[u8], new_name: &[u8], stat: &Stat) -> io::Result<()> {
+        let Way { from, to, .. } = way;
         beneath::own(to, new_name, self.owner_of(stat))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::Symlink {
@@ -257,6 +280,11 @@ impl Transfer<'_> {
 fn times(stat: &Stat) -> Timestamps {
     let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
     Timestamps { last_access: time, last_modification: time }
+}
+
+fn is_folder(folder: BorrowedFd<'_>, name: &[u8]) -> bool {
+    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory)
 }
 
 /// Makes a new file in the place of another or of none.

@@ -23,6 +23,9 @@ pub(crate) struct LayerRecord {
     pub(crate) chain_id: Digest,
     pub(crate) parent: Option<Digest>,
     pub(crate) size: u64,
+    /// The folder elsewhere whose files it has by links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) linked_with: Option<String>,
 }
 
 /// The folder of layers.
@@ -65,7 +68,7 @@ impl Layers {
             if let Some(record) = self.get(&chain_id) {
                 return Ok(record);
             }
-            self.build(parent, |fs| {
+            self.build(parent, None, |fs| {
                 let unpacked = unpack(fs)?;
                 if unpacked.diff_id != *diff_id {
                     let (expected, found) = (diff_id.clone(), unpacked.diff_id);
@@ -83,13 +86,14 @@ impl Layers {
         diff_id: &Digest,
         size: u64,
         from: &Path,
+        linked_with: Option<&str>,
     ) -> Result<LayerRecord> {
         let chain_id = digest::chain_id(parent, diff_id);
         self.alone(&chain_id, || {
             if let Some(record) = self.get(&chain_id) {
                 return Ok(record);
             }
-            self.build(parent, |fs| {
+            self.build(parent, linked_with, |fs| {
                 fs::rename(from, fs).map_err(Error::file("rename to", fs))?;
                 Ok(Unpacked { diff_id: diff_id.clone(), size })
             })
@@ -100,27 +104,25 @@ impl Layers {
     fn build(
         &self,
         parent: Option<&Digest>,
+        linked_with: Option<&str>,
         fill: impl FnOnce(&Path) -> Result<Unpacked>,
     ) -> Result<LayerRecord> {
         let folder = durable::unfinished(&self.folder);
         let fs = folder.join("fs");
         durable::make_folder(&fs)?;
-        let built = fill(&fs).and_then(|unpacked| self.put_in_place(&folder, parent, unpacked));
+        let built = fill(&fs).and_then(|Unpacked { diff_id, size }| {
+            let chain_id = digest::chain_id(parent, &diff_id);
+            let (parent, linked_with) = (parent.cloned(), linked_with.map(str::to_owned));
+            let record = LayerRecord { version: VERSION, diff_id, chain_id, parent, size, linked_with };
+            self.put_in_place(&folder, record)
+        });
         if built.is_err() {
             let _ = fs::remove_dir_all(&folder);
         }
         built
     }
 
-    fn put_in_place(
-        &self,
-        folder: &Path,
-        parent: Option<&Digest>,
-        unpacked: Unpacked,
-    ) -> Result<LayerRecord> {
-        let Unpacked { diff_id, size } = unpacked;
-        let chain_id = digest::chain_id(parent, &diff_id);
-        let record = LayerRecord { version: VERSION, diff_id, chain_id, parent: parent.cloned(), size };
+    fn put_in_place(&self, folder: &Path, record: LayerRecord) -> Result<LayerRecord> {
         let path = folder.join("layer.json");
         let json = serde_json::to_vec(&record).map_err(|source| Error::Json { subject: "record", source })?;
         fs::write(&path, json).map_err(Error::file("write", path))?;

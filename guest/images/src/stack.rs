@@ -31,11 +31,16 @@ impl Store {
     }
 
     /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed. The
-    /// snapshot must not be mounted any more.
+    /// snapshot must not be mounted any more. `linked_with` names the folder elsewhere whose files it has by links.
     ///
     /// # Errors
     /// When there is no such snapshot or the disk refuses.
-    pub fn commit_layer(&self, name: &str, below: &[Digest]) -> Result<Option<(Layer, Kept)>> {
+    pub fn commit_layer(
+        &self,
+        name: &str,
+        below: &[Digest],
+        linked_with: Option<&str>,
+    ) -> Result<Option<(Layer, Kept)>> {
         let snapshot = self.snapshot(name)?;
         changes::prune_copies(&snapshot.lowers, &snapshot.upper)?;
         let (writer, size) = self.blobs().filled(|to| pack::layer(&snapshot.upper, &[], to))?;
@@ -47,8 +52,15 @@ impl Store {
         let diff_id = blob.digest.clone();
         let chain_id = digest::chain_id(below.last(), &diff_id);
         let kept = Kept(self.pin([chain_id.clone(), diff_id.clone()]));
-        self.layers().adopt(below.last(), &diff_id, size, &snapshot.upper)?;
+        self.layers().adopt(below.last(), &diff_id, size, &snapshot.upper, linked_with)?;
         Ok(Some((Layer { diff_id, chain_id, size }, kept)))
+    }
+
+    /// Whether one of these layers has files of the folder elsewhere by links: two names in one file system would mean the
+    /// same inode if another layer had, too.
+    pub fn is_linked_with(&self, layers: &[Digest], folder: &str) -> bool {
+        let records = layers.iter().filter_map(|layer| self.layers().get(layer));
+        records.filter_map(|record| record.linked_with).any(|linked| linked == folder)
     }
 
     /// Keeps layers and their blobs while the result lives.

@@ -255,17 +255,17 @@ impl Receiver {
         if stat.is_regular() {
             let same = found.is_some_and(|found| {
                 kind == Some(FileType::RegularFile)
-                    && found.st_nlink == 1
                     && found.st_size == stat.size
                     && found.st_mode & 0o7777 == stat.permissions()
                     && found.st_mtime * 1_000_000_000 + i64::try_from(found.st_mtime_nsec).unwrap_or(0)
                         == stat.modified
             });
-            match found.filter(|_| same) {
-                Some(found) => drop(self.kept.insert(found.st_ino)),
-                None => remove(parent.as_fd(), name.as_bytes())?,
+            // What were two names of one file are two files now.
+            let is_there = found.filter(|_| same).is_some_and(|found| self.kept.insert(found.st_ino));
+            if !is_there {
+                remove(parent.as_fd(), name.as_bytes())?;
             }
-            return Ok(!same);
+            return Ok(!is_there);
         }
         remove(parent.as_fd(), name.as_bytes())?;
         if stat.mode & files::SYMLINK != 0 {

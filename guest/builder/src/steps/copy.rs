@@ -21,9 +21,13 @@ use crate::ignore::Ignore;
 use crate::observe::StepName;
 use crate::solve::{Build, Outcome};
 use crate::state::State;
-use crate::transfer::{Transfer, make_room};
+use crate::transfer::{Transfer, Way, make_room};
 use crate::workspace::Workspace;
 use crate::{Builder, Error, Result, key_of, user};
+
+/// From so many files on, those of a client's folder are linked into the layer. Fewer are copied: one that has them and
+/// later gets the whole folder, as many Dockerfiles do, can have only one of both linked.
+const MANY: usize = 200;
 
 /// Everything that a copy needs, variables expanded.
 struct Plan {
@@ -72,10 +76,10 @@ pub(super) async fn copy(
         false => Origin::Files(Files::empty()),
     };
     let opened = origin.open(build).await?;
-    let (plan, opened, found, content) = blocking(move || {
+    let (plan, opened, found, content, count) = blocking(move || {
         let found = find(&plan, &opened)?;
-        let content = checksum(&plan, &opened, &found)?;
-        Ok((plan, opened, found, content))
+        let (content, count) = checksum(&plan, &opened, &found)?;
+        Ok((plan, opened, found, content, count))
     })
     .await?;
     let text = spelled(build, copy, state)?;
@@ -104,7 +108,8 @@ pub(super) async fn copy(
     }
     let (builder, files) = (build.builder.clone(), state.files.clone());
     let (files, created) = blocking(move || {
-        let (next, size) = make(&builder, &plan, &opened, &found, &files, key)?;
+        let is_large = count >= MANY;
+        let (next, size) = make(&builder, &plan, &opened, (&found, is_large), &files, key)?;
         let created = builder.cache.put(&next, &files, size, &text)?;
         Ok((next, created))
     })
@@ -245,8 +250,8 @@ fn matching(
     Ok(())
 }
 
-/// What the sources are, as one digest.
-fn checksum(plan: &Plan, opened: &Opened, found: &[Found]) -> Result<Digest> {
+/// What the sources are, as one digest, and how many files.
+fn checksum(plan: &Plan, opened: &Opened, found: &[Found]) -> Result<(Digest, usize)> {
     let root = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
     let mut sum = Checksum::new(&plan.exclude, opened.with_owners, &opened.known);
     for Found { path, .. } in found {
@@ -280,7 +285,8 @@ fn checksum(plan: &Plan, opened: &Opened, found: &[Found]) -> Result<Digest> {
             Extra::Checkout(checkout) => sum.text(checkout.content.as_bytes()),
         }
     }
-    Ok(sum.finish())
+    let count = sum.files();
+    Ok((sum.finish(), count))
 }
 
 /// The folder and name of what a path leads to.
@@ -337,7 +343,7 @@ fn make(
     builder: &Arc<Builder>,
     plan: &Plan,
     opened: &Opened,
-    found: &[Found],
+    (found, is_large): (&[Found], bool),
     below: &Files,
     key: Digest,
 ) -> Result<(Files, u64)> {
@@ -349,7 +355,16 @@ fn make(
     let source = Root::open(&opened.root).map_err(Error::file("open", &opened.root))?;
     let owner = owner.or((!opened.with_owners).then_some((0, 0)));
     let mut transfer = Transfer::new(owner, plan.chmod.as_ref(), &plan.exclude);
-    let target = Target { plan, root: &root, path: workspace.root() };
+    let linked_with = opened.folder_of_client().filter(|folder| {
+        is_large
+            && found.len() == 1
+            && plan.extra.is_empty()
+            && !builder.store.is_linked_with(&below.chain(), folder)
+    });
+    if linked_with.is_some() {
+        transfer = transfer.linking(&opened.known);
+    }
+    let target = Target { plan, root: &root, workspace: &workspace };
     for each in found {
         target.take(&transfer, &source, &opened.root, each)?;
     }
@@ -361,7 +376,7 @@ fn make(
     }
     drop(transfer);
     drop(root);
-    let added = workspace.commit(plan.link.then(|| below.chain()).as_deref())?;
+    let added = workspace.commit(plan.link.then(|| below.chain()).as_deref(), linked_with)?;
     let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
     Ok((below.with(key, added), size))
 }
@@ -385,7 +400,7 @@ fn owner(
 struct Target<'a> {
     plan: &'a Plan,
     root: &'a Root,
-    path: &'a Path,
+    workspace: &'a Workspace,
 }
 
 impl Target<'_> {
@@ -426,12 +441,11 @@ impl Target<'_> {
         let base = found.path.rsplit('/').next().unwrap_or(&found.path);
         let (folder, new_name) = self.place(&destination, base, transfer.owner).map_err(fail)?;
         let shown = base.to_owned();
-        transfer.entry(parent.as_fd(), name.as_bytes(), folder.as_fd(), new_name.as_bytes(), &shown).map_err(
-            |error| {
-                tracing::debug!(from = %from.display(), "a copy failed");
-                self.fail(error)
-            },
-        )
+        let way = Way::new(parent.as_fd(), folder.as_fd());
+        transfer.entry(way, name.as_bytes(), new_name.as_bytes(), &shown).map_err(|error| {
+            tracing::debug!(from = %from.display(), "a copy failed");
+            self.fail(error)
+        })
     }
 
     fn take_folder(
@@ -441,10 +455,14 @@ impl Target<'_> {
         destination: &str,
     ) -> std::io::Result<()> {
         let (target, made) = self.root.make_folders(destination, self.folders_mode(), transfer.owner)?;
-        transfer.folder(folder, target.as_fd(), "")?;
+        let layer = match transfer.links() {
+            true => self.workspace.in_layer(target.as_fd())?,
+            false => None,
+        };
+        let way = Way::new(folder, target.as_fd()).linking(layer.as_ref().map(AsFd::as_fd));
+        transfer.folder(way, "")?;
         if made {
-            let stat = rustix::fs::fstat(folder)?;
-            transfer.dress(folder, b".", target.as_fd(), b".", &stat)?;
+            transfer.dress(way, b".", b".", &rustix::fs::fstat(folder)?)?;
         }
         Ok(())
     }
@@ -502,7 +520,7 @@ impl Target<'_> {
         let mode = move |mode: u32, is_folder: bool| chmod.map_or(mode, |chmod| chmod.apply(mode, is_folder));
         let mode = chmod.is_some().then_some(&mode as &dyn Fn(u32, bool) -> u32);
         let owner = folders.filter(|_| self.plan.chown.is_some());
-        berth_images::extract(file, self.path, Path::new(destination), Dress { owner, mode })?;
+        berth_images::extract(file, self.workspace.root(), Path::new(destination), Dress { owner, mode })?;
         Ok(())
     }
 
@@ -536,7 +554,8 @@ impl Target<'_> {
         let transfer = Transfer::new(owner.or(Some((0, 0))), Some(&chmod), &none);
         let file = path.file_name().unwrap_or_default().as_encoded_bytes();
         let from = parent.folder(".").map_err(fail)?;
-        transfer.entry(from.as_fd(), file, folder.as_fd(), new_name.as_bytes(), "").map_err(fail)?;
+        let way = Way::new(from.as_fd(), folder.as_fd());
+        transfer.entry(way, file, new_name.as_bytes(), "").map_err(fail)?;
         if let Extra::Download(Fetched { modified: Some(seconds), .. }) = extra {
             let time = rustix::fs::Timespec { tv_sec: *seconds, tv_nsec: 0 };
             let times = rustix::fs::Timestamps { last_access: time, last_modification: time };

@@ -55,7 +55,7 @@ pub(super) async fn enter(
                 .map_err(Error::file("date", path))?;
         }
         drop(root);
-        let added = workspace.commit(None)?;
+        let added = workspace.commit(None, None)?;
         let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
         let next = files.with(key, added);
         let created = builder.cache.put(&next, &files, size, &description)?;

@@ -19,7 +19,7 @@ use crate::observe::StepName;
 use crate::solve::Build;
 use crate::sources::Agent;
 use crate::state::State;
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, Way};
 use crate::{Error, Lock, Result};
 
 /// A mount with its texts expanded and its files found.
@@ -242,8 +242,7 @@ fn beneath_root(root: &Path, source: &str) -> Result<PathBuf> {
     let entry = opened
         .entry(source)
         .map_err(|_| Error::Invalid(format!("failed to calculate checksum of ref: {source:?}: not found")))?;
-    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&entry));
-    std::fs::read_link(&link).map_err(Error::file("resolve", link))
+    beneath::path_of(entry.as_fd()).map_err(Error::file("resolve", source))
 }
 
 /// Copies a folder's content out of a root into a new folder.
@@ -254,6 +253,6 @@ fn copy_out(root: &Path, source: &str, to: &Path) -> Result<PathBuf> {
     let target = Root::open(to).map_err(fail())?.folder(".").map_err(fail())?;
     let none = Ignore::default();
     let transfer = Transfer::new(Some((0, 0)), None, &none);
-    transfer.folder(from.as_fd(), target.as_fd(), "").map_err(fail())?;
+    transfer.folder(Way::new(from.as_fd(), target.as_fd()), "").map_err(fail())?;
     Ok(to.to_owned())
 }

@@ -30,6 +30,13 @@ pub(super) struct Opened {
     _workspace: Option<Workspace>,
 }
 
+impl Opened {
+    /// The folder's name, if it is a client's.
+    pub(super) fn folder_of_client(&self) -> Option<&str> {
+        self.root.file_name()?.to_str().filter(|_| !self.with_owners)
+    }
+}
+
 impl Origin {
     /// What `from` means in a stage: nothing is the context.
     pub(super) async fn find(build: &Arc<Build>, stage: usize, step: &StepName, from: &str) -> Result<Self> {

@@ -69,7 +69,7 @@ pub(super) async fn run(
     let (workspace, mounted) = execute(build, name, &plan, workspace, mounted).await?;
     let (builder, files, description) = (build.builder.clone(), state.files.clone(), name.text.clone());
     let (files, created): (Files, _) = blocking(move || {
-        let added = workspace.commit(None)?;
+        let added = workspace.commit(None, None)?;
         // Binds into other file systems outlive the step's own by a moment.
         drop(mounted);
         let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
