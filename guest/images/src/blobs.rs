@@ -123,7 +123,7 @@ impl Blobs {
     pub(crate) fn finish(&self, mut writer: BlobWriter) -> Result<(Digest, u64)> {
         let Some(hashed) = writer.hashed.take() else { return Err(Error::Interrupted("storing content")) };
         let (_, digest, size) = hashed.finish();
-        self.unsynced.rename(&writer.path, &self.path(&digest))?;
+        self.unsynced.rename(&writer.path, &self.path(&digest), size)?;
         Ok((digest, size))
     }
 
@@ -139,8 +139,8 @@ impl Blobs {
     }
 
     /// Puts a finished, verified download in its place.
-    pub(crate) fn adopt_partial(&self, digest: &Digest) -> Result<()> {
-        self.unsynced.rename(&self.partial_path(digest), &self.path(digest))
+    pub(crate) fn adopt_partial(&self, digest: &Digest, size: u64) -> Result<()> {
+        self.unsynced.rename(&self.partial_path(digest), &self.path(digest), size)
     }
 
     /// Takes content away; what is given back is deleted when nobody waits. What a power cut brings back is collected at

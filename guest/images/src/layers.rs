@@ -133,7 +133,7 @@ impl Layers {
         }
         // A folder without a readable record is damage from outside; it gives way.
         durable::remove_tree(&place)?;
-        self.unsynced.rename(folder, &place)?;
+        self.unsynced.rename(folder, &place, record.size)?;
         Ok(record)
     }
 

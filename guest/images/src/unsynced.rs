@@ -5,10 +5,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Result};
+
+/// So many bytes are sent on their way to the disk at a time, while more come: whoever makes files waits for each such way
+/// a moment.
+const LOAD: u64 = 32 << 20;
 
 /// Content without a sync of its own.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Unsynced {
     /// How much was put in its place, and how much of that is on the disk.
     placed: Mutex<u64>,
     synced: Mutex<u64>,
+    /// Bytes since the last way to the disk.
+    waiting: AtomicU64,
     /// Whether a thread brings to the disk what is there.
     is_started: AtomicBool,
 }
@@ -27,21 +33,27 @@ impl Unsynced {
     /// For what lies beneath `root`.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = File::open(root).map_err(Error::file("open", root))?;
-        let (placed, synced) = (Mutex::default(), Mutex::default());
-        Ok(Self { root: root.to_owned(), folder, placed, synced, is_started: AtomicBool::default() })
+        let (placed, synced, waiting) = Default::default();
+        Ok(Self { root: root.to_owned(), folder, placed, synced, waiting, is_started: AtomicBool::default() })
     }
 
-    /// Moves finished content to its place.
-    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        // Whoever finds it there finds it counted, too.
-        let mut placed = lock(&self.placed);
-        std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
-        *placed += 1;
+    /// Moves finished content of `size` bytes to its place.
+    pub(crate) fn rename(self: &Arc<Self>, from: &Path, to: &Path, size: u64) -> Result<()> {
+        {
+            // Whoever finds it there finds it counted, too.
+            let mut placed = lock(&self.placed);
+            std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
+            *placed += 1;
+        }
+        if self.waiting.fetch_add(size, Ordering::Relaxed) + size >= LOAD {
+            self.waiting.store(0, Ordering::Relaxed);
+            self.start();
+        }
         Ok(())
     }
 
     /// Begins to bring to the disk what is written, while whoever writes goes on: [`Self::sync`] has less to wait for.
-    pub(crate) fn start(self: &Arc<Self>) {
+    fn start(self: &Arc<Self>) {
         if self.is_started.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -17,8 +17,6 @@ use crate::store::Pin;
 use crate::unpack::{Archive, decompressed};
 use crate::{Digest, Error, ImageConfig, Progress, Reference, Result, Store};
 
-/// From this size on, a file of an archive is on its way to the disk while the next one is read.
-const LARGE: u64 = 1 << 20;
 /// Layers unpacked at a time: more of them wait for the disk.
 const MOST_UNPACKINGS: usize = 4;
 
@@ -86,9 +84,6 @@ impl Store {
                 let read = Error::stream("read the archive");
                 let writer = self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(read))?.0;
                 let (blob, pin) = self.keep(writer)?;
-                if blob.size >= LARGE {
-                    self.inner.unsynced.start();
-                }
                 content.files.insert(path, blob);
                 content.pins.push(pin);
             } else if entry.kind.is_symlink() || entry.kind.is_hard_link() {

@@ -200,7 +200,7 @@ async fn finish(store: Store, file: Hashed<File>, wanted: Descriptor, path: Path
             durable::remove(&path)?;
             return Err(Error::WrongDigest { subject: DOWNLOAD, expected: wanted.digest, found });
         }
-        store.blobs().adopt_partial(&wanted.digest)
+        store.blobs().adopt_partial(&wanted.digest, size)
     })
     .await
 }
