@@ -1,7 +1,11 @@
 //! Docker's buildx plugin for the client.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::context;
+use crate::engine::{Engine, Said, said};
 
 /// Where packages put the plugin; `BERTH_E2E_BUILDX` names it where it isn't installed for everybody.
 const USUAL: [&str; 3] = [
@@ -26,4 +30,62 @@ pub fn config() -> Option<tempfile::TempDir> {
     fs::create_dir(&plugins).expect("make the plugins' folder");
     std::os::unix::fs::symlink(plugin, plugins.join("docker-buildx")).expect("give the plugin");
     Some(config)
+}
+
+/// An engine with busybox, and the configuration of a client with the plugin; none, with the reason printed, without the
+/// plugin.
+pub fn with_buildx() -> Option<(Engine, tempfile::TempDir)> {
+    let config = config()?;
+    Some((Engine::with_busybox()?, config))
+}
+
+/// A folder to build from with the plugin.
+pub struct Context<'a> {
+    /// What builds it.
+    pub engine: &'a Engine,
+    config: &'a Path,
+    files: context::Context,
+}
+
+impl<'a> Context<'a> {
+    /// A folder with this Dockerfile.
+    pub fn new((engine, config): &'a (Engine, tempfile::TempDir), dockerfile: &str) -> Self {
+        Self { engine, config: config.path(), files: context::Context::new(dockerfile) }
+    }
+
+    /// The same with another file.
+    #[must_use]
+    pub fn write(self, name: &str, content: &str) -> Self {
+        Self { files: self.files.write(name, content), ..self }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The real client with the plugin, in this folder.
+    pub fn client(&self, args: &[&str]) -> Command {
+        let mut client = self.engine.client(args);
+        client.env("DOCKER_CONFIG", self.config).env("BUILDKIT_PROGRESS", "plain").current_dir(self.path());
+        client
+    }
+
+    /// Builds it.
+    ///
+    /// # Panics
+    /// When the client can't be started.
+    pub fn build(&self, args: &[&str]) -> Said {
+        said(&self.client(&[&["build"], args, &["."]].concat()).output().expect("run docker"))
+    }
+
+    /// Builds it, which must succeed; returns its progress.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn built(&self, args: &[&str]) -> String {
+        let said = self.build(args);
+        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+        said.err
+    }
 }

@@ -1,60 +1,14 @@
-//! Builds with the buildx plugin, which speaks BuildKit's gRPC. `BERTH_E2E_BUILDX` names the plugin where it isn't
-//! installed for everybody.
+//! Builds with the buildx plugin, which speaks BuildKit's gRPC.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use e2e::buildx;
+use e2e::buildx::{Context, with_buildx};
 use e2e::condition::eventually;
 use e2e::context::output;
-use e2e::engine::{Engine, Said, said};
-use e2e::git::GitServer;
+use e2e::engine::said;
 use e2e::registry::Registry;
-
-/// An engine with busybox, and a client with the plugin; none, with the reason printed, without the plugin.
-fn with_buildx() -> Option<(Engine, tempfile::TempDir)> {
-    let config = buildx::config()?;
-    Some((Engine::with_busybox()?, config))
-}
-
-struct Context<'a> {
-    engine: &'a Engine,
-    config: &'a Path,
-    files: e2e::context::Context,
-}
-
-impl<'a> Context<'a> {
-    fn new((engine, config): &'a (Engine, tempfile::TempDir), dockerfile: &str) -> Self {
-        Self { engine, config: config.path(), files: e2e::context::Context::new(dockerfile) }
-    }
-
-    fn write(self, name: &str, content: &str) -> Self {
-        Self { files: self.files.write(name, content), ..self }
-    }
-
-    fn path(&self) -> &Path {
-        self.files.path()
-    }
-
-    fn client(&self, args: &[&str]) -> Command {
-        let mut client = self.engine.client(args);
-        client.env("DOCKER_CONFIG", self.config).env("BUILDKIT_PROGRESS", "plain").current_dir(self.path());
-        client
-    }
-
-    fn build(&self, args: &[&str]) -> Said {
-        said(&self.client(&[&["build"], args, &["."]].concat()).output().unwrap())
-    }
-
-    /// A build that succeeds; returns its progress.
-    fn built(&self, args: &[&str]) -> String {
-        let said = self.build(args);
-        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
-        said.err
-    }
-}
 
 #[test]
 fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
@@ -190,38 +144,6 @@ fn an_agent_is_forwarded_to_the_step() {
 }
 
 #[test]
-fn results_go_where_the_client_wants_them() {
-    let Some(buildx) = with_buildx() else { return };
-    let context = Context::new(
-        &buildx,
-        "FROM busybox AS make\nRUN mkdir -p /out/deep && echo made > /out/deep/file && ln -s deep/file /out/link && chmod 711 /out/deep\n\
-         FROM scratch\nCOPY --from=make /out /\n",
-    );
-    context.built(&["--output", "folder"]);
-    assert_eq!(fs::read_to_string(context.path().join("folder/deep/file")).unwrap(), "made\n");
-    assert_eq!(fs::read_link(context.path().join("folder/link")).unwrap(), Path::new("deep/file"));
-    context.built(&["--output", "type=tar,dest=files.tar"]);
-    let list = Command::new("tar").args(["tf", "files.tar"]).current_dir(context.path()).output().unwrap();
-    assert!(String::from_utf8_lossy(&list.stdout).contains("deep/file"));
-    let engine = &buildx.0;
-    let before = engine.ok(&["images", "--all", "--quiet"]);
-    context.built(&["--output", "type=docker,dest=image.tar,name=sent:v1"]);
-    context.built(&["--output", "type=oci,dest=oci.tar"]);
-    assert_eq!(engine.ok(&["images", "--all", "--quiet"]), before);
-    let archive = context.path().join("image.tar");
-    assert_eq!(
-        engine.ok(&["load", "--quiet", "--input", archive.to_str().unwrap()]),
-        "Loaded image: sent:v1"
-    );
-    let list = Command::new("tar").args(["tf", "oci.tar"]).current_dir(context.path()).output().unwrap();
-    assert!(String::from_utf8_lossy(&list.stdout).contains("index.json"));
-    let ids = context.path().join("id");
-    context.built(&["-t", "x", "--iidfile", ids.to_str().unwrap()]);
-    assert_eq!(fs::read_to_string(ids).unwrap(), engine.inspect("x", ".Id"));
-    assert_eq!(context.build(&["--quiet"]).out, engine.inspect("x", ".Id"));
-}
-
-#[test]
 fn failures_say_which_step_and_why() {
     let Some(buildx) = with_buildx() else { return };
     for (text, words) in [
@@ -341,24 +263,6 @@ fn builds_are_remembered_until_they_are_removed() {
     assert!([logs.out, logs.err].concat().contains(" noted\n"));
     assert_eq!(history(&["rm", "--all"]).code, 0);
     assert!(!history(&["ls"]).out.contains("Completed"));
-}
-
-#[test]
-fn an_image_is_pushed_as_it_is_built() {
-    let Some(buildx) = with_buildx() else { return };
-    let Some(registry) = Registry::start(&buildx.0) else { return };
-    let name = format!("{}/team/app:v1", registry.address);
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo pushed > /x\n");
-    let said = context.built(&["-t", &name, "--push"]);
-    assert!(said.contains("pushing layer"), "{said}");
-    buildx.0.ok(&["rmi", "--force", &name]);
-    buildx.0.ok(&["pull", "--quiet", &name]);
-    assert_eq!(output(&buildx.0, &name, &["cat", "/x"]), "pushed");
-    // The next build finds its base at the registry.
-    buildx.0.ok(&["rmi", "--force", &name]);
-    let next = Context::new(&buildx, &format!("FROM {name}\nRUN cat /x > /y\n"));
-    next.built(&["-t", "next", "--pull"]);
-    assert_eq!(output(&buildx.0, "next", &["cat", "/y"]), "pushed");
 }
 
 #[test]
@@ -496,194 +400,4 @@ fn a_remote_builder_is_the_engines_own_socket() {
     assert_eq!(fs::read_to_string(context.path().join("folder/b")).unwrap(), "remote");
     assert!(run(&["buildx", "du", "--builder", "raw"]).contains("Total:"));
     run(&["buildx", "prune", "--builder", "raw", "--all", "--force"]);
-}
-
-#[test]
-fn repositories_are_contexts_and_sources() {
-    let Some(buildx) = with_buildx() else { return };
-    let Some(server) = GitServer::start(&buildx.0) else { return };
-    let small =
-        server.repository("small", "echo inner > inner; git add .; git commit -qm one; git rev-parse HEAD");
-    let commands = format!(
-        "mkdir -p app/deep; echo old > app/a; git add .; git commit -qm old; git tag -a v1 -m v1\n\
-         for n in $(seq 200); do echo line $n; done > app/long; echo new > app/a; ln -s a app/link; chmod +x app/a\n\
-         printf 'FROM busybox\\nCOPY . /all\\n' > app/Dockerfile\n\
-         printf '[submodule \"m\"]\\n\\tpath = app/m\\n\\turl = ../../small/.git\\n' > .gitmodules\n\
-         git add .; git update-index --add --cacheinfo 160000,{small},app/m; git commit -qm new\n\
-         git gc -q --aggressive; git rev-parse HEAD"
-    );
-    let head = server.repository("main", &commands);
-    let url = server.url("main");
-    let git = format!("{url}/.git");
-    let engine = &buildx.0;
-    let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
-    let client = |args: &[&str]| said(&context.client(&[&["build"], args].concat()).output().unwrap());
-    let built = client(&["-t", "x", &format!("{git}#main:app")]);
-    assert_eq!(built.code, 0, "{}", built.err);
-    assert_eq!(output(engine, "x", &["cat", "/all/a", "/all/m/inner"]), "new\ninner");
-    let list =
-        output(engine, "x", &["sh", "-c", "cd /all; readlink link; stat -c '%a %Y' a; wc -l < long; ls -A"]);
-    assert_eq!(list, "a\n755 1000000000\n200\nDockerfile\na\nlink\nlong\nm");
-    for (reference, expected) in [("#v1:app", "old"), (&*format!("#{head}:app"), "new"), (":app", "new")] {
-        let address = format!("{git}{}{reference}", if reference.starts_with(':') { "#" } else { "" });
-        context.built(&["-t", "y", "--build-arg", &format!("FROM_GIT={address}")]);
-        assert_eq!(output(engine, "y", &["cat", "/got/a"]), expected, "{address}");
-    }
-    git_knows_what_is_checked_out(&context, &git, &head);
-    for (address, words) in [
-        (format!("{git}#nowhere"), "has no branch or tag"),
-        (format!("{git}#main:nothing"), "isn't a folder of the repository"),
-        (format!("{}/.git", server.url("missing")), "got error response"),
-        ("git@127.0.0.1:main.git".to_owned(), "https://"),
-    ] {
-        let failed = context.build(&["--build-arg", &format!("FROM_GIT={address}")]);
-        assert!(failed.err.contains(words), "{address}: {}", failed.err);
-    }
-}
-
-/// With `--keep-git-dir`, git finds the commit, its tag and unchanged files in what a build gives out.
-fn git_knows_what_is_checked_out(context: &Context<'_>, address: &str, head: &str) {
-    let dockerfile = "FROM scratch\nARG FROM_GIT\nADD --keep-git-dir=true ${FROM_GIT} /\n";
-    fs::write(context.path().join("Dockerfile.keep"), dockerfile).unwrap();
-    for (reference, described) in [("main", &head[..7]), ("v1", "v1"), (head, &head[..7])] {
-        let from = format!("FROM_GIT={address}#{reference}");
-        let to = format!("type=local,dest=kept-{reference}");
-        context.built(&["-f", "Dockerfile.keep", "--build-arg", &from, "--output", &to]);
-        let folder = context.path().join(format!("kept-{reference}"));
-        let git = |args: &[&str]| {
-            let mut git = Command::new("git");
-            git.args(["-c", "safe.directory=*", "-C"]).arg(&folder).args(args);
-            let ran = said(&git.output().unwrap());
-            assert_eq!(ran.code, 0, "{reference} {args:?}: {}", ran.err);
-            ran.out.trim().to_owned()
-        };
-        assert_eq!(git(&["status", "--porcelain"]), "", "{reference}");
-        assert!(git(&["describe", "--always"]).starts_with(described), "{reference}");
-        assert_eq!(git(&["log", "--format=%s"]), if reference == "v1" { "old" } else { "new" });
-        git(&["fsck", "--strict"]);
-        assert!(git(&["remote", "get-url", "origin"]).ends_with("/main/.git"));
-    }
-    let url = format!("{address}#main");
-    let kept = |keep: &str| {
-        let keep = format!("BUILDKIT_CONTEXT_KEEP_GIT_DIR={keep}");
-        let args = ["build", "--build-arg", &keep, "-f", "app/Dockerfile", "-t", "kept", &url];
-        let built = said(&context.client(&args).output().unwrap());
-        assert_eq!(built.code, 0, "{}", built.err);
-        output(context.engine, "kept", &["ls", "-A", "/all"]).lines().any(|name| name == ".git")
-    };
-    assert!(kept("1") && !kept("0"));
-}
-
-/// A file of an archive.
-fn in_archive(archive: &Path, name: &str) -> Vec<u8> {
-    let mut tar = Command::new("tar");
-    tar.arg("xOf").arg(archive).arg(name);
-    let read = tar.output().unwrap();
-    assert!(read.status.success(), "{name}: {}", String::from_utf8_lossy(&read.stderr));
-    read.stdout
-}
-
-/// The manifest of an archive's only image.
-fn manifest_of(archive: &Path) -> serde_json::Value {
-    let index: serde_json::Value = serde_json::from_slice(&in_archive(archive, "index.json")).unwrap();
-    let digest = index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
-    serde_json::from_slice(&in_archive(archive, &format!("blobs/{digest}"))).unwrap()
-}
-
-#[test]
-fn archives_are_compressed_annotated_and_typed_as_they_are_asked_for() {
-    let Some(buildx) = with_buildx() else { return };
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo made > /made\n");
-    let export = |options: &str| {
-        context.built(&["--output", &format!("type=oci,dest=image.tar,name=sent:v1{options}")]);
-        manifest_of(&context.path().join("image.tar"))
-    };
-    let kinds = |manifest: &serde_json::Value| -> Vec<String> {
-        let layers = manifest["layers"].as_array().unwrap().iter();
-        layers.map(|layer| layer["mediaType"].as_str().unwrap().to_owned()).collect()
-    };
-    let oci = "application/vnd.oci.image.layer.v1.tar";
-    assert_eq!(kinds(&export("")).last().unwrap(), &format!("{oci}+gzip"));
-    assert_eq!(kinds(&export(",compression=uncompressed")).last().unwrap(), oci);
-    let docker = export(",oci-mediatypes=false");
-    assert_eq!(docker["mediaType"], "application/vnd.docker.distribution.manifest.v2+json");
-    assert_eq!(kinds(&docker).last().unwrap(), "application/vnd.docker.image.rootfs.diff.tar.gzip");
-    let zstd = export(",compression=zstd,compression-level=19,force-compression=true,annotation.team=berth");
-    assert!(kinds(&zstd).iter().all(|kind| *kind == format!("{oci}+zstd")), "{zstd}");
-    assert_eq!(zstd["annotations"]["team"], "berth");
-    let engine = &buildx.0;
-    let archive = context.path().join("image.tar");
-    engine.ok(&["load", "--quiet", "--input", archive.to_str().unwrap()]);
-    assert_eq!(output(engine, "sent:v1", &["cat", "/made"]), "made");
-    for (option, words) in [
-        ("compression=estargz", "compression= isn't supported as \"estargz\""),
-        ("compression-level=10", "expected a number from 0 to 9"),
-        ("dangling-name-prefix=x", "dangling-name-prefix= isn't for archives"),
-    ] {
-        let said = context.build(&["--output", &format!("type=oci,dest=x.tar,{option}")]);
-        assert!(said.code == 1 && said.err.contains(words), "{}", said.err);
-    }
-}
-
-#[test]
-fn what_was_built_is_pushed_compressed_and_once() {
-    let Some(buildx) = with_buildx() else { return };
-    let Some(registry) = Registry::start(&buildx.0) else { return };
-    let engine = &buildx.0;
-    let name = format!("{}/team/built:v1", registry.address);
-    let text = "FROM scratch\nCOPY big /big\nCOPY Dockerfile /\n";
-    let context = Context::new(&buildx, text).write("big", &"0123456789".repeat(100_000));
-    context.built(&["-t", &name]);
-    let first = engine.ok(&["push", &name]);
-    let digest = first.rsplit("digest: ").next().unwrap().split(' ').next().unwrap().to_owned();
-    let again = engine.ok(&["push", &name]);
-    assert!(again.matches("Layer already exists").count() == 2 && again.contains(&digest), "{again}");
-    engine.ok(&["rmi", "--force", &name]);
-    engine.ok(&["builder", "prune", "--all", "--force"]);
-    let pulled = engine.ok(&["pull", &name]);
-    assert!(pulled.contains(&digest), "{pulled}");
-    // As it was pulled: what is pushed again has the same manifest, and its layers are gzip.
-    engine.ok(&["save", "--output", context.path().join("saved.tar").to_str().unwrap(), &name]);
-    let manifest = manifest_of(&context.path().join("saved.tar"));
-    let layer = &manifest["layers"][0];
-    assert!(layer["mediaType"].as_str().unwrap().ends_with("gzip"), "{layer}");
-    assert!(layer["size"].as_u64().unwrap() < 100_000, "{layer}");
-}
-
-#[test]
-fn an_image_goes_to_a_folder_or_to_a_registry_alone_and_may_be_named_by_its_digest() {
-    let Some(buildx) = with_buildx() else { return };
-    let Some(registry) = Registry::start(&buildx.0) else { return };
-    let engine = &buildx.0;
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo folder > /x\n");
-    let noted = ["annotation-manifest-descriptor.seen=by", "\"annotation[linux/amd64].of=one\""].join(",");
-    context.built(&["--output", &format!("type=oci,tar=false,dest=layout,name=app:v1,{noted}")]);
-    let layout = context.path().join("layout");
-    let read = |name: &str| -> serde_json::Value {
-        serde_json::from_slice(&fs::read(layout.join(name)).unwrap()).unwrap()
-    };
-    let blob = |digest: &serde_json::Value| format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
-    let entry = read("index.json")["manifests"][0].clone();
-    assert_eq!(entry["annotations"]["io.containerd.image.name"], "docker.io/library/app:v1");
-    assert_eq!(entry["annotations"]["seen"], "by");
-    let manifest = read(&blob(&entry["digest"]));
-    assert_eq!(manifest["annotations"]["of"], "one");
-    for layer in manifest["layers"].as_array().unwrap() {
-        assert!(layout.join(blob(&layer["digest"])).is_file(), "{layer}");
-    }
-    let elsewhere = context.build(&["--output", "type=oci,dest=x.tar,\"annotation[linux/s390x].of=one\""]);
-    assert!(elsewhere.err.contains("no platform linux/s390x found in source"), "{}", elsewhere.err);
-
-    let name = format!("{}/team/passing:v1", registry.address);
-    context.built(&["--output", &format!("type=image,name={name},push=true,store=false")]);
-    assert!(!engine.ok(&["images", "--all"]).contains("passing"));
-    engine.ok(&["pull", "--quiet", &name]);
-    assert_eq!(output(engine, &name, &["cat", "/x"]), "folder");
-
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo nameless > /x\n");
-    context.built(&["--output", "type=image,dangling-name-prefix=team/none"]);
-    let list = engine.ok(&["images", "--digests", "--format", "{{.Repository}}@{{.Digest}}"]);
-    let found = list.lines().find(|line| line.starts_with("team/none@sha256:"));
-    let found = found.unwrap_or_else(|| panic!("{list}"));
-    assert_eq!(output(engine, found, &["cat", "/x"]), "nameless");
 }
