@@ -188,7 +188,7 @@ mod tests {
         let (store, records) =
             (Store::open(&folder.path().join("store")).unwrap(), folder.path().join("cache"));
         let cache = Cache::open(&records, &store).unwrap();
-        let step = |name: &str| Files { key: Digest::of(name.as_bytes()), ..Files::empty() };
+        let step = |name: &str| Files::empty().lower(0, Digest::of(name.as_bytes()));
         for name in ["whole", "half", "not held"] {
             cache.put(&step(name), &Files::empty(), 0, "RUN true").unwrap();
         }
