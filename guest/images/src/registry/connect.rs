@@ -43,7 +43,7 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 /// How long a connection may take: a registry that is there answers at once, and there may be another to try.
-const CONNECT: Duration = Duration::from_secs(15);
+pub(super) const CONNECT: Duration = Duration::from_secs(15);
 
 /// Finds addresses of names.
 #[derive(Clone)]

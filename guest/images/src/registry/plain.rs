@@ -1,5 +1,6 @@
 //! A plain file from the web: what ADD and a build's remote context ask for.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -7,7 +8,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, LAST_MODIFIED, LOCATION, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tower_service::Service as _;
 
 use super::{Client, Report, connect, session};
 use crate::{Digest, Error, Progress, Result};
@@ -56,6 +60,32 @@ impl Client {
     ) -> Result<()> {
         let response = self.follow(url, headers, body.map(Bytes::from)).await?;
         save(response, path, url, &|_| {}).await.map(drop)
+    }
+
+    /// Connects to a port of `host`, a name or an address.
+    ///
+    /// # Errors
+    /// When the name isn't known, or nothing answers at any of its addresses.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream> {
+        let refused = |reason: String| Error::Download { url: format!("{host}:{port}"), reason };
+        let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+            Ok(address) => vec![(address, port).into()],
+            Err(_) => {
+                let name: Name = host.parse().map_err(|_| refused("not a host's name".to_owned()))?;
+                let found =
+                    self.names.clone().call(name).await.map_err(|error| refused(error.to_string()))?;
+                found.map(|found| (found.ip(), port).into()).collect()
+            }
+        };
+        let mut reason = "no such host".to_owned();
+        for address in addresses {
+            match tokio::time::timeout(connect::CONNECT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => reason = format!("dial tcp {address}: {error}"),
+                Err(_) => reason = format!("dial tcp {address}: i/o timeout"),
+            }
+        }
+        Err(refused(reason))
     }
 
     async fn follow(
