@@ -61,12 +61,19 @@ impl GitServer {
     /// # Panics
     /// When a command fails.
     pub fn repository(&self, name: &str, commands: &str) -> String {
-        let path = self.folder.path().join(name);
-        let setup =
-            "git init --quiet --initial-branch main . && git config user.name t && git config user.email t@t";
-        let output = shell(&path, &format!("set -e; {setup}; {commands}"));
-        output.lines().last().unwrap_or_default().to_owned()
+        repository(&self.folder.path().join(name), commands)
     }
+}
+
+/// A new repository in a folder, with what `commands` (a shell's) make in it; what they print last.
+///
+/// # Panics
+/// When a command fails.
+pub fn repository(path: &Path, commands: &str) -> String {
+    let setup =
+        "git init --quiet --initial-branch main . && git config user.name t && git config user.email t@t";
+    let output = shell(path, &format!("set -e; {setup}; {commands}"));
+    output.lines().last().unwrap_or_default().to_owned()
 }
 
 fn shell(folder: &Path, commands: &str) -> String {

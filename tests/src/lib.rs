@@ -16,5 +16,6 @@ pub mod guard;
 pub mod image;
 pub mod machine;
 pub mod registry;
+pub mod ssh;
 pub mod webdriver;
 pub mod window;

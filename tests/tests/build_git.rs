@@ -8,6 +8,7 @@ use e2e::buildx::{Context, with_buildx};
 use e2e::context::output;
 use e2e::engine::said;
 use e2e::git::GitServer;
+use e2e::ssh::{Agent, SshServer};
 
 #[test]
 fn repositories_are_contexts_and_sources() {
@@ -45,7 +46,7 @@ fn repositories_are_contexts_and_sources() {
         (format!("{git}#nowhere"), "has no branch or tag"),
         (format!("{git}#main:nothing"), "isn't a folder of the repository"),
         (format!("{}/.git", server.url("missing")), "got error response"),
-        ("git@127.0.0.1:main.git".to_owned(), "https://"),
+        ("git://127.0.0.1/main.git".to_owned(), "https:// and ssh alone"),
     ] {
         let failed = context.build(&["--build-arg", &format!("FROM_GIT={address}")]);
         assert!(failed.err.contains(words), "{address}: {}", failed.err);
@@ -83,4 +84,65 @@ fn git_knows_what_is_checked_out(context: &Context<'_>, address: &str, head: &st
         output(context.engine, "kept", &["ls", "-A", "/all"]).lines().any(|name| name == ".git")
     };
     assert!(kept("1") && !kept("0"));
+}
+
+/// A build of a repository behind SSH: its folder as the context, all of it as a source, a submodule.
+fn behind_ssh(key: &str, lines: &str) {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(agent) = Agent::start(key) else { return };
+    let Some(server) = SshServer::start(&buildx.0, &agent.key(), lines) else { return };
+    let small =
+        server.repository("small", "echo inner > inner; git add .; git commit -qm one; git rev-parse HEAD");
+    let commands = format!(
+        "mkdir app; echo old > app/a; git add .; git commit -qm old; git tag v1; echo new > app/a\n\
+         printf 'FROM busybox\\nCOPY . /all\\n' > app/Dockerfile\n\
+         printf '[submodule \"m\"]\\n\\tpath = app/m\\n\\turl = ../small\\n' > .gitmodules\n\
+         git add .; git update-index --add --cacheinfo 160000,{small},app/m; git commit -qm new; git rev-parse HEAD"
+    );
+    let head = server.repository("it's main", &commands);
+    let url = server.url("it's%20main");
+    let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
+    let forwarded = agent.forwarded();
+    let args = ["build", "--ssh", &forwarded, "-t", "x", &format!("{url}#main:app")];
+    let built = said(&context.client(&args).output().unwrap());
+    assert_eq!(built.code, 0, "{}", built.err);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/all/a", "/all/m/inner"]), "new\ninner");
+    for (reference, expected) in [("", "new"), ("#v1", "old"), (&*format!("#{head}"), "new")] {
+        let from = format!("FROM_GIT={url}{reference}");
+        context.built(&["-t", "y", "--ssh", &forwarded, "--build-arg", &from]);
+        assert_eq!(output(&buildx.0, "y", &["cat", "/got/app/a"]), expected, "{reference}");
+    }
+    for (address, words) in [
+        (format!("{url}#nowhere"), "has no branch or tag"),
+        (server.url("missing"), "does not appear to be a git repository"),
+    ] {
+        let from = format!("FROM_GIT={address}");
+        let failed = context.build(&["--ssh", &forwarded, "--build-arg", &from]);
+        assert!(failed.code != 0 && failed.err.contains(words), "{address}: {}", failed.err);
+    }
+}
+
+#[test]
+fn repositories_behind_ssh_are_reached_with_the_clients_agent() {
+    behind_ssh("ed25519", "AcceptEnv GIT_PROTOCOL");
+}
+
+#[test]
+fn an_rsa_key_and_the_first_version_of_gits_protocol_do_as_well() {
+    behind_ssh("rsa", "");
+}
+
+#[test]
+fn who_has_no_agent_or_another_key_is_told_so() {
+    let Some(buildx) = with_buildx() else { return };
+    let (Some(known), Some(stranger)) = (Agent::start("ed25519"), Agent::start("ed25519")) else { return };
+    let Some(server) = SshServer::start(&buildx.0, &known.key(), "") else { return };
+    server.repository("main", "echo a > a; git add .; git commit -qm one");
+    let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
+    let from = format!("FROM_GIT={}#main", server.url("main"));
+    let without = context.build(&["--build-arg", &from]);
+    assert!(without.code != 0 && without.err.contains("unset ssh forward key default"), "{}", without.err);
+    assert!(without.err.contains("--ssh default"), "{}", without.err);
+    let refused = context.build(&["--ssh", &stranger.forwarded(), "--build-arg", &from]);
+    assert!(refused.code != 0 && refused.err.contains("Permission denied (publickey)"), "{}", refused.err);
 }

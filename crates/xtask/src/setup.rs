@@ -61,9 +61,18 @@ const GROUPS: &[Group] = &[
     Group { purpose: "run the emulated machine", need: Need::Always, packages: &["qemu-system-x86"] },
     Group { purpose: "make the demo's image", need: Need::Always, packages: &["busybox-static"] },
     Group {
-        purpose: "test the engine: a registry, oracles, what Dockerfiles install",
+        purpose: "test the engine: a registry, oracles, what Dockerfiles install, git over ssh",
         need: Need::Tests,
-        packages: &["docker-registry", "apache2-utils", "nftables", "iproute2", "openssl", "python3-pip"],
+        packages: &[
+            "docker-registry",
+            "apache2-utils",
+            "nftables",
+            "iproute2",
+            "openssl",
+            "python3-pip",
+            "openssh-server",
+            "openssh-client",
+        ],
     },
     Group {
         purpose: "build the window",

@@ -1,8 +1,8 @@
-//! Git repositories as build contexts and sources of ADD, fetched by git's own protocol over HTTP (protocol version 2,
-//! one commit deep) and checked out without a git program. Every object is known by the hash of its content, so that
+//! Git repositories as build contexts and sources of ADD, fetched by git's own protocol over HTTP or SSH (one commit
+//! deep) and checked out without a git program. Every object is known by the hash of its content, so that
 //! what is checked out is what the commit says, whoever sent it.
 //!
-//! What it doesn't do: SSH and the `git://` protocol, repositories whose objects are named by SHA-256, filters of
+//! What it doesn't do: the `git://` protocol, repositories whose objects are named by SHA-256, filters of
 //! `.gitattributes`.
 
 mod address;
@@ -13,12 +13,14 @@ mod modules;
 mod object;
 mod pack;
 mod repository;
+mod ssh;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use futures_util::future::BoxFuture;
+use tokio::io::DuplexStream;
 
 use crate::steps::blocking;
 use crate::{Builder, Error, Result};
@@ -29,25 +31,42 @@ use object::Id;
 /// Repositories within repositories.
 const DEEPEST: usize = 8;
 
-/// Checks a repository out into an empty folder, its submodules too; says which commit. `authorization` is sent to
-/// the repository's own host alone.
+/// The client's agent that git asks, as with BuildKit.
+pub(crate) const AGENT: &str = "default";
+
+/// Who a build is to repositories.
+#[derive(Clone, Copy)]
+pub(crate) struct Access<'a> {
+    /// Sent over HTTP to the repository's own host alone.
+    pub(crate) authorization: Option<&'a str>,
+    /// Connects to the client's SSH agent; none when it has none.
+    pub(crate) agent: &'a (dyn Fn() -> BoxFuture<'static, Option<DuplexStream>> + Send + Sync),
+}
+
+impl Access<'_> {
+    /// Nobody.
+    pub(crate) const ANONYMOUS: Access<'static> =
+        Access { authorization: None, agent: &|| Box::pin(async { None }) };
+}
+
+/// Checks a repository out into an empty folder, its submodules too; says which commit.
 pub(crate) async fn check_out(
     builder: &Arc<Builder>,
     address: &Address,
-    authorization: Option<&str>,
+    access: Access<'_>,
     folder: &Path,
 ) -> Result<String> {
-    check_out_at(builder, address, authorization, folder, DEEPEST).await
+    check_out_at(builder, address, access, folder, DEEPEST).await
 }
 
 async fn check_out_at(
     builder: &Arc<Builder>,
     address: &Address,
-    authorization: Option<&str>,
+    access: Access<'_>,
     folder: &Path,
     depth: usize,
 ) -> Result<String> {
-    let fetched = fetch::fetch(builder, address, authorization).await?;
+    let fetched = fetch::fetch(builder, address, access).await?;
     let (to, of) = (folder.to_owned(), address.clone());
     let (commit, modules) = blocking(move || {
         let pack = pack::Pack::open(fetched.pack.path())?;
@@ -63,9 +82,10 @@ async fn check_out_at(
             Error::Invalid(format!("{}: submodules are nested deeper than {DEEPEST}", address.shown()))
         })?;
         let within = address.module(&module.url, &module.commit)?;
-        let authorization = authorization.filter(|_| within.has_host_of(address));
+        let authorization = access.authorization.filter(|_| within.has_host_of(address));
+        let access = Access { authorization, ..access };
         let folder = folder.join(&module.path);
-        Box::pin(check_out_at(builder, &within, authorization, &folder, depth)).await?;
+        Box::pin(check_out_at(builder, &within, access, &folder, depth)).await?;
     }
     Ok(commit.to_string())
 }

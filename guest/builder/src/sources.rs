@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use berth_images::registry::Credentials;
 use futures_util::future::BoxFuture;
+use tokio::io::DuplexStream;
 
 use crate::Result;
 use crate::known::Known;
@@ -51,6 +52,10 @@ pub(crate) trait Sources: Send + Sync {
     /// A socket at `_socket` that leads to the client's agent; none when it has none of that name.
     fn agent<'a>(&'a self, _id: &'a str, _socket: PathBuf) -> BoxFuture<'a, Result<Option<Agent>>> {
         Box::pin(async { Ok(None) })
+    }
+    /// A connection to the client's agent for git; none when it has none.
+    fn git_agent(&self) -> BoxFuture<'_, Option<DuplexStream>> {
+        Box::pin(async { None })
     }
 }
 

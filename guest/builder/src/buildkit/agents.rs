@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::net::UnixListener;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
@@ -22,10 +22,7 @@ const CHUNK: usize = 32 << 10;
 
 /// Opens the client's agent `id` at `socket`; none when the client has none.
 pub(super) async fn open(session: &Arc<Session>, id: &str, socket: PathBuf) -> Result<Option<Agent>> {
-    if !session.serves(CHECK) {
-        return Ok(None);
-    }
-    if session.ask::<_, Empty>(CHECK, AgentRequest { id: id.to_owned() }).await.is_err() {
+    if !is_there(session, id).await {
         return Ok(None);
     }
     let listener = UnixListener::bind(&socket).map_err(Error::file("listen at", &socket))?;
@@ -38,8 +35,27 @@ pub(super) async fn open(session: &Arc<Session>, id: &str, socket: PathBuf) -> R
     Ok(Some(Agent { socket, serving: AbortOnDropHandle::new(serving) }))
 }
 
-async fn forward(session: Arc<Session>, id: String, connection: UnixStream) {
-    let (mut from_step, mut to_step) = connection.into_split();
+/// A connection to the client's agent `id`; none when the client has none.
+pub(super) async fn connect(session: Arc<Session>, id: &'static str) -> Option<DuplexStream> {
+    if !is_there(&session, id).await {
+        return None;
+    }
+    let (near, far) = tokio::io::duplex(CHUNK);
+    tokio::spawn(forward(session, id.to_owned(), far));
+    Some(near)
+}
+
+async fn is_there(session: &Session, id: &str) -> bool {
+    let question = AgentRequest { id: id.to_owned() };
+    session.serves(CHECK) && session.ask::<_, Empty>(CHECK, question).await.is_ok()
+}
+
+async fn forward(
+    session: Arc<Session>,
+    id: String,
+    connection: impl AsyncRead + AsyncWrite + Send + 'static,
+) {
+    let (mut from_step, mut to_step) = tokio::io::split(connection);
     let mut metadata = MetadataMap::new();
     if let Ok(value) = AsciiMetadataValue::try_from(id) {
         metadata.insert("buildkit.ssh.id", value);

@@ -59,7 +59,12 @@ pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -
 }
 
 /// Fetches the Dockerfile, and the context with it when that isn't the client's folder.
-async fn read(kit: &Arc<BuildKit>, job: &Arc<Job>, session: &Session, given: &Given) -> Result<Definition> {
+async fn read(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    session: &Arc<Session>,
+    given: &Given,
+) -> Result<Definition> {
     let filename = match given.get("filename").map(String::as_str) {
         None | Some("") => "Dockerfile",
         Some(name) => name,
@@ -225,7 +230,11 @@ fn keeps_git_dir(given: &Given) -> bool {
 }
 
 /// A context that is an address: an archive, or what the client uploads under one.
-async fn remote_context(kit: &Arc<BuildKit>, session: &Session, given: &Given) -> Result<Option<Folder>> {
+async fn remote_context(
+    kit: &Arc<BuildKit>,
+    session: &Arc<Session>,
+    given: &Given,
+) -> Result<Option<Folder>> {
     let Some(url) = given.get("context").filter(|url| !url.is_empty()) else { return Ok(None) };
     if git::Address::is_one(url) {
         return sync::checked_out(&kit.builder, session, url, keeps_git_dir(given)).await.map(Some);

@@ -182,6 +182,10 @@ impl Sources for ClientSources {
         Box::pin(agents::open(&self.session, id, socket))
     }
 
+    fn git_agent(&self) -> BoxFuture<'_, Option<tokio::io::DuplexStream>> {
+        Box::pin(agents::connect(self.session.clone(), git::AGENT))
+    }
+
     fn credentials<'a>(&'a self, registry: &'a str) -> BoxFuture<'a, Result<Option<Credentials>>> {
         Box::pin(async move { Ok(credentials(&self.session, registry).await) })
     }
@@ -202,7 +206,7 @@ pub(super) async fn secret(session: &Session, id: &str) -> Result<Option<Vec<u8>
 /// A repository's files in a folder of this build's alone.
 pub(super) async fn checked_out(
     builder: &Arc<Builder>,
-    session: &Session,
+    session: &Arc<Session>,
     text: &str,
     keeps_git_dir: bool,
 ) -> Result<Folder> {
@@ -210,7 +214,9 @@ pub(super) async fn checked_out(
     let asked = |id: String| -> BoxFuture<'_, _> { Box::pin(async move { secret(session, &id).await }) };
     let authorization = git::authorization(&address, asked).await?;
     let folder = Folder::temporary(builder)?;
-    git::check_out(builder, &address, authorization.as_deref(), &folder.path).await?;
+    let agent = || -> BoxFuture<'static, _> { Box::pin(agents::connect(session.clone(), git::AGENT)) };
+    let access = git::Access { authorization: authorization.as_deref(), agent: &agent };
+    git::check_out(builder, &address, access, &folder.path).await?;
     Ok(folder)
 }
 

@@ -44,7 +44,7 @@ impl Context {
             Input::Remote(url) if git::Address::is_one(&url) => {
                 let address = git::Address::parse(&url)?;
                 lines(json!({ "stream": format!("Cloning {}\n", address.shown()) }));
-                git::check_out(builder, &address, None, &context.folder).await?;
+                git::check_out(builder, &address, git::Access::ANONYMOUS, &context.folder).await?;
                 let name = name.to_owned();
                 return tokio::task::spawn_blocking(move || {
                     context.dockerfile = context.settle(&name)?;

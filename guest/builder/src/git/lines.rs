@@ -33,6 +33,34 @@ pub(super) fn delimiter(to: &mut Vec<u8>) {
     to.extend_from_slice(b"0001");
 }
 
+/// How many of these bytes are whole packets, and whether the last of them is the one whose flush ends an answer; `left`
+/// counts the flushes to come.
+pub(super) fn whole(bytes: &[u8], left: &mut usize) -> Result<(usize, bool)> {
+    let mut rest = bytes;
+    loop {
+        let before = rest;
+        if rest.len() < 4 {
+            return Ok((bytes.len() - before.len(), false));
+        }
+        let digits = str::from_utf8(&rest[..4]).ok();
+        let length = digits.and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        if length.is_some_and(|length| (4..=LONGEST).contains(&length) && length > rest.len()) {
+            return Ok((bytes.len() - before.len(), false));
+        }
+        match next(&mut rest)? {
+            Some(Packet::Flush) => {
+                *left = left.saturating_sub(1);
+                if *left == 0 {
+                    return Ok((bytes.len() - rest.len(), true));
+                }
+            }
+            // The last word of a server that won't.
+            Some(Packet::Data(data)) if data.starts_with(b"ERR ") => return Err(wrong(text(&data[4..]))),
+            _ => {}
+        }
+    }
+}
+
 /// The next packet; none at the stream's end.
 pub(super) fn next(from: &mut impl Read) -> Result<Option<Packet>> {
     let cut = |_| wrong("the server's answer is cut off");
@@ -64,6 +92,16 @@ pub(super) fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_ends_with_its_last_flush_and_whole_packets_are_counted() {
+        let bytes = b"0006a\n00000006b\n00000006c\n00";
+        for (flushes, expected) in [(1, (10, true)), (2, (20, true)), (3, (26, false))] {
+            assert_eq!(whole(bytes, &mut flushes.clone()).unwrap(), expected);
+        }
+        assert_eq!(whole(b"0006a", &mut 1).unwrap(), (0, false));
+        assert!(whole(b"000cERR none", &mut 1).unwrap_err().to_string().contains("none"));
+    }
 
     #[test]
     fn packets_are_read_as_they_are_written() {

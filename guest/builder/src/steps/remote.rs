@@ -58,7 +58,12 @@ pub(super) async fn check_out(
     let folder = build.builder.contexts().join(format!("git-{}", crate::identity::fresh()?));
     std::fs::create_dir_all(&folder).map_err(Error::file("make folder", &folder))?;
     let mut checkout = Checkout { folder, content: String::new() };
-    let fetching = git::check_out(&build.builder, &address, authorization.as_deref(), &checkout.folder);
+    let agent = || -> BoxFuture<'static, _> {
+        let build = build.clone();
+        Box::pin(async move { build.sources.git_agent().await })
+    };
+    let access = git::Access { authorization: authorization.as_deref(), agent: &agent };
+    let fetching = git::check_out(&build.builder, &address, access, &checkout.folder);
     let commit = tokio::select! {
         commit = fetching => commit?,
         () = build.cancel.cancelled() => return Err(Error::Cancelled),
