@@ -94,7 +94,7 @@ fn behind_ssh(key: &str, lines: &str) {
     let small =
         server.repository("small", "echo inner > inner; git add .; git commit -qm one; git rev-parse HEAD");
     let commands = format!(
-        "mkdir app; echo old > app/a; git add .; git commit -qm old; git tag v1; echo new > app/a\n\
+        "mkdir app; echo old > app/a; git add .; git commit -qm old; git tag -a v1 -m v1; echo new > app/a\n\
          printf 'FROM busybox\\nCOPY . /all\\n' > app/Dockerfile\n\
          printf '[submodule \"m\"]\\n\\tpath = app/m\\n\\turl = ../small\\n' > .gitmodules\n\
          git add .; git update-index --add --cacheinfo 160000,{small},app/m; git commit -qm new; git rev-parse HEAD"

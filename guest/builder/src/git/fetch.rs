@@ -213,7 +213,11 @@ impl Server<'_> {
 
     /// Everything of one commit, without what was before.
     async fn pack(&mut self, named: &Named) -> Result<Scratch> {
-        let wanted = [Some(named.commit), named.tag.filter(|_| self.address.keeps_git_dir)];
+        let wanted = match self.told {
+            // The first version gives what it told of alone: a tag, not what that means.
+            Some(_) => [Some(named.tag.unwrap_or(named.commit)), None],
+            None => [Some(named.commit), named.tag.filter(|_| self.address.keeps_git_dir)],
+        };
         let wanted = wanted.iter().flatten().map(|id| format!("want {id}"));
         let (body, flushes) = match self.told {
             // What the server has less of is flushed before the pack.
