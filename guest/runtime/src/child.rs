@@ -2,6 +2,7 @@
 //!
 //! Runs in the forked child. Whatever fails is told to the parent; nothing returns.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -203,7 +204,9 @@ struct Last<'a> {
 /// From inside the root filesystem to the program.
 fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     let Last { process, filter, mut labels, warnings, terminal, stdio, line, life, preserved, hooked } = last;
-    let master = match (terminal, stdio) {
+    // Kept until this process ends or its parent has it: one that fails has to tell why, and the hang-up of its terminal
+    // would end it before.
+    let master = ManuallyDrop::new(match (terminal, stdio) {
         (Some(Pty { master, peer }), _) => {
             settings::own_terminal(peer.as_fd(), process)?;
             stdio::install([peer.as_fd(); 3])?;
@@ -215,7 +218,7 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
             None
         }
         (None, Stdio::Terminal(_)) => return Err(Error::Spec("a terminal without a mount namespace")),
-    };
+    });
     let credentials = Credentials::new(process);
     credentials.drop_bounding()?;
     credentials.become_user()?;
@@ -237,7 +240,7 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     }
 
     line.say(&Word::Ready { spans: watch.spans(), warnings }, master.as_ref().map(AsFd::as_fd))?;
-    drop(master);
+    drop(ManuallyDrop::into_inner(master));
     line.await_nod()?;
     if let Life::Detached(Some(socket)) = life {
         *line = Line::await_starter(socket)?;
@@ -283,8 +286,8 @@ fn work_in(folder: &Path) -> Result<(), Error> {
     rustix::process::chdir(folder).map_err(|errno| {
         // What dockerd makes of runc's words.
         let kind = match errno {
-            Errno::NOENT => FailureKind::NotFound,
-            Errno::ACCESS | Errno::NOTDIR => FailureKind::NotExecutable,
+            Errno::NOENT | Errno::NOTDIR => FailureKind::NotFound,
+            Errno::ACCESS => FailureKind::NotExecutable,
             _ => FailureKind::Other,
         };
         let reason = plain(&std::io::Error::from(errno));

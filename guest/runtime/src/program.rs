@@ -76,7 +76,7 @@ fn refusal(path: &Path) -> Option<(FailureKind, String)> {
     match rustix::fs::stat(path) {
         Err(errno) => {
             let kind = match errno {
-                Errno::NOENT => FailureKind::NotFound,
+                Errno::NOENT | Errno::NOTDIR => FailureKind::NotFound,
                 _ => FailureKind::NotExecutable,
             };
             let text = match errno {
