@@ -129,9 +129,25 @@ fn unsupported(host: &HostConfig) -> Result<(), Error> {
     }
 }
 
-/// Takes away what Linux or cgroup v2 can't do on any machine; says so in Docker's words.
-pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
+/// Takes away what Linux or cgroup v2 can't do on any machine, and weights that this kernel lacks; says so in Docker's
+/// words.
+pub(crate) fn discard(resources: &mut Resources, controllers: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
+    if !controllers.iter().any(|controller| controller == "io.weight") {
+        if std::mem::take(&mut resources.blkio_weight) > 0 {
+            warnings.push(
+                "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
+                    .to_owned(),
+            );
+        }
+        if resources.blkio_weight_device.take().is_some_and(|devices| !devices.is_empty()) {
+            warnings.push(
+                "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device \
+                 discarded."
+                    .to_owned(),
+            );
+        }
+    }
     if resources.memory_swappiness.take().is_some_and(|value| value >= 0) {
         warnings.push(
             "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory \
@@ -153,9 +169,9 @@ pub(crate) fn discard(resources: &mut Resources) -> Vec<String> {
 type Limit = (&'static str, bool, &'static str);
 
 /// Which wished limits don't hold on this machine, in Docker's words.
-pub(crate) fn warnings(host: &HostConfig, controllers: &[String]) -> Vec<String> {
+pub(crate) fn warnings(resources: &Resources, controllers: &[String]) -> Vec<String> {
     let missing = |name: &str| !controllers.iter().any(|controller| controller == name);
-    [memory_limits(&host.resources), processor_limits(&host.resources), block_limits(&host.resources)]
+    [memory_limits(resources), processor_limits(resources), block_limits(resources)]
         .concat()
         .into_iter()
         .filter(|(controller, asked, _)| *asked && missing(controller))
@@ -215,10 +231,7 @@ fn block_limits(resources: &Resources) -> Vec<Limit> {
         ),
     ];
     let asked = |devices: &Option<Vec<ThrottleDevice>>| devices.as_ref().is_some_and(|list| !list.is_empty());
-    let weight = "Block I/O weight or the cgroup is not mounted. Weight discarded.";
-    std::iter::once(("io.weight", resources.blkio_weight > 0, weight))
-        .chain(rates.map(|(devices, what)| ("io.max", asked(devices), what)))
-        .collect()
+    rates.map(|(devices, what)| ("io.max", asked(devices), what)).into()
 }
 
 #[cfg(test)]
@@ -228,8 +241,7 @@ mod tests {
     #[test]
     fn a_limit_without_its_controller_is_a_warning() {
         let resources = Resources { memory: 64 << 20, ..Resources::default() };
-        let host = HostConfig { resources, ..HostConfig::default() };
-        assert_eq!(warnings(&host, &[]).len(), 1);
-        assert!(warnings(&host, &["memory".to_owned()]).is_empty());
+        assert_eq!(warnings(&resources, &[]).len(), 1);
+        assert!(warnings(&resources, &["memory".to_owned()]).is_empty());
     }
 }

@@ -60,9 +60,9 @@ impl Engine {
         if config.network_disabled == Some(true) {
             "none".clone_into(&mut host_config.network_mode);
         }
-        let discarded = check::discard(&mut host_config.resources);
+        let discarded = check::discard(&mut host_config.resources, &self.controllers);
         check::container(&config, &host_config, &self.config.host_paths)?;
-        let mut warnings = check::warnings(&host_config, &self.controllers);
+        let mut warnings = check::warnings(&host_config.resources, &self.controllers);
         warnings.extend(discarded);
 
         let id = identity::fresh()?;

@@ -106,7 +106,7 @@ pub enum Error {
     #[error("failed to create task for container: failed to start the program: {message}")]
     ProgramRefused { message: String, code: i64 },
     /// A further process of a container can't be started.
-    #[error("OCI runtime exec failed: exec failed: unable to start container process: {message}")]
+    #[error("OCI runtime exec failed: exec failed: {message}")]
     ExecRefused { message: String },
     #[error("driver failed programming external connectivity on endpoint {name} ({endpoint})")]
     PortRefused { name: String, endpoint: String, source: berth_network::Error },
@@ -151,6 +151,9 @@ pub enum Error {
     Image(#[from] berth_images::Error),
     #[error("can't make the folder {folder}")]
     Folder { folder: PathBuf, source: std::io::Error },
+    /// A device that can't be looked at; the text is the kernel's.
+    #[error("{0}")]
+    NoDevice(String),
     #[error("can't read {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("can't write {path}")]
@@ -173,6 +176,12 @@ impl Error {
     /// This failure, on the way of what `doing` says.
     pub(crate) fn during(self, doing: impl Into<String>) -> Self {
         Self::During { doing: doing.into(), source: Box::new(self) }
+    }
+
+    /// The message with its causes, on one line.
+    pub(crate) fn describe(&self) -> String {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
     /// Whether a registry doesn't take the credentials.

@@ -123,7 +123,7 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 /// As Go's `strconv.ParseBool`.
-fn is_true(text: &str) -> Result<bool, String> {
+pub(crate) fn is_true(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

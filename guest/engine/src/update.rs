@@ -13,7 +13,7 @@ impl Engine {
     pub async fn update(
         &self,
         name: &str,
-        wish: Resources,
+        mut wish: Resources,
         restart_policy: Option<RestartPolicy>,
     ) -> Result<Vec<String>, Error> {
         let container = self.containers.find(name)?;
@@ -24,6 +24,10 @@ impl Engine {
                 format!("container is marked for removal and cannot be \"update\": {}", container.id);
             return Err(cannot(&container.id, &problem));
         }
+        // Told is what this update asks for, not what was asked for before.
+        let discarded = check::discard(&mut wish, &self.controllers);
+        let mut warnings = check::warnings(&wish, &self.controllers);
+        warnings.extend(discarded);
         let mut host = container.with(|record| record.host_config.clone());
         merge(&mut host.resources, wish).map_err(|problem| cannot(&container.id, problem))?;
         if let Some(policy) = restart_policy.filter(|policy| !policy.name.is_empty()) {
@@ -34,10 +38,7 @@ impl Engine {
             }
             host.restart_policy = policy;
         }
-        let discarded = check::discard(&mut host.resources);
         check::update(&host)?;
-        let mut warnings = check::warnings(&host, &self.controllers);
-        warnings.extend(discarded);
         if state.has_process() {
             let limits = spec::limits(&host.resources)?;
             let cgroup = self.cgroup_of(&container);

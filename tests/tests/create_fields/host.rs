@@ -412,5 +412,11 @@ fn rights() -> Vec<Field> {
             "grep NoNewPrivs /proc/self/status | cut -f 2",
             "1",
         ),
+        inside(
+            "HostConfig.SecurityOpt.writable-cgroups",
+            json!({ "HostConfig": { "SecurityOpt": ["writable-cgroups=true"] } }),
+            "mkdir /sys/fs/cgroup/below && echo made",
+            "made",
+        ),
     ]
 }

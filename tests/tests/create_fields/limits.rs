@@ -108,10 +108,11 @@ fn blocks() -> Vec<Field> {
             "grep -ho '[0-9]*$' /sys/fs/cgroup/io.weight /sys/fs/cgroup/io.bfq.weight 2>/dev/null | head -1",
             "300",
         ),
-        refused(
+        limit(
             "HostConfig.BlkioWeightDevice",
             host(&json!({ "BlkioWeightDevice": [{ "Path": "/dev/vda", "Weight": 300 }] })),
-            "BlkioWeightDevice",
+            "grep -ho '^[0-9].* 300$' /sys/fs/cgroup/io.bfq.weight | cut -d ' ' -f 2",
+            "300",
         ),
         throttle("HostConfig.BlkioDeviceReadBps", "BlkioDeviceReadBps", "rbps=1048576"),
         throttle("HostConfig.BlkioDeviceWriteBps", "BlkioDeviceWriteBps", "wbps=1048576"),

@@ -4,6 +4,7 @@
 mod container;
 mod host;
 mod limits;
+mod logs;
 mod table;
 
 use std::path::Path;
@@ -17,7 +18,7 @@ use table::{Field, Seen};
 const WRITE: &str = "BERTH_WRITE_DOCS";
 
 fn fields() -> Vec<Field> {
-    [container::fields(), host::fields(), limits::fields()].concat()
+    [container::fields(), host::fields(), logs::fields(), limits::fields()].concat()
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn observe(engine: &Engine, field: &Field, limits: bool) -> Result<(), String> {
             let answer = create(script);
             created(&answer)?;
             // Weights of block I/O are up to the kernel, also where the controller is there.
-            let may_lack = !limits || field.name == "HostConfig.BlkioWeight";
+            let may_lack = !limits || field.name.starts_with("HostConfig.BlkioWeight");
             if may_lack && answer.1["Warnings"].to_string().contains("does not support") {
                 engine.ok(&["start", "field"]);
                 return Ok(());

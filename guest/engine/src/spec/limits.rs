@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
     LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, LinuxThrottleDevice,
-    LinuxThrottleDeviceBuilder,
+    LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder,
 };
 
 use super::mounts;
 use crate::Error;
 use crate::container::record::Record;
-use crate::container::resources::{Resources, ThrottleDevice};
+use crate::container::resources::{Resources, ThrottleDevice, WeightDevice};
 
 /// `NanoCpus` of one processor.
 const NANO_CPU: i64 = 1_000_000_000;
@@ -99,11 +99,32 @@ fn throttles(devices: Option<&Vec<ThrottleDevice>>) -> Result<Vec<LinuxThrottleD
         .into_iter()
         .flatten()
         .map(|wanted| {
-            let device = mounts::device(&wanted.path, "")?;
-            let throttle = LinuxThrottleDeviceBuilder::default().major(device.major()).minor(device.minor());
-            Ok(throttle.rate(wanted.rate).build()?)
+            let (major, minor) = number(&wanted.path)?;
+            Ok(LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(wanted.rate).build()?)
         })
         .collect()
+}
+
+/// Weights by device, for block I/O.
+fn weights(devices: Option<&Vec<WeightDevice>>) -> Result<Vec<LinuxWeightDevice>, Error> {
+    devices
+        .into_iter()
+        .flatten()
+        .map(|wanted| {
+            let (major, minor) = number(&wanted.path)?;
+            Ok(LinuxWeightDeviceBuilder::default().major(major).minor(minor).weight(wanted.weight).build()?)
+        })
+        .collect()
+}
+
+/// A device's major and minor number. What isn't a device has none, and the kernel refuses that.
+fn number(path: &str) -> Result<(i64, i64), Error> {
+    let stat = rustix::fs::stat(path).map_err(|errno| {
+        let failed =
+            berth_runtime::Error::Path { operation: "stat", path: path.into(), source: errno.into() };
+        Error::NoDevice(failed.describe())
+    })?;
+    Ok((rustix::fs::major(stat.st_rdev).into(), rustix::fs::minor(stat.st_rdev).into()))
 }
 
 /// The limits that `resources` asks for; what it leaves unset stays the kernel's.
@@ -147,6 +168,7 @@ pub(crate) fn from(resources: &Resources) -> Result<LinuxResources, Error> {
         builder = builder.pids(LinuxPidsBuilder::default().limit(limit).build()?);
     }
     let mut block = LinuxBlockIoBuilder::default()
+        .weight_device(weights(resources.blkio_weight_device.as_ref())?)
         .throttle_read_bps_device(throttles(resources.blkio_device_read_bps.as_ref())?)
         .throttle_write_bps_device(throttles(resources.blkio_device_write_bps.as_ref())?)
         .throttle_read_iops_device(throttles(resources.blkio_device_read_iops.as_ref())?)
@@ -282,9 +304,6 @@ fn as_go(lists: &serde_json::Value) -> String {
 /// Refuses limits that this engine can't hold.
 fn unsupported(resources: &Resources) -> Result<(), Error> {
     let field = match () {
-        () if resources.blkio_weight_device.as_ref().is_some_and(|devices| !devices.is_empty()) => {
-            "BlkioWeightDevice"
-        }
         () if resources.cpu_realtime_period != 0 || resources.cpu_realtime_runtime != 0 => {
             "real-time CPU scheduling (cgroup v2 has none)"
         }

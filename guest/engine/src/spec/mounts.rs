@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
-use super::{Bind, Surroundings, process};
+use super::{Bind, Surroundings, process, security};
 use crate::container::host_config::HostConfig;
 use crate::container::record::Record;
 use crate::{Error, shared_memory};
@@ -15,13 +15,15 @@ const SHM_FOLDER: &str = "/dev/shm";
 /// Every mount, parents before children.
 pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec<Mount>, Error> {
     let host = &record.host_config;
-    let sys = if host.privileged { "rw" } else { "ro" };
+    let how = |writable: bool| if writable { "rw" } else { "ro" };
+    let sys = how(host.privileged);
+    let cgroup = how(security::options(host)?.writable_cgroups.unwrap_or(host.privileged));
     let mut mounts = vec![
         kernel("/proc", "proc", "nosuid,noexec,nodev")?,
         kernel("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k")?,
         kernel("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5")?,
         kernel("/sys", "sysfs", &format!("nosuid,noexec,nodev,{sys}"))?,
-        kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{sys}"))?,
+        kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{cgroup}"))?,
         kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
     ];
     mounts.extend(shared_memory(host, surroundings)?);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use berth_runtime::defaults;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxSeccomp};
 
-use crate::Error;
 use crate::container::host_config::HostConfig;
+use crate::{Error, log_options};
 
 /// Every capability of Linux 6.12.
 const ALL: &[&str] = &[
@@ -120,6 +120,8 @@ pub(crate) fn check(host: &HostConfig) -> Result<(), Error> {
 pub(super) struct Options {
     /// No program gains rights by its set-user-id bit.
     pub(super) no_new_privileges: bool,
+    /// Whether the cgroup's files can be written; as for any container of its kind when unset.
+    pub(super) writable_cgroups: Option<bool>,
     /// /proc and /sys unmasked.
     system_paths_unconfined: bool,
     /// The filter.
@@ -140,8 +142,8 @@ pub(super) fn options(host: &HostConfig) -> Result<Options, Error> {
     for text in host.security_opt.as_deref().unwrap_or_default() {
         let (key, value) = text.split_once('=').or_else(|| text.split_once(':')).unwrap_or((text, ""));
         match (key, value) {
-            ("no-new-privileges", "" | "true") => options.no_new_privileges = true,
-            ("no-new-privileges", "false") => options.no_new_privileges = false,
+            ("no-new-privileges", _) => options.no_new_privileges = truth(text, value)?,
+            ("writable-cgroups", _) => options.writable_cgroups = Some(truth(text, value)?),
             ("systempaths", "unconfined") => options.system_paths_unconfined = true,
             ("seccomp", "unconfined") => options.seccomp = Seccomp::Unconfined,
             ("seccomp", "builtin") => options.seccomp = Seccomp::Default,
@@ -152,10 +154,22 @@ pub(super) fn options(host: &HostConfig) -> Result<Options, Error> {
                     "--security-opt {text} can't hold: containers have no AppArmor profiles and no SELinux labels here"
                 )));
             }
-            _ => return Err(Error::InvalidRequest(format!("invalid --security-opt 2: \"{text}\""))),
+            _ => return Err(invalid(text)),
         }
     }
     Ok(options)
+}
+
+/// The value of the option `text`; its name alone is a yes.
+fn truth(text: &str, value: &str) -> Result<bool, Error> {
+    if !text.contains(['=', ':']) {
+        return Ok(true);
+    }
+    log_options::is_true(value).map_err(|_| invalid(text))
+}
+
+fn invalid(text: &str) -> Error {
+    Error::InvalidRequest(format!("invalid --security-opt 2: \"{text}\""))
 }
 
 /// The system call filter; none when privileged or unconfined.

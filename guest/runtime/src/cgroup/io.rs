@@ -50,11 +50,13 @@ pub(super) fn apply(folder: &Path, block: &LinuxBlockIo) -> Result<(), Error> {
             files::write(folder, WEIGHT, &format!("default {}", scaled(weight)))?;
         }
     }
-    if files::read(folder, BFQ_WEIGHT)?.is_some() {
-        for device in block.weight_device().iter().flatten() {
-            if let Some(weight) = device.weight() {
-                files::write(folder, BFQ_WEIGHT, &format!("{}:{} {weight}", device.major(), device.minor()))?;
-            }
+    for device in block.weight_device().iter().flatten() {
+        let Some(weight) = device.weight() else { continue };
+        let number = format!("{}:{}", device.major(), device.minor());
+        if files::read(folder, BFQ_WEIGHT)?.is_some() {
+            files::write(folder, BFQ_WEIGHT, &format!("{number} {weight}"))?;
+        } else if files::read(folder, WEIGHT)?.is_some() {
+            files::write(folder, WEIGHT, &format!("{number} {}", scaled(weight)))?;
         }
     }
     throttle(folder, "rbps", block.throttle_read_bps_device().as_deref())?;
