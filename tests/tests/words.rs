@@ -44,6 +44,17 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
         ("--gpus all", "could not select device driver \"\" with capabilities: [[gpu]]"),
         ("--annotation =x", "invalid Annotations: the empty string is not permitted as an annotation key"),
         ("--security-opt foo=bar", "invalid --security-opt 2: \"foo=bar\""),
+        ("--security-opt writable-cgroups=maybe", "invalid --security-opt 2: \"writable-cgroups=maybe\""),
+        ("--link :", "could not get container for : invalid name or ID supplied: \"\""),
+        ("--link nosuch:", "could not get container for nosuch: No such container: nosuch"),
+        (
+            "--mount type=tmpfs,src=/y,dst=/x",
+            "invalid mount config for type \"tmpfs\": field Source must not",
+        ),
+        (
+            "--mount type=bind,src=/etc,dst=/x,bind-propagation=foo",
+            "invalid mount config for type \"bind\": invalid propagation mode: foo",
+        ),
         ("--storage-opt foo=bar", "Unknown option foo"),
         ("--user 99999999999", "uids and gids must be in range 0-2147483647"),
         ("-v /a:/b:ro,rw", "invalid mode: ro,rw"),
@@ -85,6 +96,8 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
     ] {
         refused(&engine, REFUSED, &format!("run --rm {options} busybox true"), expected);
     }
+    let options = "--device-read-bps /dev/nosuch:1mb";
+    refused(&engine, 127, &format!("run --rm {options} busybox true"), ": stat /dev/nosuch: no such file or");
     let discarded = engine.docker(&["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"]);
     let expected = "WARNING: Published ports are discarded when using host network mode";
     assert!(discarded.code == 0 && discarded.err.contains(expected), "{discarded:?}");
@@ -140,7 +153,30 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
     ] {
         refused(&engine, 1, words, expected);
     }
-    refused(&engine, 127, "exec -w /nosuch web ls", "");
+    for (code, words, expected) in [
+        (127, "exec -w /nosuch web ls", "chdir to cwd (\"/nosuch\") set in config.json failed: no such file"),
+        (
+            127,
+            "exec -w /etc/passwd web ls",
+            "failed: not a directory: Are you trying to mount a directory onto",
+        ),
+        (
+            128,
+            "exec -w relative web ls",
+            "OCI runtime exec failed: exec failed: Cwd must be an absolute path",
+        ),
+        (127, "exec -t web nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+        (126, "exec web /etc", "exec: \"/etc\": is a directory: permission denied"),
+    ] {
+        let said = engine.docker(&words.split(' ').collect::<Vec<_>>());
+        assert!(
+            said.code == code && said.out.contains(expected),
+            "docker {words}: {said:?}, not {expected:?}"
+        );
+    }
+    refused(&engine, 1, "rm -f -l web", "Conflict, cannot remove the default link name of the container");
+    refused(&engine, 1, "restart -s FOO web", "Cannot restart container web: invalid signal: FOO");
+    refused(&engine, 1, "cp web:/etc/passwd/x -", "lstat /etc/passwd/x: not a directory");
     let exposed = engine.docker(&["commit", "-c", "EXPOSE foo", "web"]);
     assert!(exposed.err.contains("Invalid containerPort: foo"), "{exposed:?}");
     assert_eq!(engine.inspect("web", ".ExecIDs"), "[]", "what could not start isn't there");
@@ -177,4 +213,44 @@ fn what_is_shown_is_written_as_docker_writes_it() {
     assert!(env.find("Z=1") < env.find("A=1") && env.contains("Z=1"), "{env}");
     let none = ["events", "--since", "1", "--until", "1s", "--filter", "daemon=nosuch"];
     assert_eq!(engine.ok(&none), "");
+}
+
+#[test]
+fn an_update_warns_of_what_it_asks_for_itself() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let swappiness = "Your kernel does not support memory swappiness capabilities";
+    let made = engine.docker(&[
+        "create",
+        "--name",
+        "box",
+        "--memory-swappiness",
+        "10",
+        "--memory",
+        "64m",
+        "busybox",
+    ]);
+    assert!(made.err.contains(swappiness), "{made:?}");
+    let said = engine.docker(&["update", "--restart", "on-failure:3", "box"]);
+    assert_eq!((said.code, said.out.trim(), said.err.trim()), (0, "box", ""), "it asks for no limit");
+}
+
+#[test]
+fn a_weight_that_the_kernel_lacks_is_discarded_with_dockers_warning() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let run =
+        |option: &str, value: &str| engine.docker(&["run", "--rm", option, value, "busybox", "echo", "ran"]);
+    for (option, value, words) in [
+        ("--blkio-weight", "300", "Block I/O weight or the cgroup is not mounted. Weight discarded."),
+        (
+            "--blkio-weight-device",
+            "/dev/nosuch:300",
+            "Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+        ),
+    ] {
+        let said = run(option, value);
+        // A kernel that has weights wants the device, too.
+        let is_held = value == "300" || said.err.contains("stat /dev/nosuch: no such file or directory");
+        let is_discarded = said.code == 0 && said.err.contains(words);
+        assert!(is_discarded || (is_held && !said.err.contains("WARNING")), "{said:?}");
+    }
 }

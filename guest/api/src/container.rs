@@ -142,6 +142,9 @@ async fn remove(
     Path(name): Name,
     Query(query): Verb,
 ) -> Result<StatusCode, Failure> {
+    if query.link {
+        return done(engine.remove_link(&name, "").await);
+    }
     done(engine.remove(&name, query.force, query.v).await)
 }
 

@@ -236,7 +236,7 @@ impl Asked {
     fn missing(&self, container: &str, errno: Errno) -> Error {
         match errno {
             Errno::NOENT => Error::NoSuchFile { path: self.written.clone(), container: container.to_owned() },
-            Errno::NOTDIR => Error::InvalidRequest(format!("{}: not a directory", self.written)),
+            Errno::NOTDIR => Error::InvalidRequest(format!("lstat {}: not a directory", self.written)),
             errno => Error::View { step: "look up the path", source: errno.into() },
         }
     }

@@ -55,7 +55,7 @@ pub enum ExecState {
     Refused {
         /// Why.
         message: String,
-        /// Docker's exit code for that: 126 or 127.
+        /// Docker's exit code for that: 126, 127 or 128.
         code: i64,
     },
     /// Its process ended.
@@ -202,6 +202,11 @@ impl Engine {
         });
         if !fresh {
             return Err(Error::ExecRunning(id.to_owned()));
+        }
+        if !matches!(exec.config.working_dir.chars().next(), None | Some('/')) {
+            let message = "Cwd must be an absolute path".to_owned();
+            exec.refused(message.clone(), 128);
+            return Err(Error::ExecRefused { message });
         }
         let output = exec.output.attach();
         let started = async {

@@ -79,7 +79,11 @@ impl Engine {
             }
             FromGuard::ExecFailed { process, kind, message } => {
                 if let Some(exec) = exec_of(container, process) {
-                    exec.refused(message, guard_link::exit_code(kind));
+                    let message = guard_link::explained(message);
+                    exec.refused(
+                        format!("unable to start container process: {message}"),
+                        guard_link::exit_code(kind),
+                    );
                 }
             }
             FromGuard::Exited { process, exit } => {

@@ -161,7 +161,20 @@ impl Connection {
 }
 
 fn refused(kind: FailureKind, message: String) -> Error {
-    Error::ProgramRefused { message, code: exit_code(kind) }
+    Error::ProgramRefused { message: explained(message), code: exit_code(kind) }
+}
+
+/// A runtime's words with what dockerd adds to them: clients look for that.
+pub(crate) fn explained(message: String) -> String {
+    if message.contains("not a directory") {
+        message
+            + ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path \
+               exists and is the expected type"
+    } else if message.contains("is a directory") {
+        message + ": permission denied"
+    } else {
+        message
+    }
 }
 
 /// Docker's exit code for a program that can't be started.

@@ -69,11 +69,18 @@ impl Engine {
 
 /// `name:alias`, `name`, or as inspect shows it, `/name:/own/alias`.
 pub(crate) fn parse(wish: &str) -> Result<(&str, &str), Error> {
+    let refuse = |text: String| Err(Error::InvalidRequest(text));
     let (name, alias) = wish.split_once(':').unwrap_or((wish, wish));
     let name = name.strip_prefix('/').unwrap_or(name);
     let alias = alias.rsplit('/').next().unwrap_or(alias);
-    if name.is_empty() || alias.is_empty() || alias.contains(char::is_whitespace) {
-        return Err(Error::InvalidRequest(format!("bad format for links: {wish}")));
+    if wish.is_empty() {
+        return refuse("empty string specified for links".to_owned());
+    }
+    if name.is_empty() {
+        return refuse("could not get container for : invalid name or ID supplied: \"\"".to_owned());
+    }
+    if alias.contains(|letter: char| letter.is_whitespace() || letter == ':') {
+        return refuse(format!("bad format for links: {wish}"));
     }
     Ok((name, alias))
 }
@@ -113,6 +120,6 @@ mod tests {
         assert_eq!(parse("db").unwrap(), ("db", "db"));
         assert_eq!(parse("db:store").unwrap(), ("db", "store"));
         assert_eq!(parse("/db:/web/store").unwrap(), ("db", "store"));
-        assert!(parse(":x").is_err() && parse("db:").is_err());
+        assert!([":", ":x", "", "db:a:b"].into_iter().all(|wish| parse(wish).is_err()));
     }
 }

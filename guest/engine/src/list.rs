@@ -135,7 +135,6 @@ impl Engine {
                 record.state.health.as_ref().map_or("none", |health| health.status.name()) == wanted
             })
             && filters.any("is-task", |wanted| matches!(wanted, "0" | "false"))
-            && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
             && filters.labels_match(&record.config.labels)
     }
 

@@ -33,6 +33,11 @@ impl Engine {
     /// # Errors
     /// When it has none of this alias.
     pub async fn remove_link(&self, name: &str, alias: &str) -> Result<(), Error> {
+        if alias.is_empty() {
+            return Err(Error::CannotUpdate(
+                "Conflict, cannot remove the default link name of the container".to_owned(),
+            ));
+        }
         let container = self.containers.find(name)?;
         let _verb = container.verb.lock().await;
         let of_alias = |wish: &String| links::parse(wish).is_ok_and(|(_, found)| found == alias);

@@ -29,7 +29,8 @@ impl Engine {
         let container = self.containers.find(name)?;
         let _verb = container.verb.lock().await;
         if container.state().status.has_process() {
-            self.end(&container, signal, timeout).await?;
+            let ended = self.end(&container, signal, timeout).await;
+            ended.map_err(|error| error.during(format!("Cannot restart container {name}")))?;
         }
         container.change(|record| record.state.restart_count = 0)?;
         self.bring_up(&container, Instant::now()).await?;

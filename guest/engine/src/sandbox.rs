@@ -210,7 +210,7 @@ pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<Endpo
     let mac = given(&settings.mac_address).filter(|_| settings.endpoint_id.is_empty());
     let link_local = ipam.link_local_ips.iter().flatten().map(|text| {
         let address = text.parse().ok().filter(is_link_local);
-        address.ok_or_else(|| invalid("link-local IP address", text))
+        address.ok_or_else(|| invalid("link local IP address", text))
     });
     let links = settings
         .links
@@ -279,6 +279,12 @@ fn endpoint_id(container: &Container) -> String {
         .with(|record| record.endpoints.first().map(|first| first.endpoint_id.clone()).unwrap_or_default())
 }
 
+/// A container's name, with its domain before it when it has one.
+fn own_names(record: &Record) -> String {
+    let (name, domain) = (&record.config.hostname, &record.config.domainname);
+    if domain.is_empty() { name.clone() } else { format!("{name}.{domain} {name}") }
+}
+
 fn hosts(record: &Record, linked: &[(String, String)], gateway: &[IpAddr]) -> String {
     let mut hosts = HOSTS.to_owned();
     // Writing into a String can't fail.
@@ -297,7 +303,7 @@ fn hosts(record: &Record, linked: &[(String, String)], gateway: &[IpAddr]) -> St
     }
     for endpoint in &record.endpoints {
         if let Some((address, _)) = endpoint.ipv4 {
-            let _ = writeln!(hosts, "{address}\t{}", record.config.hostname);
+            let _ = writeln!(hosts, "{address}\t{}", own_names(record));
         }
     }
     hosts

@@ -50,7 +50,7 @@ impl Engine {
         let code = if let Error::ProgramRefused { code, .. } = error { code } else { 128 };
         container.change(|record| {
             record.state.ended(code, false, Timestamp::now());
-            record.state.error = error.to_string();
+            record.state.error = error.describe();
             if record.state.started_at.is_none() {
                 record.state.status = Status::Created;
             }

@@ -103,6 +103,11 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
         tmpfs(path, options.split(','))?;
     }
     for spec in host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs") {
+        if !spec.source.is_empty() {
+            return Err(Error::InvalidRequest(
+                "invalid mount config for type \"tmpfs\": field Source must not be specified".to_owned(),
+            ));
+        }
         let options = spec.tmpfs_options.iter().flat_map(|options| options.options.iter().flatten());
         let options: Vec<String> = options.map(|words| words.join("=")).collect();
         tmpfs(&spec.target, options.iter().map(String::as_str))?;
@@ -341,6 +346,9 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
             }
             if (options.read_only_non_recursive || options.read_only_force_recursive) && !spec.read_only {
                 return Err(invalid("mount must be set \"ReadOnly\" when using its recursive options"));
+            }
+            if !options.propagation.is_empty() && !PROPAGATIONS.contains(&options.propagation.as_str()) {
+                return Err(invalid(&format!("invalid propagation mode: {}", options.propagation)));
             }
             wish.options.non_recursive = options.non_recursive;
             wish.options.writable_below = options.read_only_non_recursive;

@@ -42,8 +42,9 @@ pub(crate) fn find(root: &Path, wanted: &str, group_add: Option<&[String]>) -> R
 }
 
 fn resolve(wanted: &str, group_add: &[String], passwd: &str, group: &str) -> Result<Identity, Error> {
-    let (user, wanted_group) =
-        wanted.split_once(':').map_or((wanted, None), |(user, group)| (user, Some(group)));
+    let (user, wanted_group) = wanted
+        .split_once(':')
+        .map_or((wanted, None), |(user, group)| (user, Some(group).filter(|group| !group.is_empty())));
     let user = if user.is_empty() { "0" } else { user };
     let asked: Option<i64> = user.parse().ok();
     let number = asked.and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= HIGHEST);
