@@ -66,7 +66,7 @@ fn an_endpoint_has_link_local_addresses_and_settings_of_its_own() {
     assert_eq!(engine.ok(&["exec", "asks", "cat", "/proc/sys/net/ipv4/conf/eth1/log_martians"]), "1");
     assert_eq!(engine.inspect("asks", "index .NetworkSettings.Networks.own.DriverOpts \"own\""), "x");
     let said = connect("elsewhere", &["--link-local-ip", "10.0.0.1"]);
-    assert!(said.contains("invalid link-local IP address: 10.0.0.1"), "{said}");
+    assert!(said.contains("invalid link local IP address: 10.0.0.1"), "{said}");
     let all = "com.docker.network.endpoint.sysctls=net.ipv4.conf.all.forwarding=1";
     let said = connect("everywhere", &["--driver-opt", all]);
     assert!(said.contains("invalid sysctl of an endpoint"), "{said}");
