@@ -14,7 +14,7 @@ use serde_json::json;
 use super::load::Load;
 use super::second_card;
 use super::site::{HOST_PORT, SERVER, Site};
-use super::turns::{Way, Work, measure};
+use super::turns::{Extent, Way, Work, measure};
 use crate::build::{self, Profile};
 use crate::peer::Engine;
 use crate::{image, setup};
@@ -22,12 +22,8 @@ use crate::{image, setup};
 /// What `cargo xtask bench net` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How often each figure is taken.
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
-    /// How many seconds requests are counted for.
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
+    #[command(flatten)]
+    extent: Extent,
     /// How many clients ask at once.
     #[arg(long, default_value_t = 16)]
     clients: usize,
@@ -37,9 +33,6 @@ pub(crate) struct Args {
     /// How many connections are idle.
     #[arg(long, default_value_t = 5000)]
     flows: usize,
-    /// With the programs as they are in target/berth, which were built for measuring before.
-    #[arg(long)]
-    built: bool,
 }
 
 /// `host.docker.internal` in the VM (docs/network.md).
@@ -54,7 +47,7 @@ type Out = (&'static str, &'static str, String);
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::for_peers()?;
-    if !args.built {
+    if !args.extent.built {
         image::run(&image::Args::default())?;
         build::host_programs(Profile::Release)?;
     }
@@ -68,7 +61,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("QEMU's", second_card::CONTAINER, format!("{}:{HOST_PORT}", second_card::GATEWAY)),
     ];
     let ways: Vec<Way<'_>> = outs.iter().map(|out| way(site, out)).collect();
-    let (clients, seconds) = (args.clients.to_string(), args.seconds.to_string());
+    let (clients, seconds) = (args.clients.to_string(), args.extent.seconds.to_string());
     let bytes = args.bytes.to_string();
     let works: [Work<'_>; 5] = [
         ("bytes/s of a download", vec!["bulk", &bytes]),
@@ -78,12 +71,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("datagrams/s there and back", vec!["datagrams", &clients, &seconds]),
     ];
     println!();
-    let mut medians = measure(args.runs, &works, &ways)?;
+    let mut medians = measure(args.extent.runs, &works, &ways)?;
     for (name, kind) in [("processor s per GB down", "bulk"), ("processor s per GB up", "upload")] {
         medians.insert(name, price(site, &outs, (name, kind), args.bytes)?);
     }
     let held = idle::hold(site, &outs[0].2, args.flows)?;
-    println!("{}", json!({ "bench": "net", "runs": args.runs, "medians": medians, "idle": held }));
+    println!("{}", json!({ "bench": "net", "runs": args.extent.runs, "medians": medians, "idle": held }));
     Ok(())
 }
 

@@ -11,20 +11,16 @@ use serde_json::json;
 use super::load::Load;
 use super::second_card;
 use super::site::Site;
-use super::turns::{Figures, Way, Work, measure};
+use super::turns::{Extent, Figures, Way, Work, measure};
 use crate::build::{self, Profile};
 use crate::peer::Engine;
-use crate::setup;
+use crate::{image, setup};
 
 /// What `cargo xtask bench ports` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How often each figure is taken.
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
-    /// How many seconds requests are counted for.
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
+    #[command(flatten)]
+    extent: Extent,
     /// How many clients ask at once.
     #[arg(long, default_value_t = 32)]
     clients: usize,
@@ -46,7 +42,6 @@ enum Place {
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::for_peers()?;
-    build::guest_programs(Profile::Release)?;
     let folder = tempfile::tempdir().context("make a folder for the measured engines")?;
     let load = Load::make(folder.path())?;
     let mut all = BTreeMap::new();
@@ -56,11 +51,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.place != Some(Place::Native) {
         all.insert("in the VM", in_the_machine(args, folder.path(), &load)?);
     }
-    println!("{}", json!({ "bench": "ports", "runs": args.runs, "clients": args.clients, "medians": all }));
+    println!(
+        "{}",
+        json!({ "bench": "ports", "runs": args.extent.runs, "clients": args.clients, "medians": all })
+    );
     Ok(())
 }
 
 fn natively(args: &Args, folder: &Path, load: &Load) -> anyhow::Result<Figures> {
+    if !args.extent.built {
+        build::guest_programs(Profile::Release)?;
+    }
     let ours = Site::open(Engine::Native, folder, load)?;
     let theirs = Site::open(Engine::Dockerd, folder, load)?;
     let ways: [Way<'_>; 4] = [
@@ -74,10 +75,17 @@ fn natively(args: &Args, folder: &Path, load: &Load) -> anyhow::Result<Figures> 
 }
 
 fn in_the_machine(args: &Args, folder: &Path, load: &Load) -> anyhow::Result<Figures> {
+    if !args.extent.built {
+        image::run(&image::Args::default())?;
+        build::host_programs(Profile::Release)?;
+    }
     let ours = Site::open(Engine::Machine, folder, load)?;
-    let ways: [Way<'_>; 3] = [
+    let site = &ours;
+    let forwarded = |address| move |work: &[&str]| second_card::figure(site, load, address, work);
+    let ways: [Way<'_>; 4] = [
         ("published", Box::new(|work| ours.outside(load, &ours.published, work))),
-        ("QEMU's hostfwd", Box::new(|work| second_card::figure(&ours, load, work))),
+        ("QEMU's hostfwd", Box::new(forwarded(second_card::FORWARDED))),
+        ("… to an interface on the card", Box::new(forwarded(second_card::BARE))),
         ("bridge address, in the guest", Box::new(|work| ours.inside(&ours.bridge, work))),
     ];
     println!("\n  in the VM");
@@ -94,14 +102,14 @@ fn in_the_machine(args: &Args, folder: &Path, load: &Load) -> anyhow::Result<Fig
 
 /// Takes every figure of these ways.
 fn take(args: &Args, ways: &[Way<'_>]) -> anyhow::Result<Figures> {
-    let (clients, seconds) = (args.clients.to_string(), args.seconds.to_string());
+    let (clients, seconds) = (args.clients.to_string(), args.extent.seconds.to_string());
     let bytes = args.bytes.to_string();
     let works: [Work<'_>; 3] = [
         ("requests/s on kept connections", vec!["requests", &clients, &seconds]),
         ("requests/s, a connection each", vec!["connections", &clients, &seconds]),
         ("bytes/s of a download", vec!["bulk", &bytes]),
     ];
-    measure(args.runs, &works, ways)
+    measure(args.extent.runs, &works, ways)
 }
 
 /// The seconds of processor that the daemon, its machine and the emulator take for the work of one way in.
@@ -112,14 +120,14 @@ fn price(
     way: &str,
     address: &str,
 ) -> anyhow::Result<BTreeMap<&'static str, f64>> {
-    let (clients, seconds) = (args.clients.to_string(), args.seconds.to_string());
+    let (clients, seconds) = (args.clients.to_string(), args.extent.seconds.to_string());
     let before = site.processor_seconds()?;
     let rate = site.outside(load, address, &["requests", &clients, &seconds])?;
     let between = site.processor_seconds()?;
     site.outside(load, address, &["bulk", &args.bytes.to_string()])?;
     let after = site.processor_seconds()?;
     // Requests are answered for half a second before they are counted.
-    let requests = rate * (args.seconds as f64 + 0.5);
+    let requests = rate * (args.extent.seconds as f64 + 0.5);
     let price = BTreeMap::from([
         ("processor µs per request", (between - before) * 1e6 / requests),
         ("processor s per GB", (after - between) * 1e9 / args.bytes as f64),

@@ -54,7 +54,7 @@ impl Site {
         site.bridge = format!("{}:{PORT}", site.docker(&address)?);
         site.wait()?;
         if engine == Engine::Machine {
-            second_card::serve(&site)?;
+            second_card::serve(&site, &site.folder)?;
         }
         Ok(site)
     }

@@ -7,6 +7,20 @@ use anyhow::Context;
 use super::median;
 use crate::interrupt;
 
+/// How much is measured, and with what.
+#[derive(clap::Args)]
+pub(crate) struct Extent {
+    /// How often each figure is taken.
+    #[arg(long, default_value_t = 5)]
+    pub(super) runs: usize,
+    /// How many seconds requests are counted for.
+    #[arg(long, default_value_t = 3)]
+    pub(super) seconds: u64,
+    /// With the programs as they are in target/berth, which were built for measuring before.
+    #[arg(long)]
+    pub(super) built: bool,
+}
+
 /// What is asked of one way to a server, each time in its turn.
 pub(super) type Way<'a> = (&'static str, Box<dyn Fn(&[&str]) -> anyhow::Result<f64> + 'a>);
 /// What each figure is called, and what is asked for it.
