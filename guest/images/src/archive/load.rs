@@ -205,8 +205,11 @@ impl Store {
                 .collect();
             drop(sender);
             lines.into_iter().for_each(report);
-            let ended = workers.into_iter().map(|worker| worker.join());
-            ended.map(|ended| ended.unwrap_or(Err(Error::Interrupted("unpacking a layer")))).collect()
+            // All of them, whatever the first says: one that isn't asked how it ended would end this thread, too.
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            ended
+                .into_iter()
+                .try_for_each(|ended| ended.unwrap_or(Err(Error::Interrupted("unpacking a layer"))))
         })
     }
 
