@@ -47,6 +47,30 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
         ("--security-opt writable-cgroups=maybe", "invalid --security-opt 2: \"writable-cgroups=maybe\""),
         ("--link :", "could not get container for : invalid name or ID supplied: \"\""),
         ("--link nosuch:", "could not get container for nosuch: No such container: nosuch"),
+        ("--storage-opt foo=bar", "Unknown option foo"),
+        ("--user 99999999999", "uids and gids must be in range 0-2147483647"),
+        ("--stop-signal FOO", "invalid signal: FOO"),
+        ("--log-driver nosuch", "error looking up logging plugin nosuch: plugin \"nosuch\" not found"),
+        ("--isolation foo", "invalid isolation (foo): linux only supports 'default'"),
+        (
+            "--network host --sysctl net.ipv4.ip_forward=1",
+            "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace",
+        ),
+    ] {
+        refused(&engine, REFUSED, &format!("run --rm {options} busybox true"), expected);
+    }
+    let options = "--device-read-bps /dev/nosuch:1mb";
+    refused(&engine, 127, &format!("run --rm {options} busybox true"), ": stat /dev/nosuch: no such file or");
+    let discarded = engine.docker(&["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"]);
+    let expected = "WARNING: Published ports are discarded when using host network mode";
+    assert!(discarded.code == 0 && discarded.err.contains(expected), "{discarded:?}");
+}
+
+#[test]
+fn a_mount_that_makes_no_sense_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["create", "--name", "web", "busybox"]);
+    for (options, expected) in [
         (
             "--mount type=tmpfs,src=/y,dst=/x",
             "invalid mount config for type \"tmpfs\": field Source must not",
@@ -55,8 +79,6 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
             "--mount type=bind,src=/etc,dst=/x,bind-propagation=foo",
             "invalid mount config for type \"bind\": invalid propagation mode: foo",
         ),
-        ("--storage-opt foo=bar", "Unknown option foo"),
-        ("--user 99999999999", "uids and gids must be in range 0-2147483647"),
         ("-v /a:/b:ro,rw", "invalid mode: ro,rw"),
         ("-v /a:/b:slave,private", "invalid mode: slave,private"),
         (
@@ -86,21 +108,47 @@ fn a_container_that_makes_no_sense_is_refused_in_dockers_words() {
         ("--mount type=volume,src=vv,dst=/x,volume-opt=foo=bar", "create vv: invalid option: \"foo\""),
         ("--volumes-from nosuch", "No such container: nosuch"),
         ("--volumes-from web:xx", "invalid mode: xx"),
-        ("--stop-signal FOO", "invalid signal: FOO"),
-        ("--log-driver nosuch", "error looking up logging plugin nosuch: plugin \"nosuch\" not found"),
-        ("--isolation foo", "invalid isolation (foo): linux only supports 'default'"),
-        (
-            "--network host --sysctl net.ipv4.ip_forward=1",
-            "sysctl \"net.ipv4.ip_forward\" not allowed in host network namespace",
-        ),
     ] {
         refused(&engine, REFUSED, &format!("run --rm {options} busybox true"), expected);
     }
-    let options = "--device-read-bps /dev/nosuch:1mb";
-    refused(&engine, 127, &format!("run --rm {options} busybox true"), ": stat /dev/nosuch: no such file or");
-    let discarded = engine.docker(&["run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true"]);
-    let expected = "WARNING: Published ports are discarded when using host network mode";
-    assert!(discarded.code == 0 && discarded.err.contains(expected), "{discarded:?}");
+}
+
+#[test]
+fn an_exec_that_makes_no_sense_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
+    for (words, expected) in [
+        ("exec -u 99999999999 web ls", "uids and gids must be in range 0-2147483647"),
+        (
+            "exec -d web nosuch",
+            "OCI runtime exec failed: exec failed: unable to start container process: exec: \"no",
+        ),
+        ("exec -u nosuch web ls", "unable to find user nosuch: no matching entries in passwd file"),
+    ] {
+        refused(&engine, 1, words, expected);
+    }
+    for (code, words, expected) in [
+        (127, "exec -w /nosuch web ls", "chdir to cwd (\"/nosuch\") set in config.json failed: no such file"),
+        (
+            127,
+            "exec -w /etc/passwd web ls",
+            "failed: not a directory: Are you trying to mount a directory onto",
+        ),
+        (
+            128,
+            "exec -w relative web ls",
+            "OCI runtime exec failed: exec failed: Cwd must be an absolute path",
+        ),
+        (127, "exec -t web nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+        (126, "exec web /etc", "exec: \"/etc\": is a directory: permission denied"),
+    ] {
+        let said = engine.docker(&words.split(' ').collect::<Vec<_>>());
+        assert!(
+            said.code == code && said.out.contains(expected),
+            "docker {words}: {said:?}, not {expected:?}"
+        );
+    }
+    assert_eq!(engine.inspect("web", ".ExecIDs"), "[]", "what could not start isn't there");
 }
 
 #[test]
@@ -114,17 +162,11 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
         ("kill nosuch", "cannot kill container: nosuch: No such container: nosuch"),
         ("kill -s FOO web", "cannot kill container: web: invalid signal: FOO"),
         ("kill -s 99 web", "cannot kill container: web: the linux daemon does not support signal 99"),
-        ("exec -u 99999999999 web ls", "uids and gids must be in range 0-2147483647"),
-        (
-            "exec -d web nosuch",
-            "OCI runtime exec failed: exec failed: unable to start container process: exec: \"no",
-        ),
         (
             "update --cpus 0.1 slow",
             "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been",
         ),
         ("update --cpus 0.1 slow", "Error response from daemon: Cannot update container "),
-        ("exec -u nosuch web ls", "unable to find user nosuch: no matching entries in passwd file"),
         (
             "rmi busybox",
             "conflict: unable to remove repository reference \"busybox\" (must force) - container",
@@ -153,33 +195,11 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
     ] {
         refused(&engine, 1, words, expected);
     }
-    for (code, words, expected) in [
-        (127, "exec -w /nosuch web ls", "chdir to cwd (\"/nosuch\") set in config.json failed: no such file"),
-        (
-            127,
-            "exec -w /etc/passwd web ls",
-            "failed: not a directory: Are you trying to mount a directory onto",
-        ),
-        (
-            128,
-            "exec -w relative web ls",
-            "OCI runtime exec failed: exec failed: Cwd must be an absolute path",
-        ),
-        (127, "exec -t web nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
-        (126, "exec web /etc", "exec: \"/etc\": is a directory: permission denied"),
-    ] {
-        let said = engine.docker(&words.split(' ').collect::<Vec<_>>());
-        assert!(
-            said.code == code && said.out.contains(expected),
-            "docker {words}: {said:?}, not {expected:?}"
-        );
-    }
     refused(&engine, 1, "rm -f -l web", "Conflict, cannot remove the default link name of the container");
     refused(&engine, 1, "restart -s FOO web", "Cannot restart container web: invalid signal: FOO");
     refused(&engine, 1, "cp web:/etc/passwd/x -", "lstat /etc/passwd/x: not a directory");
     let exposed = engine.docker(&["commit", "-c", "EXPOSE foo", "web"]);
     assert!(exposed.err.contains("Invalid containerPort: foo"), "{exposed:?}");
-    assert_eq!(engine.inspect("web", ".ExecIDs"), "[]", "what could not start isn't there");
     engine.ok(&["network", "create", "own"]);
     engine.ok(&["network", "connect", "own", "web"]);
     refused(

@@ -18,16 +18,6 @@ pub(crate) fn fields() -> Vec<Field> {
             expected,
         )
     };
-    let details = |engine: &Engine| engine.ok(&["logs", "--details", "field"]);
-    let from_the_first = |engine: &Engine| {
-        let lines = engine.ok(&["logs", "field"]);
-        format!("{} lines from {}", lines.lines().count(), lines.lines().next().unwrap_or_default())
-    };
-    let is_shortened = |engine: &Engine| {
-        let lines = engine.ok(&["logs", "field"]);
-        let is_short = lines.lines().count() < 300 && !lines.starts_with("line 0\n");
-        if is_short && lines.ends_with("line 299") { "the last lines".to_owned() } else { lines }
-    };
     let whole = "300 lines from line 0";
     let small = |more: Value| merged(json!({ "max-size": "4k" }), &more);
     vec![
@@ -95,4 +85,20 @@ pub(crate) fn fields() -> Vec<Field> {
 fn merged(mut one: Value, other: &Value) -> Value {
     crate::merge(&mut one, other);
     one
+}
+
+/// The details and the line.
+fn details(engine: &Engine) -> String {
+    engine.ok(&["logs", "--details", "field"])
+}
+
+fn from_the_first(engine: &Engine) -> String {
+    let lines = engine.ok(&["logs", "field"]);
+    format!("{} lines from {}", lines.lines().count(), lines.lines().next().unwrap_or_default())
+}
+
+fn is_shortened(engine: &Engine) -> String {
+    let lines = engine.ok(&["logs", "field"]);
+    let is_short = lines.lines().count() < 300 && !lines.starts_with("line 0\n");
+    if is_short && lines.ends_with("line 299") { "the last lines".to_owned() } else { lines }
 }
