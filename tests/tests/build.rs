@@ -290,7 +290,7 @@ fn a_broken_dockerfile_is_refused_with_its_line() {
         ("FROM busybox\nCOPY a\n", "COPY requires at least two arguments"),
         ("FROM busybox\nRUN <<E\nx\n", "unterminated heredoc"),
         ("FROM busybox\nENV A=${B:?missing}\n", "B: missing"),
-        ("FROM busybox\nADD git@example.com:x.git /\n", "reached by https:// alone"),
+        ("FROM busybox\nADD git@example.com:x.git /\n", "unset ssh forward key default"),
     ] {
         let said = Context::new(text).build(&engine, &[]);
         assert_eq!(said.code, 1, "{text}");

@@ -202,9 +202,10 @@ fn masked(text: &str) -> String {
         masked.push(letter);
     }
     let masked = masked.replace("Less than a second", "N seconds").replace("N second ", "N seconds ");
-    // A time's length moves the columns after it.
+    // A time's length moves the columns after it, also in the line above.
+    let has_times = masked.contains(" ago");
     let lines = masked.lines().map(|line| {
-        if line.contains(" ago") {
+        if has_times {
             line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>().join(" | ")
         } else {
             line.to_owned()

@@ -50,9 +50,10 @@ fn older_clients_find_what_they_know() {
     let old = |version: &str, args: &[&str]| {
         said(&engine.client(args).env("DOCKER_API_VERSION", version).output().unwrap())
     };
-    // Such a client removes the container itself.
+    // Such a client removes the container itself, and ends when that is told, with the answer or before it.
     let run = old("1.24", &["run", "--rm", "--name", "brief", "busybox", "sh", "-c", "echo out; exit 3"]);
-    assert_eq!((run.out.as_str(), run.err.as_str(), run.code), ("out", "", 3));
+    assert_eq!((run.out.as_str(), run.code), ("out", 3));
+    assert!(run.err.is_empty() || run.err.ends_with(": context canceled\""), "{}", run.err);
     assert_eq!(engine.ok(&["ps", "--all", "--quiet"]), "");
     old("1.39", &["run", "--detach", "--name", "first", "busybox", "sleep", "1000"]);
     assert_eq!(engine.inspect("first", ".HostConfig.IpcMode"), "shareable");
