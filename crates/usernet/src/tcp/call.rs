@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -13,6 +14,12 @@ use super::{Connections, Key};
 use crate::door::Arrival;
 use crate::packet::Path;
 use crate::settings::Settings;
+
+/// From where Linux calls of itself (`ip_local_port_range`). Containers see a hidden peer at the guest's own address: from
+/// such a port both could call at once.
+const OF_THE_GUEST: RangeInclusive<u16> = 32_768..=60_999;
+/// The first port that isn't a service's.
+const FIRST: u16 = 1024;
 
 impl Connections {
     /// Calls the guest; a connection that can't be carried is reset.
@@ -49,15 +56,18 @@ impl Connections {
         Ok(())
     }
 
-    /// Under which name the guest gets to know the connection: the peer's own port, or the next that is free. None when
-    /// there are too many connections.
+    /// Under which name the guest gets to know the connection. None when there are too many connections.
     fn key_for(&self, peer: SocketAddr, target: SocketAddr, settings: &Settings) -> Option<Key> {
         let address = settings.seen(peer.ip(), target.ip());
-        (!self.is_full(settings)).then(|| self.free_key(address, peer.port(), target)).flatten()
+        let is_hidden = address == settings.gateway(target.ip());
+        (!self.is_full(settings)).then(|| self.free_key(address, is_hidden, peer.port(), target)).flatten()
     }
 
-    fn free_key(&self, address: IpAddr, port: u16, target: SocketAddr) -> Option<Key> {
-        let ports = (0..=u16::MAX).map(|further| port.wrapping_add(further)).filter(|port| *port != 0);
+    /// With the peer's own port, or the next that is free; a hidden peer's isn't one [`OF_THE_GUEST`].
+    fn free_key(&self, address: IpAddr, is_hidden: bool, port: u16, target: SocketAddr) -> Option<Key> {
+        let may_be = |port: &u16| *port != 0 && !(is_hidden && OF_THE_GUEST.contains(port));
+        let first = if may_be(&port) { port } else { FIRST + port.saturating_sub(*OF_THE_GUEST.start()) };
+        let ports = (0..=u16::MAX).map(|further| first.wrapping_add(further)).filter(may_be);
         let mut keys = ports.map(|port| Key { guest: target, remote: SocketAddr::new(address, port) });
         keys.find(|key| !self.known.contains_key(key))
     }
@@ -70,7 +80,7 @@ impl Connections {
         if remote.ip() == hidden {
             return;
         }
-        let Some(key) = self.free_key(hidden, remote.port(), guest) else { return };
+        let Some(key) = self.free_key(hidden, true, remote.port(), guest) else { return };
         if let Some(flow) = self.flows.get_mut(&token) {
             flow.rename(key.remote);
             self.known.remove(&Key { guest, remote });

@@ -4,6 +4,7 @@
 //! not plain TCP, or tagged ──► the long way
 //! SYN alone: a connection of the container's own ──► the long way, and none of that name is known any more
 //! not of a known connection, or by another interface than the container's ──► the long way
+//! SYN and ACK of an ended one's name: the answer to a connection that isn't the door's ──► the long way, as that name from now on
 //! longer than the card takes ──► the long way, where the container is told
 //! the end of one side, or of all, is noted
 //! a hidden peer's name instead of the gateway's, hardware addresses ──► the card

@@ -183,16 +183,24 @@ pub(super) fn name_peer(code: &mut Assembly, base: Register, offset: i16) {
     }
 }
 
-/// Puts the place of the connection's value into R0; one that isn't there is none of ours.
+/// Puts the place of the connection's value into R0; one that isn't there is none of ours. What begins a connection is
+/// never an ended one's last word: another one has its name by now.
 pub(super) fn find(code: &mut Assembly, maps: &Maps) {
-    for map in [&maps.connections, &maps.ended] {
-        code.set_map(R1, map);
-        code.point(R2, Stack, KEY);
-        code.call(Function::Lookup);
-        code.jump_unless(R0, 0, "found");
-    }
+    look_up(code, &maps.connections);
+    code.jump_if_any(R9, SYN.cast_signed(), "begins");
+    look_up(code, &maps.ended);
+    code.jump("none of ours");
+    code.label("begins");
+    forget(code, &[&maps.ended]);
     code.jump("none of ours");
     code.label("found");
+}
+
+fn look_up(code: &mut Assembly, map: &Map) {
+    code.set_map(R1, map);
+    code.point(R2, Stack, KEY);
+    code.call(Function::Lookup);
+    code.jump_unless(R0, 0, "found");
 }
 
 /// Notes what the packet ends of a connection whose value is at R0. One that both have ended stays known for a while,

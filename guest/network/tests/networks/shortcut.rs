@@ -156,6 +156,26 @@ fn a_container_that_calls_back_from_its_published_port_is_not_taken_for_answerin
 }
 
 #[test]
+fn the_machine_calls_a_container_from_the_port_of_a_hidden_peer_that_has_ended() {
+    let Some((world, neighbour)) = with_shortcut() else { return };
+    let (server, endpoint) = world.container("server", "bridge");
+    echo(&server, 7);
+    let target = SocketAddr::from((endpoint.ipv4.unwrap().0, 7));
+    let mut hidden = connect(&neighbour, at(NEIGHBOUR, 40_000), target).unwrap();
+    assert!(says_again(&mut hidden, "hidden"));
+    hidden.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(hidden.read(&mut [0]).unwrap(), 0);
+    let gateway = SocketAddr::from((endpoint.gateway.unwrap(), 40_000));
+    let call = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&gateway.into())?;
+        socket.connect_timeout(&target.into(), Duration::from_secs(5))?;
+        Ok::<TcpStream, io::Error>(socket.into())
+    };
+    assert!(says_again(&mut call().unwrap(), "the machine"));
+}
+
+#[test]
 fn an_established_connection_outlives_the_engine_and_the_next_one_knows_who_lives() {
     let Some((world, neighbour)) = with_shortcut() else { return };
     let (server, endpoint) = world.container("server", "bridge");
