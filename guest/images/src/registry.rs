@@ -6,6 +6,7 @@ mod documents;
 mod download;
 mod endpoint;
 mod growth;
+mod patience;
 mod plain;
 mod proxy;
 mod pull;

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::growth::Growth;
-use super::session::{self, Ask, PATIENCE, Session};
+use super::patience::PATIENCE;
+use super::session::{self, Ask, Session};
 use crate::digest::Hashed;
 use crate::manifest::Descriptor;
 use crate::{Digest, Error, Reference, Result, Store, durable};

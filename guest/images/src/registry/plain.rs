@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
+use super::patience::PATIENCE;
 use super::{Client, Report, connect, session};
 use crate::{Digest, Error, Progress, Result};
 
@@ -111,7 +112,7 @@ impl Client {
             }
             let content = body.clone().map_or_else(session::empty, session::full);
             let request = request.body(content).map_err(|error| refused(error.to_string()))?;
-            let answer = tokio::time::timeout(session::PATIENCE, http.request(request)).await;
+            let answer = tokio::time::timeout(PATIENCE, http.request(request)).await;
             let response = answer
                 .map_err(|_| refused("no answer".to_owned()))?
                 .map_err(|error| refused(session::innermost(&error)))?;
@@ -154,7 +155,7 @@ async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Repo
     let mut hash = crate::digest::Running::new();
     let (mut body, mut done) = (response.into_body(), 0u64);
     loop {
-        let frame = tokio::time::timeout(session::PATIENCE, body.frame()).await;
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
         let Some(frame) = frame.map_err(|_| refused("the transfer stalled".to_owned()))? else { break };
         let frame = frame.map_err(|error| refused(session::innermost(&error)))?;
         let Ok(bytes) = frame.into_data() else { continue };

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -13,6 +14,7 @@ use hyper::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
 use hyper::{Method, StatusCode};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::connect::Body;
 use super::session::{self, Ask, Session};
@@ -29,6 +31,8 @@ const CHUNK_LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const CHUNK_USUAL: u64 = 16 << 20;
 /// Read from the disk at a time.
 const CHUNK: usize = 64 << 10;
+/// How often a layer's upload is begun, as by dockerd.
+const ATTEMPTS: u64 = 5;
 
 /// One push under way.
 pub(super) struct Push<'a> {
@@ -155,7 +159,20 @@ impl Push<'_> {
                 let moved = move |done| {
                     let _ = feeding.send(Progress::moved(&about, "Pushing", done, total));
                 };
-                let how = upload(&session, &store, &reference, &layer, &sources, moved).await?;
+                let mut attempt = 1;
+                let how = loop {
+                    let uploaded =
+                        upload(&session, &store, &reference, &layer, &sources, moved.clone()).await;
+                    match uploaded {
+                        Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
+                            tracing::debug!(%error, digest = %layer.digest, "an upload is tried again");
+                            let _ = sender.send(Progress::say(&id, format!("Retrying in {attempt} seconds")));
+                            sleep(Duration::from_secs(attempt)).await;
+                            attempt += 1;
+                        }
+                        uploaded => break uploaded?,
+                    }
+                };
                 let _ = sender.send(Progress::say(&id, how));
                 Ok::<_, Error>((number, layer, pin))
             });
@@ -172,6 +189,11 @@ impl Push<'_> {
         let (layers, pins): (Vec<_>, Vec<_>) = sent.into_iter().map(|(_, layer, pin)| (layer, pin)).unzip();
         Ok((layers, pins.into_iter().flatten().collect()))
     }
+}
+
+/// Whether a network that comes back or a registry that starts again may take what failed.
+fn may_pass(error: &Error) -> bool {
+    matches!(error, Error::Unreachable { .. } | Error::Registry { status: 500.., .. })
 }
 
 /// Puts a manifest under a reference's digest or tag.

@@ -1,7 +1,6 @@
 //! One registry during one operation: its address, what it wants to see of us, and requests to it.
 
 use std::io;
-use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
@@ -16,12 +15,11 @@ use tokio::time::timeout;
 
 use super::challenge::{self, Challenge};
 use super::connect::{Body, Http};
+use super::patience::{self, PATIENCE, Taken};
 use super::refusal::Refusal;
 use super::{Credentials, token};
 use crate::{Error, Result};
 
-/// How long a registry may take to begin its answer, and then to send the next bytes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Redirects in a row; storage behind a registry needs one.
 const REDIRECTS: usize = 5;
 
@@ -161,14 +159,15 @@ impl Session {
             request = request.header(AUTHORIZATION, proof);
         }
         let bad = |_| Error::BadAnswer { url: url.to_owned(), problem: "it isn't an address" };
-        let request = request.body(body).map_err(bad)?;
-        match timeout(PATIENCE, self.http.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => {
+        let taken = Taken::default();
+        let request = request.body(taken.count(body)).map_err(bad)?;
+        match patience::answer(self.http.request(request), &taken).await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => {
                 let to = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
                 Err(unreachable(&ask.method, url, &reason(&error, &to.unwrap_or_default())))
             }
-            Err(_) => Err(unreachable(&ask.method, url, "no answer before the deadline")),
+            None => Err(unreachable(&ask.method, url, "no answer before the deadline")),
         }
     }
 

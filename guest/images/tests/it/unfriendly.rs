@@ -1,5 +1,7 @@
 //! Registries that break off, lie, or want a token first.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use berth_images::registry::Credentials;
 use berth_images::{Digest, Error};
 use serde_json::json;
@@ -198,4 +200,36 @@ fn an_upload_goes_in_chunks_where_the_registry_wants_them() {
     assert!([first[0].body.as_bytes(), last[0].body.as_bytes()].concat() == layer);
     // What is less than a chunk goes at once.
     assert_eq!(fake.asked("PUT /upload/0?digest=")[0].header("content-range"), "");
+}
+
+#[test]
+fn an_upload_that_breaks_off_is_begun_again_and_one_that_is_refused_is_not() {
+    for broken in [Vec::new(), answer("503 Service Unavailable", &[], b"")] {
+        let begun = AtomicUsize::new(0);
+        let fake = uploading(move || match begun.fetch_add(1, Ordering::Relaxed) {
+            0 => broken.clone(),
+            _ => answer("201 Created", &[], b""),
+        });
+        let (place, name) = (Place::new(), format!("{}/a:1", fake.address));
+        place.image(&name, &[Layer::new().file("a", "content").done()]);
+        let pushed = push_plain(&place, &name);
+        assert!(pushed.statuses().contains(&"Retrying in 1 seconds"));
+        pushed.result.unwrap();
+        assert_eq!(fake.asked("PUT /upload").len(), 3, "the layer twice, its configuration once");
+    }
+    let refuses = uploading(|| answer("403 Forbidden", &[], b""));
+    let (place, name) = (Place::new(), format!("{}/a:1", refuses.address));
+    place.image(&name, &[Layer::new().file("a", "content").done()]);
+    push_plain(&place, &name).result.unwrap_err();
+    assert_eq!(refuses.asked("PUT /upload").len(), 1);
+}
+
+/// A registry that has nothing; how uploads end is the test's to say.
+fn uploading(end: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
+    Fake::start(move |_, asked| match asked.line.split(['?', ' ']).collect::<Vec<_>>().as_slice() {
+        ["HEAD", ..] => answer("404 Not Found", &[], b""),
+        ["POST", ..] => answer("202 Accepted", &[("Location", "/upload")], b""),
+        ["PUT", "/upload", ..] => end(),
+        _ => answer("201 Created", &[], b"{}"),
+    })
 }
