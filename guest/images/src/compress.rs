@@ -5,11 +5,11 @@ mod gzip;
 
 use std::io::{self, Read, Write};
 
-use crate::manifest::{Descriptor, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD};
+use crate::manifest::{Descriptor, Document, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST};
 use crate::stack::Kept;
 use crate::store::Pin;
 use crate::unpack::decompress;
-use crate::{Blob, Error, Layer, Result, Store};
+use crate::{Blob, Digest, Error, Layer, Reference, Result, Store};
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -30,6 +30,15 @@ impl Compression {
             Self::Uncompressed => 0,
             Self::Gzip => 9,
             Self::Zstd => 22,
+        }
+    }
+
+    /// Of a layer.
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Uncompressed => OCI_LAYER,
+            Self::Gzip => OCI_LAYER_GZIP,
+            Self::Zstd => OCI_LAYER_ZSTD,
         }
     }
 
@@ -91,17 +100,38 @@ impl Store {
         let written = |to: &mut _| packing.write(plain, to).map_err(Error::stream("compress a layer"));
         let (packed, pin) = self.keep(self.blobs().filled(written)?.0)?;
         // A plain tar that begins like something else is still one.
-        let media_type = match packing.compression {
-            Compression::Uncompressed => OCI_LAYER,
-            Compression::Gzip => OCI_LAYER_GZIP,
-            Compression::Zstd => OCI_LAYER_ZSTD,
-        };
-        let packed = Descriptor::new(media_type, packed.digest, packed.size);
+        let packed = Descriptor::new(packing.compression.media_type(), packed.digest, packed.size);
         let mut state = self.state();
         state.packed.retain(|(source, _), _| self.blobs().size(source).is_some());
         state.packed.insert(key, packed.clone());
         drop(state);
         Ok((packed, pin))
+    }
+
+    /// How the layer of this diff id is sent, by a manifest of the same repository that has it.
+    pub(crate) fn sent_before(
+        &self,
+        layer: &Digest,
+        packing: &Packing,
+        to: &Reference,
+    ) -> Option<Descriptor> {
+        let state = self.state();
+        let of_it = state.names.iter().filter_map(|(name, id)| {
+            let manifest =
+                name.digest().filter(|_| name.domain() == to.domain() && name.path() == to.path())?;
+            let place = state.images.get(id)?.layers.iter().position(|known| known.diff_id == *layer)?;
+            Some((manifest.clone(), place))
+        });
+        let of_it: Vec<_> = of_it.collect();
+        drop(state);
+        let found = of_it.iter().find_map(|(manifest, place)| {
+            let json = self.blobs().read(manifest).ok()?;
+            let Ok(Document::Manifest(manifest)) = Document::parse(&json, OCI_MANIFEST) else { return None };
+            let sent = manifest.layers.into_iter().nth(*place)?;
+            (Compression::of(&sent.media_type) == packing.compression).then_some(sent)
+        });
+        let found = found.filter(|_| packing.level.is_none());
+        found.map(|sent| Descriptor::new(packing.compression.media_type(), sent.digest, sent.size))
     }
 
     /// A layer's blob as it is to be sent, which stays as long as the second. Blocks, for the time that compressing takes.

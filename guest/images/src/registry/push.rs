@@ -135,49 +135,21 @@ impl Push<'_> {
         packing: Option<Packing>,
     ) -> Result<(Vec<Descriptor>, Vec<Pinned>)> {
         let (sender, mut progress) = mpsc::unbounded_channel();
-        let permits = Arc::new(Semaphore::new(self.uploads));
+        let sending = Arc::new(Layers {
+            session: Arc::clone(&self.session),
+            store: self.store.clone(),
+            reference: self.reference.clone(),
+            packing,
+            permits: Semaphore::new(self.uploads),
+            progress: sender,
+        });
         let mut tasks = JoinSet::new();
-        for (number, (layer, known)) in layers.iter().zip(&image.layers).enumerate() {
-            let id = known.diff_id.short().to_owned();
-            self.say(&id, "Preparing");
-            let (session, store, reference) =
-                (Arc::clone(&self.session), self.store.clone(), self.reference.clone());
-            let (layer, sender, permits) = (layer.clone(), sender.clone(), Arc::clone(&permits));
-            tasks.spawn(async move {
-                let _permit = permits.acquire().await.map_err(|_| Error::Interrupted("pushing a layer"))?;
-                let packing = packing.map(|packing| (store.clone(), layer.clone(), packing));
-                let (layer, pin) = match packing {
-                    None => (layer, None),
-                    Some((store, layer, packing)) => {
-                        let packed = tokio::task::spawn_blocking(move || store.packed(&layer, &packing));
-                        let packed = packed.await.map_err(|_| Error::Interrupted("compressing a layer"))?;
-                        packed.map(|(layer, pin)| (layer, Some(pin)))?
-                    }
-                };
-                let sources = store.repositories_with(&layer.digest, &reference);
-                let (feeding, about, total) = (sender.clone(), id.clone(), layer.size);
-                let moved = move |done| {
-                    let _ = feeding.send(Progress::moved(&about, "Pushing", done, total));
-                };
-                let mut attempt = 1;
-                let how = loop {
-                    let uploaded =
-                        upload(&session, &store, &reference, &layer, &sources, moved.clone()).await;
-                    match uploaded {
-                        Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
-                            tracing::debug!(%error, digest = %layer.digest, "an upload is tried again");
-                            let _ = sender.send(Progress::say(&id, format!("Retrying in {attempt} seconds")));
-                            sleep(Duration::from_secs(attempt)).await;
-                            attempt += 1;
-                        }
-                        uploaded => break uploaded?,
-                    }
-                };
-                let _ = sender.send(Progress::say(&id, how));
-                Ok::<_, Error>((number, layer, pin))
-            });
+        for (number, (blob, layer)) in layers.iter().zip(&image.layers).enumerate() {
+            self.say(layer.diff_id.short(), "Preparing");
+            let (sending, blob, layer) = (Arc::clone(&sending), blob.clone(), layer.diff_id.clone());
+            tasks.spawn(async move { sending.send(&layer, blob).await.map(|sent| (number, sent)) });
         }
-        drop(sender);
+        drop(sending);
         while let Some(line) = progress.recv().await {
             (self.report)(line);
         }
@@ -185,9 +157,74 @@ impl Push<'_> {
         while let Some(done) = tasks.join_next().await {
             sent.push(done.map_err(|_| Error::Interrupted("pushing a layer"))??);
         }
-        sent.sort_by_key(|(number, ..)| *number);
-        let (layers, pins): (Vec<_>, Vec<_>) = sent.into_iter().map(|(_, layer, pin)| (layer, pin)).unzip();
+        sent.sort_by_key(|(number, _)| *number);
+        let (layers, pins): (Vec<_>, Vec<_>) = sent.into_iter().map(|(_, sent)| sent).unzip();
         Ok((layers, pins.into_iter().flatten().collect()))
+    }
+}
+
+/// An image's layers on their way to a registry.
+struct Layers {
+    session: Arc<Session>,
+    store: Store,
+    reference: Reference,
+    packing: Option<Packing>,
+    permits: Semaphore,
+    progress: mpsc::UnboundedSender<Progress>,
+}
+
+impl Layers {
+    /// Sends the layer of this diff id, which is stored as `blob`; what was sent, which stays as long as the pin.
+    async fn send(&self, layer: &Digest, blob: Descriptor) -> Result<(Descriptor, Option<Pinned>)> {
+        let _permit = self.permits.acquire().await.map_err(|_| Error::Interrupted("pushing a layer"))?;
+        if let Some(sent) = self.sent_before(layer).await? {
+            self.say(layer, "Layer already exists");
+            return Ok((sent, None));
+        }
+        let (blob, pin) = match self.packing {
+            None => (blob, None),
+            Some(packing) => {
+                let store = self.store.clone();
+                let packed = tokio::task::spawn_blocking(move || store.packed(&blob, &packing));
+                let (blob, pin) = packed.await.map_err(|_| Error::Interrupted("compressing a layer"))??;
+                (blob, Some(pin))
+            }
+        };
+        let how = self.upload(layer, &blob).await?;
+        self.say(layer, how);
+        Ok((blob, pin))
+    }
+
+    /// The layer as the registry got it once and still has it: it needn't be compressed to find that out.
+    async fn sent_before(&self, layer: &Digest) -> Result<Option<Descriptor>> {
+        let sent = self.packing.and_then(|packing| self.store.sent_before(layer, &packing, &self.reference));
+        let Some(sent) = sent else { return Ok(None) };
+        let is_there = exists(&self.session, &self.reference, &sent.digest).await?;
+        Ok(is_there.then_some(sent))
+    }
+
+    async fn upload(&self, layer: &Digest, blob: &Descriptor) -> Result<String> {
+        let sources = self.store.repositories_with(&blob.digest, &self.reference);
+        let (progress, id, total) = (self.progress.clone(), layer.short().to_owned(), blob.size);
+        let moved = move |done| drop(progress.send(Progress::moved(&id, "Pushing", done, total)));
+        let mut attempt = 1;
+        loop {
+            let sent =
+                upload(&self.session, &self.store, &self.reference, blob, &sources, moved.clone()).await;
+            match sent {
+                Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
+                    tracing::debug!(%error, digest = %blob.digest, "an upload is tried again");
+                    self.say(layer, format!("Retrying in {attempt} seconds"));
+                    sleep(Duration::from_secs(attempt)).await;
+                    attempt += 1;
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    fn say(&self, layer: &Digest, status: impl Into<String>) {
+        let _ = self.progress.send(Progress::say(layer.short(), status));
     }
 }
 
@@ -216,6 +253,12 @@ pub(super) async fn put_manifest(
     }
 }
 
+/// Whether the registry has a blob in this repository.
+async fn exists(session: &Session, reference: &Reference, blob: &Digest) -> Result<bool> {
+    let target = format!("/v2/{}/blobs/{blob}", reference.path());
+    Ok(session.ask(&Ask::new(Method::HEAD, &target)).await?.status().is_success())
+}
+
 /// Brings a blob to the registry unless it has it; says how, in Docker's words. `sources` are repositories of the
 /// same registry that have it.
 pub(super) async fn upload(
@@ -226,9 +269,7 @@ pub(super) async fn upload(
     sources: &[String],
     moved: impl Fn(u64) + Send + Sync + 'static + Clone,
 ) -> Result<String> {
-    let target = format!("/v2/{}/blobs/{}", reference.path(), blob.digest);
-    let found = session.ask(&Ask::new(Method::HEAD, &target)).await?;
-    if found.status().is_success() {
+    if exists(session, reference, &blob.digest).await? {
         return Ok("Layer already exists".to_owned());
     }
     let mut target = format!("/v2/{}/blobs/uploads/", reference.path());

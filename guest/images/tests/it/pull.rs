@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use berth_images::registry::{Client, Credentials, Options, Proxies, Pulled};
-use berth_images::{Digest, Error, Reference, RemoveOptions};
+use berth_images::{Digest, Error, Reference, RemoveOptions, Store};
 use serde_json::json;
 
 use crate::fixture::{Layer, Place, gzip, names};
@@ -73,6 +73,22 @@ fn layers_the_registry_has_are_not_sent_again_and_others_are_mounted() {
     let mounted = push(&place, &second, None);
     assert_eq!(mounted.statuses().iter().filter(|status| **status == "Mounted from a").count(), 2);
     assert_eq!(mounted.result.unwrap().digest, digest);
+}
+
+#[test]
+fn what_was_pushed_before_a_restart_is_not_compressed_again() {
+    let Some(registry) = Registry::start() else { return };
+    let name = format!("{}/a:1", registry.address);
+    let mut place = Place::new();
+    place.image(&name, &two_layers());
+    let digest = push(&place, &name, None).result.unwrap().digest;
+    place.store = Store::open(place.folder.path()).unwrap();
+    let blobs = || fs::read_dir(place.path("blobs/sha256")).unwrap().count();
+    let before = blobs();
+    let again = push(&place, &name, None);
+    assert_eq!(again.statuses().iter().filter(|status| **status == "Layer already exists").count(), 2);
+    assert_eq!(again.result.unwrap().digest, digest);
+    assert_eq!(blobs(), before);
 }
 
 #[test]
