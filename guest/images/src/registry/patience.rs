@@ -137,6 +137,6 @@ mod tests {
         assert_eq!(asked([3000, LONG], 35, 100, 0).await, Some(()));
         assert_eq!(asked([20, LONG], 3, LONG, 0).await, None, "it stops");
         assert_eq!(asked([20, LONG], 1, 0, 100).await, Some(()), "all of it is being looked at");
-        assert_eq!(asked([LONG, 20], 1, 0, LONG).await, None, "for too long");
+        assert_eq!(asked([20, 20], 1, 0, LONG).await, None, "for too long");
     }
 }
