@@ -31,16 +31,23 @@ pub(crate) struct Way<'a> {
     to: BorrowedFd<'a>,
     /// The second as the layer itself has it, where files may be linked instead.
     layer: Option<BorrowedFd<'a>>,
+    /// The second was made for this: nothing in it is in the way.
+    is_new: bool,
 }
 
 impl<'a> Way<'a> {
     pub(crate) fn new(from: BorrowedFd<'a>, to: BorrowedFd<'a>) -> Self {
-        Self { from, to, layer: None }
+        Self { from, to, layer: None, is_new: false }
     }
 
     /// Files may be linked into `layer`, where it is to be had.
     pub(crate) fn linking(self, layer: Option<BorrowedFd<'a>>) -> Self {
         Self { layer, ..self }
+    }
+
+    /// Whether the second was made for this.
+    pub(crate) fn into_new(self, is_new: bool) -> Self {
+        Self { is_new, ..self }
     }
 }
 
@@ -150,7 +157,7 @@ impl Transfer<'_> {
         let (Some(layer), Some(known)) = (way.layer, self.known) else { return Ok(false) };
         let is_same = self.owner_of(stat) == (stat.st_uid, stat.st_gid)
             && self.mode_of(stat, false) == stat.st_mode & 0o7777;
-        if !is_same || is_folder(way.to, new_name) {
+        if !is_same || (!way.is_new && is_folder(way.to, new_name)) {
             return Ok(false);
         }
         // Another file system, too many links, or something that has to go first.
@@ -234,15 +241,16 @@ impl Transfer<'_> {
 
     /// Makes a folder unless it is there, and copies what is in it.
     fn inner(&self, way: Way<'_>, name: &[u8], new_name: &[u8], path: &str, mode: u32) -> io::Result<()> {
-        match rustix::fs::mkdirat(way.to, new_name, Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let is_new = match rustix::fs::mkdirat(way.to, new_name, Mode::from_raw_mode(mode)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(error) => return Err(error.into()),
-        }
+        };
         let (from, to) = (beneath::open_folder(way.from, name)?, beneath::open_folder(way.to, new_name)?);
         // One of a layer below is in this one only once something of it changes.
         let layer = way.layer.and_then(|layer| beneath::open_folder(layer, new_name).ok());
         let inner = Way::new(from.as_fd(), to.as_fd()).linking(layer.as_ref().map(AsFd::as_fd));
-        self.folder(inner, path)
+        self.folder(inner.into_new(is_new), path)
     }
 
     fn keeps_any(&self, folder: BorrowedFd<'_>, path: &str) -> io::Result<bool> {

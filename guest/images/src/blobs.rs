@@ -1,11 +1,16 @@
 //! The content store: `blobs/sha256/<hex>`, each written beside its place, verified while written, then renamed. It is
 //! [`Unsynced`] until a record speaks of it.
 
+mod aside;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
+
+use aside::Aside;
 
 use crate::digest::Hashed;
 use crate::durable;
@@ -111,12 +116,16 @@ impl Blobs {
     /// A blob that `fill` writes, in pieces of any size.
     pub(crate) fn filled<T>(
         &self,
-        fill: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<T>,
+        fill: impl FnOnce(&mut BufWriter<Aside<'_, '_>>) -> Result<T>,
     ) -> Result<(BlobWriter, T)> {
-        let mut writer = BufWriter::with_capacity(BUFFER, self.writer()?);
-        let filled = fill(&mut writer)?;
-        let writer = writer.into_inner();
-        Ok((writer.map_err(|error| Error::stream("store content")(error.into_error()))?, filled))
+        let writer = self.writer()?;
+        thread::scope(|scope| {
+            let mut writer = BufWriter::with_capacity(BUFFER, Aside::new(scope, writer));
+            let filled = fill(&mut writer)?;
+            let (writer, rest) = writer.into_parts();
+            let rest = rest.map_err(|_| Error::Interrupted("storing content"))?;
+            Ok((writer.finish(&rest).map_err(Error::stream("store content"))?, filled))
+        })
     }
 
     /// Puts a written blob in its place.

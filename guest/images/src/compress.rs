@@ -70,10 +70,7 @@ impl Packing {
     fn write(&self, mut plain: impl Read, mut to: impl Write) -> io::Result<()> {
         match self.compression {
             Compression::Uncompressed => io::copy(&mut plain, &mut to).map(drop),
-            Compression::Gzip => {
-                let level = self.level.map_or(flate2::Compression::default(), flate2::Compression::new);
-                gzip::write(plain, &mut to, level)
-            }
+            Compression::Gzip => gzip::write(plain, &mut to, self.level),
             Compression::Zstd => {
                 let level = self.level.and_then(|level| i32::try_from(level).ok());
                 zstd::stream::copy_encode(plain, &mut to, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))

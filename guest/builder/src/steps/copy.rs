@@ -460,7 +460,7 @@ impl Target<'_> {
             false => None,
         };
         let way = Way::new(folder, target.as_fd()).linking(layer.as_ref().map(AsFd::as_fd));
-        transfer.folder(way, "")?;
+        transfer.folder(way.into_new(made), "")?;
         if made {
             transfer.dress(way, b".", b".", &rustix::fs::fstat(folder)?)?;
         }
