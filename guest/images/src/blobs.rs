@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes that go to the disk at a time.
 const BUFFER: usize = 128 << 10;
 
+/// Where a blob is written that is made in pieces of any size.
+pub(crate) type Filling<'scope, 'env> = BufWriter<Aside<'scope, 'env>>;
+
 /// The folder of blobs.
 #[derive(Debug)]
 pub(crate) struct Blobs {
@@ -116,7 +119,7 @@ impl Blobs {
     /// A blob that `fill` writes, in pieces of any size.
     pub(crate) fn filled<T>(
         &self,
-        fill: impl FnOnce(&mut BufWriter<Aside<'_, '_>>) -> Result<T>,
+        fill: impl FnOnce(&mut Filling<'_, '_>) -> Result<T>,
     ) -> Result<(BlobWriter, T)> {
         let writer = self.writer()?;
         thread::scope(|scope| {

@@ -5,6 +5,7 @@ mod gzip;
 
 use std::io::{self, Read, Write};
 
+use crate::blobs::Filling;
 use crate::manifest::{Descriptor, Document, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST};
 use crate::stack::Kept;
 use crate::store::Pin;
@@ -94,7 +95,8 @@ impl Store {
             }
         }
         let plain = decompress(self.blobs().open_blob(&blob.digest)?)?;
-        let written = |to: &mut _| packing.write(plain, to).map_err(Error::stream("compress a layer"));
+        let written =
+            |to: &mut Filling<'_, '_>| packing.write(plain, to).map_err(Error::stream("compress a layer"));
         let (packed, pin) = self.keep(self.blobs().filled(written)?.0)?;
         // A plain tar that begins like something else is still one.
         let packed = Descriptor::new(packing.compression.media_type(), packed.digest, packed.size);

@@ -1,10 +1,10 @@
 //! Images made here: `docker import` of a root file system, `docker commit` of a container.
 
-use std::io::{BufWriter, Read};
+use std::io::Read;
 
 use serde_json::{Map, Value, json};
 
-use crate::blobs::BlobWriter;
+use crate::blobs::Filling;
 use crate::{Digest, Error, Image, Platform, Reference, Result, RunConfig, Store, pack};
 
 /// What `docker import` says of the image.
@@ -98,7 +98,7 @@ impl Store {
         made: Value,
         entry: Value,
         parent: Option<&Image>,
-        write_layer: impl FnOnce(&mut BufWriter<BlobWriter>) -> Result<()>,
+        write_layer: impl FnOnce(&mut Filling<'_, '_>) -> Result<()>,
     ) -> Result<Digest> {
         let below = parent.and_then(|parent| parent.layers.last()).map(|layer| layer.chain_id.clone());
         let mut blobs = match parent {
