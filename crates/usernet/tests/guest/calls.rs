@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpAddress;
 
 use crate::door::Listening;
 use crate::guest::{ADDRESS, GATEWAY, Guest, HOST, MTU, PATIENCE, leading_to, settings};
