@@ -67,10 +67,13 @@ impl Bundle {
         command
     }
 
-    /// Runs it; its output goes to a file, since containers inherit it.
+    /// Runs it; its output goes to a file, since containers inherit it, and to a new one each time, for the same reason.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let (out, err) = (self.path().join("out"), self.path().join("err"));
-        let file = |path: &PathBuf| std::fs::File::create(path).unwrap();
+        let file = |path: &PathBuf| {
+            drop(std::fs::remove_file(path));
+            std::fs::File::create_new(path).unwrap()
+        };
         let status = self.command(arguments).stdout(file(&out)).stderr(file(&err)).status().unwrap();
         Output { status, stdout: std::fs::read(out).unwrap(), stderr: std::fs::read(err).unwrap() }
     }
