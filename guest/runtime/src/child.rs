@@ -24,7 +24,7 @@ use crate::rootfs::idmap::Mapped;
 use crate::seccomp::Filter;
 use crate::span::Stopwatch;
 use crate::stdio::{self, Stdio};
-use crate::{console, limits, memory_policy, scheduling, settings, sys};
+use crate::{console, handshake, limits, memory_policy, scheduling, settings, sys};
 
 /// Becomes the container's first process.
 pub(crate) fn be_container(create: &Create<'_>, plan: &Plan, mapped: Mapped, mut line: Line) -> ! {
@@ -247,6 +247,9 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
     }
     if let Some(hooked) = hooked {
         hooked.run(Stage::StartContainer, ContainerState::Created, None)?;
+    }
+    if let Life::Detached(Some(socket)) = life {
+        handshake::leave(socket)?;
     }
     // Not before: the hooks are no programs of the container's.
     labels.apply()?;

@@ -196,6 +196,12 @@ impl Line {
     }
 }
 
+/// Lets nobody connect to a detached child any more. Exec closes the line and the listener in an order of its own: whoever
+/// sees the line closed must not find the child waiting.
+pub(crate) fn leave(listener: BorrowedFd<'_>) -> Result<(), Error> {
+    rustix::net::shutdown(listener, rustix::net::Shutdown::Read).doing("stop waiting for the start")
+}
+
 /// Calls with an address for `socket` that is short enough for any path: through its folder's descriptor.
 pub(crate) fn short<T>(
     socket: &Path,
