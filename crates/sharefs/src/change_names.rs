@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::handles::Handle;
-use crate::nodes::Place;
+use crate::look_up::look_again;
+use crate::nodes::{Identity, Place};
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, event, mode};
 use crate::wire::reply::Reply;
@@ -31,7 +32,7 @@ impl Server {
         self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::make_folder(folder.as_fd(), name, permissions & 0o1777)
         })?;
-        self.look_up_made(header, name, reply)
+        self.look_up_made(header, name, mode::FOLDER, reply)
     }
 
     /// Makes a regular file, a FIFO or a socket; a device is refused.
@@ -51,7 +52,7 @@ impl Server {
         self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::make_node(folder.as_fd(), name, kind | wish & mode::PERMISSIONS)
         })?;
-        self.look_up_made(header, name, reply)
+        self.look_up_made(header, name, kind, reply)
     }
 
     /// Makes a symbolic link. Where it leads is the guest's business: nothing here follows it.
@@ -66,7 +67,7 @@ impl Server {
         self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::make_symlink(folder.as_fd(), name, target)
         })?;
-        self.look_up_made(header, name, reply)
+        self.look_up_made(header, name, mode::SYMLINK, reply)
     }
 
     /// Gives a file one more name; also its first, when it was made without one.
@@ -79,10 +80,11 @@ impl Server {
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
         let file = self.folder(node)?;
+        let kind = sys::status(file.as_fd())?.mode & mode::KIND;
         self.change_names(&[(header.node, name, event::CREATE)], || {
             sys::hard_link(file.as_fd(), folder.as_fd(), name)
         })?;
-        self.look_up_made(header, name, reply)
+        self.look_up_made(header, name, kind, reply)
     }
 
     /// Makes a regular file if it isn't there, and opens it.
@@ -105,12 +107,13 @@ impl Server {
             Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => None,
             made => Some(made?),
         };
-        let file = sys::look_up(folder.as_fd(), name)?;
+        let file = sys::look_up(folder.as_fd(), name).map_err(look_again)?;
         let status = sys::status(file.as_fd())?;
         let opened = match made {
-            Some(opened) => opened,
+            Some(opened) if Identity::of(&sys::status(opened.as_fd())?) == Identity::of(&status) => opened,
             None if status.kind() == Kind::Regular => sys::reopen(file.as_fd(), flags)?,
-            None => return Err(Errno::ISDIR),
+            // The host has put something else there meanwhile: the kernel is to look again.
+            _ => return Err(Errno::STALE),
         };
         let entry = self.tell(header, header.node, name, file, status);
         self.nodes().changed_by_guest(entry.node, status.ctime);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::nodes::Place;
 use crate::server::Server;
-use crate::sys::{self, Errno, Kind, Status};
+use crate::sys::{self, Errno, Kind, Status, mode};
 use crate::watch::SHORT;
 use crate::wire::ROOT;
 use crate::wire::reply::{Entry, Reply};
@@ -41,15 +41,20 @@ impl Server {
         Ok(self.tell(header, header.node, name, file, status))
     }
 
-    /// The same for what the guest has just made.
+    /// The same for what the guest has just made, of that kind. When the host has put something else there meanwhile, or
+    /// nothing, the kernel is to look again: it takes no other kind for an answer.
     pub(crate) fn look_up_made(
         &self,
         header: &Header,
         name: &CStr,
+        kind: u32,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let file = self.open_name(header.node, name)?;
+        let file = self.open_name(header.node, name).map_err(look_again)?;
         let status = sys::status(file.as_fd())?;
+        if status.mode & mode::KIND != kind {
+            return Err(Errno::STALE);
+        }
         let entry = self.tell(header, header.node, name, file, status);
         self.nodes().changed_by_guest(entry.node, status.ctime);
         reply.entry(&entry);
@@ -87,4 +92,9 @@ impl Server {
     pub(crate) fn folder(&self, node: u64) -> Result<std::sync::Arc<OwnedFd>, Errno> {
         if node == ROOT { Err(Errno::PERM) } else { self.nodes().file(node) }
     }
+}
+
+/// What was there a moment ago and isn't is a reason for the kernel to look again.
+pub(crate) fn look_again(error: Errno) -> Errno {
+    if error == Errno::NOENT { Errno::STALE } else { error }
 }

@@ -127,7 +127,7 @@ pub(crate) fn same_file(file: BorrowedFd<'_>) -> Result<OwnedFd> {
 pub(crate) fn create(folder: BorrowedFd<'_>, name: &CStr, flags: u32, permissions: u32) -> Result<OwnedFd> {
     let flags = OFlags::from_bits_truncate(flags) & OPEN | ALWAYS | OFlags::CREATE | OFlags::EXCL;
     let made = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(permissions))?;
-    insist_on_mode(made.as_fd(), permissions)?;
+    insist_on_mode(made.as_fd(), mode::REGULAR | permissions)?;
     Ok(made)
 }
 
@@ -136,29 +136,40 @@ pub(crate) fn make_nameless(folder: BorrowedFd<'_>, flags: u32, permissions: u32
     // With EXCL it never gets a name.
     let flags = OFlags::from_bits_truncate(flags) & (OPEN | OFlags::EXCL) | OFlags::TMPFILE | OFlags::CLOEXEC;
     let made = rustix::fs::open(path_of(folder), flags, Mode::from_raw_mode(permissions))?;
-    insist_on_mode(made.as_fd(), permissions)?;
+    insist_on_mode(made.as_fd(), mode::REGULAR | permissions)?;
     Ok(made)
 }
 
-/// The guest has applied its own mask already: this process's is not wanted.
-fn insist_on_mode(file: BorrowedFd<'_>, permissions: u32) -> Result<()> {
-    if status(file)?.mode & mode::PERMISSIONS == permissions & mode::PERMISSIONS {
+/// The guest has applied its own mask already: this process's is not wanted. What has come by that name meanwhile and is
+/// of another kind is left alone.
+fn insist_on_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    let found = status(file)?.mode;
+    let is_meant = found & mode::KIND == mode & mode::KIND;
+    if !is_meant || found & mode::PERMISSIONS == mode & mode::PERMISSIONS {
         return Ok(());
     }
-    set_mode(file, permissions)
+    set_mode(file, mode & !mode::KIND)
+}
+
+/// The same by a name, which may be gone again: whoever looks it up next will tell.
+fn insist_on_mode_of(folder: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    match look_up(folder, name) {
+        Err(Errno::NOENT) => Ok(()),
+        made => insist_on_mode(made?.as_fd(), mode),
+    }
 }
 
 /// Makes a folder.
 pub(crate) fn make_folder(folder: BorrowedFd<'_>, name: &CStr, permissions: u32) -> Result<()> {
     rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(permissions))?;
-    insist_on_mode(look_up(folder, name)?.as_fd(), permissions)
+    insist_on_mode_of(folder, name, mode::FOLDER | permissions)
 }
 
 /// Makes a regular file, a FIFO or a socket, as `mode` says.
 pub(crate) fn make_node(folder: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     let kind = FileType::from_raw_mode(mode);
     rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(mode), 0)?;
-    insist_on_mode(look_up(folder, name)?.as_fd(), mode)
+    insist_on_mode_of(folder, name, mode)
 }
 
 /// Makes a symbolic link.
