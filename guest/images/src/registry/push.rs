@@ -214,7 +214,10 @@ impl Layers {
             match sent {
                 Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
                     tracing::debug!(%error, digest = %blob.digest, "an upload is tried again");
-                    self.say(layer, format!("Retrying in {attempt} seconds"));
+                    self.say(
+                        layer,
+                        format!("Retrying in {attempt} second{}", if attempt == 1 { "" } else { "s" }),
+                    );
                     sleep(Duration::from_secs(attempt)).await;
                     attempt += 1;
                 }

@@ -213,7 +213,7 @@ fn an_upload_that_breaks_off_is_begun_again_and_one_that_is_refused_is_not() {
         let (place, name) = (Place::new(), format!("{}/a:1", fake.address));
         place.image(&name, &[Layer::new().file("a", "content").done()]);
         let pushed = push_plain(&place, &name);
-        assert!(pushed.statuses().contains(&"Retrying in 1 seconds"));
+        assert!(pushed.statuses().contains(&"Retrying in 1 second"));
         pushed.result.unwrap();
         assert_eq!(fake.asked("PUT /upload").len(), 3, "the layer twice, its configuration once");
     }
