@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// How long the long file is.
     #[arg(long, default_value_t = 1024)]
     mebibytes: usize,
+    /// Only these deeds, and those that leave what they need must be among them.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    deeds: Vec<deed::Deed>,
     /// The virtiofsd to measure against.
     #[arg(long)]
     virtiofsd: Option<PathBuf>,
@@ -50,10 +53,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         build::host_programs(Profile::Release)?;
     }
     let folders = Folders::start(&image_with_work()?, args.virtiofsd.as_deref())?;
-    let mut took = vec![[const { Vec::new() }; PLACES.len()]; DEEDS.len()];
+    let is_wanted = |deed: &deed::Deed| args.deeds.is_empty() || args.deeds.contains(deed);
+    let deeds: Vec<deed::Deed> = DEEDS.iter().copied().filter(is_wanted).collect();
+    let mut took = vec![[const { Vec::new() }; PLACES.len()]; deeds.len()];
     for run in 1..=args.runs {
         println!("==> run {run}");
-        for (deed, took) in DEEDS.iter().zip(&mut took) {
+        for (deed, took) in deeds.iter().zip(&mut took) {
             for (place, took) in PLACES.iter().zip(&mut *took) {
                 took.push(once(&folders, args, *deed, place)?);
             }
@@ -62,7 +67,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             println!("  {:<16}{last}", deed.name());
         }
     }
-    print(args, took);
+    print(args, &deeds, took);
     Ok(())
 }
 
@@ -76,13 +81,13 @@ fn once(folders: &Folders, args: &Args, deed: deed::Deed, place: &Place) -> anyh
     printed.trim().parse().with_context(|| format!("{name} in {} printed {printed}", place.name))
 }
 
-fn print(args: &Args, took: Vec<[Vec<f64>; PLACES.len()]>) {
+fn print(args: &Args, deeds: &[deed::Deed], took: Vec<[Vec<f64>; PLACES.len()]>) {
     println!(
         "\n  {:<16} {:>11} {:>11} {:>11} {:>11} {:>13} {:>10} {:>8}",
         "median", "ours", "over vsock", "virtiofsd", "ext4", "to virtiofsd", "over vsock", "to ext4"
     );
     let mut seconds = serde_json::Map::new();
-    for (deed, took) in DEEDS.iter().zip(took) {
+    for (deed, took) in deeds.iter().zip(took) {
         let [ours, over_vsock, theirs, own] = took.map(median);
         println!(
             "  {:<16} {ours:>9.3} s {over_vsock:>9.3} s {theirs:>9.3} s {own:>9.3} s {:>13.2} {:>10.2} {:>8.2}",
