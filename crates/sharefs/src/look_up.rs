@@ -81,7 +81,7 @@ impl Server {
         status: Status,
     ) -> Entry {
         let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
-        let attributes = self.shown(header, node, file.as_fd(), status);
+        let attributes = self.shown_by_name(header, (folder, name), (node, file.as_fd()), status);
         // A folder is to be looked up once more before the guest may go by its name for long: then it is watched.
         let is_sure = status.kind() != Kind::Folder || self.watches.has(node);
         let valid = if is_sure { self.name_valid(folder) } else { SHORT };

@@ -8,8 +8,9 @@
 //! - Everybody else's files show the host's own numbers: the host's kernel refuses there what it would refuse the user.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::nodes::Owner;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, mode};
 use crate::wire::reply::Attributes;
@@ -29,10 +30,35 @@ impl Server {
         file: BorrowedFd<'_>,
         status: Status,
     ) -> Attributes {
+        self.shown_with(header, node, status, || read(file))
+    }
+
+    /// The same of a file that was just found by a name in a folder.
+    pub(crate) fn shown_by_name(
+        &self,
+        header: &Header,
+        (folder, name): (u64, &CStr),
+        (node, file): (u64, BorrowedFd<'_>),
+        status: Status,
+    ) -> Attributes {
+        self.shown_with(header, node, status, || {
+            let parent = self.nodes().held(folder).filter(|_| !name.is_empty());
+            // What has taken its place in between changed the file's change time, by which this is remembered.
+            parent.map_or_else(|| read(file), |parent| read_by_name(parent.as_fd(), name, file))
+        })
+    }
+
+    fn shown_with(
+        &self,
+        header: &Header,
+        node: u64,
+        status: Status,
+        read: impl FnOnce() -> Option<Owner>,
+    ) -> Attributes {
         let (uid, gid, of_asker) = if status.uid != self.user.0 {
             (status.uid, status.gid, false)
         } else {
-            match self.remembered_owner(node, file, &status) {
+            match self.remembered_owner(node, &status, read) {
                 Some((uid, gid)) => (uid, gid, false),
                 None => (header.uid, header.gid, true),
             }
@@ -47,14 +73,19 @@ impl Server {
         Attributes { status, ino, uid, gid, of_asker, valid }
     }
 
-    fn remembered_owner(&self, node: u64, file: BorrowedFd<'_>, status: &Status) -> Option<(u32, u32)> {
+    fn remembered_owner(
+        &self,
+        node: u64,
+        status: &Status,
+        read: impl FnOnce() -> Option<Owner>,
+    ) -> Option<Owner> {
         if !matches!(status.kind(), Kind::Regular | Kind::Folder) {
             return None;
         }
         if let Some(owner) = self.nodes().known_owner(node, status.ctime) {
             return owner;
         }
-        let owner = read(file);
+        let owner = read();
         self.nodes().keep_owner(node, status.ctime, owner);
         owner
     }
@@ -80,9 +111,23 @@ impl Server {
     }
 }
 
-fn read(file: BorrowedFd<'_>) -> Option<(u32, u32)> {
+fn read(file: BorrowedFd<'_>) -> Option<Owner> {
     let mut value = [0; 32];
     let length = sys::get_attribute(file, ATTRIBUTE, &mut value).ok()?;
-    let (uid, gid) = std::str::from_utf8(value.get(..length)?).ok()?.split_once(':')?;
+    parse(value.get(..length)?)
+}
+
+fn read_by_name(folder: BorrowedFd<'_>, name: &CStr, file: BorrowedFd<'_>) -> Option<Owner> {
+    let mut value = [0; 32];
+    match sys::get_attribute_of_name(folder, name, ATTRIBUTE, &mut value) {
+        Ok(length) => parse(value.get(..length)?),
+        Err(Errno::NODATA) => None,
+        // The kernel doesn't have the call, or the name is gone.
+        Err(_) => read(file),
+    }
+}
+
+fn parse(value: &[u8]) -> Option<Owner> {
+    let (uid, gid) = std::str::from_utf8(value).ok()?.split_once(':')?;
     Some((uid.parse().ok()?, gid.parse().ok()?))
 }

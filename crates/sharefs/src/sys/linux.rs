@@ -1,6 +1,7 @@
 //! A file is an `O_PATH` descriptor. What needs more than that goes through `/proc/self/fd`, which leads to the very
 //! same file whatever its names have become.
 
+mod attribute;
 mod lock;
 mod watcher;
 
@@ -16,6 +17,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::{FileSystem, Status, mode};
 
+pub(crate) use attribute::get_attribute_of_name;
 pub(crate) use lock::{conflict, flock, lock};
 pub(crate) use rustix::io::Errno;
 pub(crate) use watcher::Watcher;
