@@ -106,20 +106,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn prepare(args: &Args) -> anyhow::Result<()> {
-    let (from, to) = (args.folder.join("files"), args.folder.join("tree"));
+    let within = |name: &str| args.folder.join(name);
     match args.deed {
         Deed::Create => {
-            for folder in fs::read_dir(&args.folder)? {
-                let path = folder?.path();
-                let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                removed.with_context(|| format!("remove {}", path.display()))?;
+            for entry in fs::read_dir(&args.folder)? {
+                clear(&entry?.path())?;
             }
-            Ok(fs::create_dir(from)?)
+            Ok(fs::create_dir(within("files"))?)
         }
-        Deed::Untar => Ok(fs::create_dir(to)?),
+        Deed::GitClone => clear(&within("clone")),
+        Deed::Untar => {
+            clear(&within("tree"))?;
+            Ok(fs::create_dir(within("tree"))?)
+        }
+        Deed::SqliteCommits => clear(&within("data.db")),
         // Another place's cold deed has made the kernel forget.
         Deed::StatAgain => perform(args),
         _ => Ok(()),
+    }
+}
+
+/// Removes what an earlier run has left.
+fn clear(path: &Path) -> anyhow::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("remove {}", path.display())),
     }
 }
 
