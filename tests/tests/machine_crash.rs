@@ -18,8 +18,8 @@ use e2e::machine::Machine;
 
 /// Names how often something is killed.
 const KILLS: &str = "BERTH_E2E_MACHINE_KILLS";
-/// A machine that died takes seconds to come back: these take less than a minute on a busy machine.
-const FEW: u32 = 4;
+/// Some three minutes of them.
+const SOME: u32 = 50;
 /// After the first number, in which some more are synced.
 const MOMENTS: Duration = Duration::from_millis(1500);
 /// A connection that says nothing for so long hangs.
@@ -41,7 +41,9 @@ enum Victim {
     Engine,
 }
 
-const VICTIMS: &[Victim] = &[Victim::Emulator, Victim::Engine, Victim::Daemon];
+/// The engine is back in a moment, the machine takes seconds.
+const VICTIMS: &[Victim] =
+    &[Victim::Emulator, Victim::Engine, Victim::Daemon, Victim::Engine, Victim::Engine, Victim::Engine];
 
 #[test]
 fn what_was_synced_survives_any_kill_and_ports_and_mounts_come_back() {
@@ -50,9 +52,9 @@ fn what_was_synced_survives_any_kill_and_ports_and_mounts_come_back() {
     let (folder, port) = (machine.folder("share"), free_port());
     run_counter(&machine, &folder, port);
     let mut told = 0;
-    for round in 0..repeats(KILLS, FEW) {
+    for round in 0..repeats(KILLS, SOME) {
         // The first rounds kill each once, whatever the seed.
-        let next = if round < 3 { u64::from(round) } else { chance.number(3) };
+        let next = if round < 3 { u64::from(round) } else { chance.number(VICTIMS.len() as u64) };
         let victim = VICTIMS[usize::try_from(next).unwrap()];
         let what = format!("round {round}: {victim:?}, after {told}");
         eprintln!("{what}");
@@ -77,9 +79,11 @@ fn what_was_synced_survives_any_kill_and_ports_and_mounts_come_back() {
 
 fn run_counter(machine: &Machine, folder: &Path, port: u16) {
     let (share, published) = (format!("{}:/share", folder.display()), format!("127.0.0.1:{port}:80"));
-    let run = ["run", "-d", "--name", "counter", "--restart", "always", "-v", &share, "-v", "kept:/volume"];
+    // It doesn't listen to the signal that asks it to stop: a machine that is told to stop waits for it.
+    let run = ["run", "-d", "--name", "counter", "--restart", "always", "--stop-timeout", "1"];
+    let folders = ["-v", &share, "-v", "kept:/volume"];
     let serve = ["-p", &published, "busybox", "nc", "-ll", "-p", "80", "-e", "sh", "-c", COUNT];
-    machine.ok(&[&run[..], &serve].concat());
+    machine.ok(&[&run[..], &folders, &serve].concat());
 }
 
 /// A client that waits for something that doesn't end by itself.
