@@ -69,6 +69,41 @@ fn containers_of_a_users_network_know_each_other_by_name() {
 }
 
 #[test]
+fn a_container_in_anothers_network_has_its_name_and_knows_whom_it_knows() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "named"]);
+    let run = ["run", "-d", "--network", "named", "--add-host", "far:1.2.3.4", "--hostname", "main"];
+    engine
+        .ok(&[&run[..], &["--domainname", "example", "--name", "main", "busybox", "sleep", "1000"]].concat());
+    engine.ok(&["run", "-d", "--network", "named", "--name", "known", "busybox", "sleep", "1000"]);
+    engine.ok(&["run", "-d", "--network", "container:main", "--name", "side", "busybox", "sleep", "1000"]);
+    for file in ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"] {
+        let [own, shared] = ["main", "side"].map(|name| engine.ok(&["exec", name, "cat", file]));
+        assert_eq!(own, shared, "{file}");
+    }
+    assert_eq!(engine.ok(&["exec", "side", "hostname"]), "main");
+    assert_eq!(engine.inspect("side", ".Config.Domainname"), "example");
+    assert_eq!(engine.inspect("side", ".HostsPath"), engine.inspect("main", ".HostsPath"));
+    let inner = ["run", "--rm", "--network", "container:side", "busybox", "ping", "-c", "1", "known"];
+    eventually("the name resolves, also through two", || (engine.docker(&inner).code == 0).then_some(()));
+}
+
+#[test]
+fn a_container_without_a_network_gets_one_once_it_has_left_none() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "later"]);
+    engine.ok(&["run", "-d", "--network", "none", "--name", "alone", "busybox", "sleep", "1000"]);
+    assert_eq!(engine.ok(&["exec", "alone", "ls", "/sys/class/net"]), "lo");
+    let refused = engine.docker(&["network", "connect", "later", "alone"]);
+    assert!(refused.err.contains("with one of the networks in private (none) mode"), "{refused:?}");
+    engine.ok(&["network", "disconnect", "none", "alone"]);
+    engine.ok(&["network", "connect", "later", "alone"]);
+    assert_eq!(engine.ok(&["exec", "alone", "ls", "/sys/class/net"]), "eth0\nlo");
+    engine.ok(&["restart", "-t", "0", "alone"]);
+    assert_eq!(engine.ok(&["exec", "alone", "ls", "/sys/class/net"]), "eth0\nlo");
+}
+
+#[test]
 fn a_network_can_be_joined_and_left_while_running() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&["network", "create", "later"]);

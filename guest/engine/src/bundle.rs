@@ -15,13 +15,13 @@ impl Engine {
     /// Writes the bundle of a container whose root is mounted; returns how to launch its guard.
     pub(crate) async fn write_bundle(
         &self,
-        container: &Container,
+        container: &Arc<Container>,
         root: PathBuf,
         joined: Joined,
         binds: Vec<Bind>,
     ) -> Result<Launch, Error> {
         let record = container.record();
-        let (folder, bundle) = (container.folder.clone(), container.exec_folder.clone());
+        let (names, bundle) = (self.network_owner(container).folder.clone(), container.exec_folder.clone());
         let init_program = self.config.guard_program.with_file_name("berth-runtime");
         let (cgroup_mount, cgroup_path) = (self.cgroups.mount.clone(), self.cgroup_path(container));
         let guard_cgroup = self.config.guards_cgroup();
@@ -29,7 +29,7 @@ impl Engine {
         let open_files = self.config.open_files;
         tokio::task::spawn_blocking(move || {
             let surroundings =
-                Surroundings { root: &root, folder: &folder, joined, binds, init_program: &init_program };
+                Surroundings { root: &root, names: &names, joined, binds, init_program: &init_program };
             let spec = spec::of(&record, &surroundings)?;
             durable::write_volatile(&bundle.join("config.json"), &spec)?;
             let config = &record.config;

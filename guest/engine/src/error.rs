@@ -34,6 +34,8 @@ pub enum Error {
     NoSuchContainer(String),
     #[error("multiple IDs found with provided prefix: {0}")]
     AmbiguousId(String),
+    #[error("invalid name or ID supplied: {0:?}")]
+    NoId(String),
     #[error(
         "image with reference {image} was found but its platform ({found}) does not match the specified platform \
          ({wanted})"
@@ -88,6 +90,8 @@ pub enum Error {
     CannotAttach(&'static str, &'static str),
     #[error("exec command {0} is already running")]
     ExecRunning(String),
+    #[error("exec command {0} has already run")]
+    ExecOver(String),
     #[error("exec process is not running")]
     ExecEnded,
     #[error("remove {volume}: volume is in use - [{user}]")]
@@ -118,6 +122,10 @@ pub enum Error {
     SharedNetwork,
     #[error("cannot connect container to host network - container must be created in host network mode")]
     HostNetwork,
+    #[error(
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+    )]
+    PrivateNetwork,
     #[error("error while removing network: network {network} has active endpoints ({members})")]
     NetworkInUse { network: String, members: String },
     #[error("endpoint with name {container} already exists in network {network}")]
@@ -209,12 +217,17 @@ impl Error {
             | Self::RemoveRunning { .. }
             | Self::CannotAttach(..)
             | Self::ExecRunning(_)
+            | Self::ExecOver(_)
             | Self::ExecEnded
             | Self::VolumeInUse { .. }
             | Self::CannotCommit(_)
             | Self::CannotUpdate(_)
             | Self::JoinNotRunning(_) => Kind::Conflict,
             Self::AmbiguousId(_)
+            | Self::NoId(_)
+            | Self::SharedNetwork
+            | Self::HostNetwork
+            | Self::PrivateNetwork
             | Self::InvalidName(_)
             | Self::InvalidRequest(_)
             | Self::NotShared(_)
@@ -231,11 +244,7 @@ impl Error {
                 | berth_images::Kind::Unavailable
                 | berth_images::Kind::System => Kind::System,
             },
-            Self::SharedNetwork
-            | Self::HostNetwork
-            | Self::NetworkInUse { .. }
-            | Self::InNetwork { .. }
-            | Self::NotInNetwork { .. } => Kind::Forbidden,
+            Self::NetworkInUse { .. } | Self::InNetwork { .. } | Self::NotInNetwork { .. } => Kind::Forbidden,
             Self::Network(error) => match error.kind() {
                 berth_network::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_network::Kind::NotFound => Kind::NotFound,

@@ -15,8 +15,8 @@ use crate::{Engine, Error};
 pub struct Details {
     /// Its record.
     pub record: Record,
-    /// Its folder, with the files that are mounted into it.
-    pub folder: PathBuf,
+    /// The folder with its `hosts`, `hostname` and `resolv.conf`.
+    pub names: PathBuf,
     /// Its log's newest file.
     pub log_path: Option<PathBuf>,
     /// Its living execs.
@@ -42,7 +42,7 @@ impl Engine {
             Ok(LogDriver::None) | Err(_) => None,
         };
         Ok(Details {
-            folder: container.folder.clone(),
+            names: self.network_owner(&container).folder.clone(),
             log_path,
             exec_ids: self.execs.of(&container.id),
             ports: self.open_ports(&record),

@@ -115,15 +115,20 @@ impl Engine {
         let network = self.networks.find(name)?;
         let container = self.containers.find(container)?;
         let _verb = container.verb.lock().await;
-        let (mode, inside) = container.with(|record| {
+        let (mode, inside, alone) = container.with(|record| {
             let inside = record.networks.contains_key(&network.name);
-            (record.host_config.network_mode.clone(), inside)
+            let alone = record.networks.contains_key("none");
+            let alone = alone || network.driver == Driver::Null && !record.networks.is_empty();
+            (record.host_config.network_mode.clone(), inside, alone)
         });
         if mode == "host" || mode.starts_with("container:") {
             return Err(Error::SharedNetwork);
         }
         if network.driver == Driver::Host {
             return Err(Error::HostNetwork);
+        }
+        if alone && !inside {
+            return Err(Error::PrivateNetwork);
         }
         check::endpoint(&network, &settings)?;
         let running = container.state().status.has_process();

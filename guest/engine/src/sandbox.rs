@@ -16,6 +16,9 @@ use crate::links::Linked;
 use crate::spec::{Joined, Place};
 use crate::{Engine, Error, links, ports};
 
+/// Containers that share one another's network in a row. More, or a circle of them, have nobody's files.
+const LONGEST_CHAIN: usize = 16;
+
 /// What Docker was doing when a container's networks or ports failed.
 const SETTING_UP: &str = "failed to set up container networking";
 
@@ -48,7 +51,6 @@ impl Engine {
     pub(crate) async fn join_networks(self: &Arc<Self>, container: &Arc<Container>) -> Result<Joined, Error> {
         let host = container.with(|record| record.host_config.clone());
         let network = match host.network_mode.as_str() {
-            "none" => Place::Own,
             "host" => Place::Host,
             mode if mode.starts_with("container:") => self
                 .place("net", mode)
@@ -78,6 +80,18 @@ impl Engine {
             Ok(path)
         })
         .await?
+    }
+
+    /// The container whose network a container has: its own, or another's that may itself share one.
+    pub(crate) fn network_owner(&self, container: &Arc<Container>) -> Arc<Container> {
+        let mut owner = container.clone();
+        for _ in 0..LONGEST_CHAIN {
+            let mode = owner.with(|record| record.host_config.network_mode.clone());
+            let other = mode.strip_prefix("container:").map(|name| self.containers.find(name));
+            let Some(Ok(other)) = other else { break };
+            owner = other;
+        }
+        owner
     }
 
     /// The namespace that a mode means: an own one, the engine's, or another container's.
@@ -149,8 +163,18 @@ impl Engine {
         }
     }
 
-    /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
-    fn write_names(&self, container: &Container) -> Result<(), Error> {
+    /// Writes `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container. One that shares another's network
+    /// has that one's name and files.
+    fn write_names(&self, container: &Arc<Container>) -> Result<(), Error> {
+        let owner = self.network_owner(container);
+        if owner.id != container.id {
+            let config = owner.with(|record| record.config.clone());
+            container.apply(|record| {
+                record.config.hostname = config.hostname;
+                record.config.domainname = config.domainname;
+            });
+            return Ok(());
+        }
         let mut record = container.record();
         let by_name = |endpoint: &Endpoint| {
             self.networks.find(&endpoint.network_id).is_ok_and(|network| network.resolves_names())

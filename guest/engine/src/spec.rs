@@ -28,8 +28,8 @@ use crate::container::record::Record;
 pub(crate) struct Surroundings<'a> {
     /// The mounted root.
     pub(crate) root: &'a Path,
-    /// The container's persistent folder, with `hosts`, `hostname` and `resolv.conf`.
-    pub(crate) folder: &'a Path,
+    /// The folder with its `hosts`, `hostname` and `resolv.conf`.
+    pub(crate) names: &'a Path,
     /// Namespaces to join instead of new ones.
     pub(crate) joined: Joined,
     /// Binds and volumes with their place here.

@@ -139,11 +139,12 @@ impl Engine {
     }
 
     /// Everything of ours and the user's that is bound into a container, parents first.
-    fn all_binds(&self, container: &Container) -> Result<Vec<Bind>, Error> {
+    fn all_binds(&self, container: &Arc<Container>) -> Result<Vec<Bind>, Error> {
         let record = container.record();
         let mut binds = self.binds(&record)?;
+        let names = self.network_owner(container);
         for file in ["resolv.conf", "hostname", "hosts"] {
-            let source = container.folder.join(file);
+            let source = names.folder.join(file);
             let destination = format!("/etc/{file}");
             if source.exists() && !binds.iter().any(|bind| bind.destination == destination) {
                 binds.push(Bind::ours(source, destination, !record.host_config.readonly_rootfs));

@@ -310,9 +310,9 @@ struct NetworkSettings {
 impl Inspect {
     /// The details of a container.
     pub(crate) fn new(details: berth_engine::Details, sizes: Option<(u64, u64)>) -> Self {
-        let berth_engine::Details { record, folder, log_path, exec_ids, ports, sandbox, layers } = details;
+        let berth_engine::Details { record, names, log_path, exec_ids, ports, sandbox, layers } = details;
         let mut argv = record.argv().into_iter();
-        let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let file = |name: &str| names.join(name).to_string_lossy().into_owned();
         let exec_ids = Some(exec_ids).filter(|ids| !ids.is_empty());
         Self {
             created: record.created.to_string(),

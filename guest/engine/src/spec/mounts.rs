@@ -34,7 +34,7 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         mounts.push(kernel(&path, "tmpfs", &options)?);
     }
     for file in ["resolv.conf", "hostname", "hosts"] {
-        let source = surroundings.folder.join(file);
+        let source = surroundings.names.join(file);
         if source.exists() {
             let destination = format!("/etc/{file}");
             mounts.push(bind(&Bind::ours(source, destination, !host.readonly_rootfs))?);
