@@ -1,7 +1,9 @@
 //! What can't be done is refused in Docker's own words: clients and people's scripts look for them. Each was seen of
 //! dockerd 28.5.2 with the same command.
 
+use e2e::condition::eventually;
 use e2e::engine::Engine;
+use serde_json::{Value, json};
 
 /// The client's exit code when the engine refuses to make or to start a container.
 const REFUSED: i32 = 125;
@@ -217,6 +219,60 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
     // What is in use goes on without its name when that is wanted by force.
     assert_eq!(engine.ok(&["rmi", "-f", "busybox"]), "Untagged: busybox:latest");
     assert_eq!(engine.ok(&["exec", "web", "echo", "here"]), "here");
+}
+
+#[test]
+fn a_request_that_makes_no_sense_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]);
+    let image = |name: &str| json!({ "Image": name, "HostConfig": {} });
+    for (method, path, body, status, expected) in [
+        (
+            "POST",
+            "/containers/create",
+            json!({}),
+            400,
+            "config cannot be empty in order to create a container",
+        ),
+        (
+            "POST",
+            "/containers/create",
+            image(""),
+            400,
+            "config cannot be empty in order to create a container",
+        ),
+        ("POST", "/containers/create", json!({ "Tty": true }), 400, "no command specified"),
+        (
+            "POST",
+            "/containers/create?name=/",
+            image("busybox"),
+            400,
+            "Invalid container name (/), only [a-zA",
+        ),
+        ("POST", "/containers/web/resize", Value::Null, 400, "invalid resize height \"\""),
+        ("POST", "/containers/web/resize?h=70000&w=1", Value::Null, 400, "invalid resize height \"70000\""),
+        ("POST", "/commit", Value::Null, 400, "invalid name or ID supplied: \"\""),
+        (
+            "GET",
+            "/events?since=5&until=1",
+            Value::Null,
+            400,
+            "`since` time (5) cannot be after `until` time (1)",
+        ),
+        ("POST", "/containers/web/checkpoints", Value::Null, 501, "checkpoints are not supported"),
+    ] {
+        let (code, answer) = engine.call(method, path, &body);
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(code == status && message.contains(expected), "{method} {path} {body}: {code} {answer}");
+    }
+    let (_, exec) = engine.call("POST", "/containers/web/exec", &json!({ "Cmd": ["true"] }));
+    let path = format!("/exec/{}", exec["Id"].as_str().unwrap());
+    let start = || engine.call("POST", &format!("{path}/start"), &json!({ "Detach": true }));
+    assert_eq!(start().0, 200);
+    eventually("the exec ends", || engine.get(&format!("{path}/json"))["ExitCode"].as_i64());
+    assert!(engine.get(&format!("{path}/json"))["Pid"].as_i64().unwrap() > 0, "its process is still told");
+    let (code, again) = start();
+    assert!(code == 409 && again["message"].as_str().unwrap().ends_with(" has already run"), "{again}");
 }
 
 #[test]

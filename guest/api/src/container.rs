@@ -52,6 +52,8 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/containers/{name}/archive", get(archive::get).head(archive::stat).put(archive::put))
         .route("/containers/{name}/export", get(archive::export))
         .route("/containers/{name}/changes", get(archive::changes))
+        .route("/containers/{name}/checkpoints", get(no_checkpoints).post(no_checkpoints))
+        .route("/containers/{name}/checkpoints/{checkpoint}", delete(no_checkpoints))
         .route("/containers/{name}/{alias}", delete(remove_link))
         .route("/containers/{name}", delete(remove))
 }
@@ -160,11 +162,19 @@ async fn remove_link(
     done(engine.remove_link(&name, &alias).await)
 }
 
+/// Docker's experimental checkpoints need CRIU.
+async fn no_checkpoints() -> Failure {
+    Failure::not_implemented("checkpoints are not supported by this engine: stop the container instead")
+}
+
 /// Docker's `?h=…&w=…`.
 pub(crate) fn size(query: &VerbQuery) -> Result<(u16, u16), Failure> {
     let number = |value: Option<i64>, name: &str| {
-        let value = value.unwrap_or_default();
-        u16::try_from(value).map_err(|_| Failure::bad_request(format!("invalid terminal {name}: {value}")))
+        let invalid = |value: &str| {
+            Failure::bad_request(format!("invalid resize {name} {value:?}: a number up to 65535 is needed"))
+        };
+        let value = value.ok_or_else(|| invalid(""))?;
+        u16::try_from(value).map_err(|_| invalid(&value.to_string()))
     };
     Ok((number(query.h, "height")?, number(query.w, "width")?))
 }

@@ -30,7 +30,18 @@ pub(crate) async fn events(
     State(engine): State<Shared>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Failure> {
-    let (since, until) = (moment(query.since.as_deref())?, moment(query.until.as_deref())?);
+    let since = moment(query.since.as_deref())?;
+    // As with Docker, an end at 0 is now.
+    let until = if query.until.as_deref() == Some("0") {
+        Some(Timestamp::now())
+    } else {
+        moment(query.until.as_deref())?
+    };
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        let [since, until] = [query.since, query.until].map(Option::unwrap_or_default);
+        let text = format!("`since` time ({since}) cannot be after `until` time ({until})");
+        return Err(Failure::bad_request(text));
+    }
     let filters = filters(query.filters.as_deref())?;
     let (past, live) = engine.events().listen();
     // With only an end in the past, Docker tells what it remembers up to there.

@@ -13,12 +13,13 @@ use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Chunks of an archive that wait for a slow client.
 const BACKLOG: usize = 16;
 /// Bytes that are read of a body that nobody needs any more, as in Go's servers.
-const LEFTOVER: usize = 256 << 10;
+const LONGEST_LEFTOVER: usize = 256 << 10;
 /// How long a client may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,18 +44,30 @@ pub(crate) fn download(
     ([(CONTENT_TYPE, kind)], Body::from_stream(chunks)).into_response()
 }
 
-/// A request's body, for a thread that may block. What an early failure leaves unread is read for a while, so that the
-/// client comes to hear of the failure instead of a broken connection.
-pub(crate) fn upload(body: Body) -> impl Read + Send + 'static {
+/// A request's body, for a thread that may block, and what an early failure leaves unread of it. That is read for a
+/// while, so that the client comes to hear of the failure instead of a broken connection.
+pub(crate) fn upload(body: Body) -> (impl Read + Send + 'static, Leftover) {
     let (sender, chunks) = mpsc::channel(BACKLOG);
-    tokio::spawn(pump(body, sender));
+    let pumped = tokio::spawn(pump(body, sender));
     let chunks = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
-    SyncIoBridge::new(StreamReader::new(Box::pin(chunks)))
+    (SyncIoBridge::new(StreamReader::new(Box::pin(chunks))), Leftover(pumped))
+}
+
+/// What nobody needs of a body.
+#[derive(Debug)]
+pub(crate) struct Leftover(JoinHandle<()>);
+
+impl Leftover {
+    /// Waits until it was read, or for a second: a client that still writes when the answer comes complains of its
+    /// own broken pipe beside it.
+    pub(crate) async fn drained(self) {
+        drop(tokio::time::timeout(Duration::from_secs(1), self.0).await);
+    }
 }
 
 async fn pump(body: Body, reader: mpsc::Sender<io::Result<Bytes>>) {
     let (mut body, mut leftover) = (body.into_data_stream(), 0);
-    while leftover < LEFTOVER {
+    while leftover < LONGEST_LEFTOVER {
         let next = match tokio::time::timeout(PATIENCE, body.next()).await {
             Ok(Some(next)) => next.map_err(io::Error::other),
             Ok(None) => return,

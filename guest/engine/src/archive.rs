@@ -46,7 +46,7 @@ pub struct Archive {
 pub struct ExtractOptions {
     /// Whether a folder and something that isn't one may not replace each other.
     pub no_overwrite_dir_non_dir: bool,
-    /// Whether everything becomes the container's user's.
+    /// Whether everything becomes the container's user's, if it has one.
     pub copy_uid_gid: bool,
 }
 
@@ -99,7 +99,7 @@ impl Engine {
         let extracted = tokio::task::spawn_blocking(move || {
             let folder = beneath::look_up(view.root.as_fd(), &asked.path);
             check_writable(&view, &folder.map_err(|errno| asked.missing(&name, errno))?)?;
-            let owner = if options.copy_uid_gid {
+            let owner = if options.copy_uid_gid && !wanted_user.is_empty() {
                 let root = PathBuf::from(format!("/proc/self/fd/{}", view.root.as_raw_fd()));
                 let identity = user::find(&root, &wanted_user, None)?;
                 Some((identity.uid, identity.gid))
@@ -112,7 +112,12 @@ impl Engine {
                 dress_folder: false,
             };
             let path = asked.path.as_os_str().as_bytes();
-            Ok::<_, Error>(berth_images::copy_in(view.root.as_fd(), path, archive, &options)?)
+            berth_images::copy_in(view.root.as_fd(), path, archive, &options).map_err(|error| match error {
+                berth_images::Error::InvalidLayer(why) => {
+                    Error::InvalidRequest(format!("invalid tar archive: {why}"))
+                }
+                error => error.into(),
+            })
         });
         extracted.await??;
         self.tell(&container, "extract-to-dir");

@@ -14,6 +14,23 @@ use crate::{health, log_options, spec};
 
 pub(crate) use endpoints::endpoint;
 
+const NO_COMMAND: &str = "no command specified";
+
+/// Checks that there is an image.
+pub(crate) fn named(config: &Config) -> Result<(), Error> {
+    if !config.image.is_empty() {
+        return Ok(());
+    }
+    let text = if *config == Config::default() {
+        "config cannot be empty in order to create a container"
+    } else if is_without_command(config) {
+        NO_COMMAND
+    } else {
+        "no image specified: a container needs one in \"Image\""
+    };
+    Err(Error::InvalidRequest(text.to_owned()))
+}
+
 /// Checks what the user wrote, before anything of the image or the engine's settings is added.
 pub(crate) fn asked(config: &Config, host: &HostConfig) -> Result<(), Error> {
     modes::check(config, host)?;
@@ -29,9 +46,8 @@ pub(crate) fn asked(config: &Config, host: &HostConfig) -> Result<(), Error> {
 /// Checks a container's description.
 pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
     let invalid = |text: String| Err(Error::InvalidRequest(text));
-    let no_command = [&config.entrypoint, &config.cmd].into_iter().flatten().all(|words| words.0.is_empty());
-    if no_command {
-        return invalid("no command specified".to_owned());
+    if is_without_command(config) {
+        return invalid(NO_COMMAND.to_owned());
     }
     if config.env.iter().any(|entry| entry.starts_with('=') || entry.is_empty()) {
         return invalid(format!("invalid environment variable: {}", config.env.join(" ")));
@@ -76,6 +92,10 @@ pub(crate) fn container(config: &Config, host: &HostConfig, paths: &HostPaths) -
     storage(host)?;
     unsupported(host)?;
     crate::container::mounts::check(host, paths)
+}
+
+fn is_without_command(config: &Config) -> bool {
+    [&config.entrypoint, &config.cmd].into_iter().flatten().all(|words| words.0.is_empty())
 }
 
 /// Checks what an update would make of a container.

@@ -45,6 +45,7 @@ impl Engine {
     /// left then.
     pub async fn create(&self, create: Create) -> Result<Created, Error> {
         let Create { name, platform, mut config, mut host_config, networks } = create;
+        check::named(&config)?;
         let image = images::find(self, &config.image).await?;
         let wanted: Option<Platform> =
             Some(&platform).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()?;

@@ -62,7 +62,16 @@ pub enum ExecState {
     Exited {
         /// Its code.
         code: i64,
+        /// What its process was here; 0 when it never had one.
+        pid: i32,
     },
+}
+
+impl ExecState {
+    /// Whether its program ended or never began.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Exited { .. } | Self::Refused { .. })
+    }
 }
 
 /// One exec instance.
@@ -89,8 +98,7 @@ impl Exec {
 
     /// Waits until it has ended.
     pub(crate) async fn ended(&self) {
-        let over = |state: &ExecState| matches!(state, ExecState::Exited { .. } | ExecState::Refused { .. });
-        drop(self.state.subscribe().wait_for(over).await);
+        drop(self.state.subscribe().wait_for(ExecState::is_over).await);
     }
 
     /// Notes that it runs.
@@ -107,11 +115,13 @@ impl Exec {
     /// Notes that it ended.
     pub(crate) fn end(&self, code: i64) {
         self.state.send_if_modified(|state| {
-            let alive = matches!(state, ExecState::Starting | ExecState::Running { .. });
-            if alive {
-                *state = ExecState::Exited { code };
-            }
-            alive
+            let pid = match state {
+                ExecState::Starting => 0,
+                ExecState::Running { pid } => *pid,
+                _ => return false,
+            };
+            *state = ExecState::Exited { code, pid };
+            true
         });
         self.output.end();
     }
@@ -145,10 +155,7 @@ impl Execs {
     /// The ids of a container's execs whose process lives or may still start.
     pub(crate) fn of(&self, container: &str) -> Vec<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = |exec: &&Arc<Exec>| {
-            let is_over = matches!(exec.state(), ExecState::Exited { .. } | ExecState::Refused { .. });
-            exec.container.id == container && !is_over
-        };
+        let alive = |exec: &&Arc<Exec>| exec.container.id == container && !exec.state().is_over();
         all.values().filter(alive).map(|exec| exec.id.clone()).collect()
     }
 }
@@ -201,7 +208,8 @@ impl Engine {
             fresh
         });
         if !fresh {
-            return Err(Error::ExecRunning(id.to_owned()));
+            let error = if exec.state().is_over() { Error::ExecOver } else { Error::ExecRunning };
+            return Err(error(id.to_owned()));
         }
         if !matches!(exec.config.working_dir.chars().next(), None | Some('/')) {
             let message = "Cwd must be an absolute path".to_owned();

@@ -175,7 +175,7 @@ impl Engine {
             }
         }
         let code = match exec.state() {
-            ExecState::Exited { code } => code,
+            ExecState::Exited { code, .. } => code,
             _ => -1,
         };
         Ok((code, String::from_utf8_lossy(&said).into_owned()))

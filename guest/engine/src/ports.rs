@@ -74,7 +74,7 @@ fn address(text: &str) -> Result<Option<std::net::IpAddr>, Error> {
 
 /// `8080`, `8080-8090` or nothing.
 fn range(text: &str) -> Result<RangeInclusive<u16>, Error> {
-    let invalid = || Error::InvalidRequest(format!("invalid port range: {text}"));
+    let invalid = || Error::InvalidRequest(format!("invalid port specification: {text:?}"));
     if text.is_empty() {
         return Ok(0..=0);
     }

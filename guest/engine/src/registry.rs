@@ -30,7 +30,7 @@ impl Registry {
             return Ok(container.clone());
         }
         if wanted.is_empty() {
-            return Err(Error::NoSuchContainer(wanted.to_owned()));
+            return Err(Error::NoId(wanted.to_owned()));
         }
         let mut found = inner.containers.values().filter(|container| container.id.starts_with(wanted));
         match (found.next(), found.next()) {
@@ -47,11 +47,11 @@ impl Registry {
         all
     }
 
-    /// Takes `wanted` (or a generated name when empty) for the container `id`.
-    pub(crate) fn reserve_name(&self, wanted: &str, id: &str) -> Result<String, Error> {
-        let wanted = wanted.strip_prefix('/').unwrap_or(wanted);
+    /// Takes the name `asked` for (or a generated one when empty) for the container `id`.
+    pub(crate) fn reserve_name(&self, asked: &str, id: &str) -> Result<String, Error> {
+        let wanted = asked.strip_prefix('/').unwrap_or(asked);
         let mut inner = self.write();
-        if wanted.is_empty() {
+        if asked.is_empty() {
             loop {
                 let name = names::generated(identity::random_u64()?);
                 if !inner.ids_by_name.contains_key(&name) {
@@ -61,7 +61,7 @@ impl Registry {
             }
         }
         if !names::is_allowed(wanted) {
-            return Err(Error::InvalidName(wanted.to_owned()));
+            return Err(Error::InvalidName(asked.to_owned()));
         }
         if let Some(other) = inner.ids_by_name.get(wanted) {
             return Err(Error::NameInUse { name: wanted.to_owned(), id: other.clone() });

@@ -48,9 +48,13 @@ pub(super) async fn put(
         no_overwrite_dir_non_dir: query.no_overwrite_dir_non_dir,
         copy_uid_gid: query.copy_uid_gid,
     };
-    let archive = transfer::upload(request.into_body());
-    engine.extract(&name, query.path()?, options, archive).await?;
-    Ok(StatusCode::OK)
+    let path = query.path()?;
+    let (archive, leftover) = transfer::upload(request.into_body());
+    let extracted = engine.extract(&name, path, options, archive).await;
+    if extracted.is_err() {
+        leftover.drained().await;
+    }
+    Ok(extracted.map(|()| StatusCode::OK)?)
 }
 
 pub(super) async fn export(

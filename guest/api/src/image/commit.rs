@@ -47,7 +47,7 @@ pub(super) async fn import(
             "this engine doesn't download root file systems: download it and import it from stdin (-)",
         ));
     }
-    let archive = transfer::upload(body);
+    let (archive, _) = transfer::upload(body);
     progress::answer(move |lines| async move {
         let wish = Import {
             repository: query.repo,

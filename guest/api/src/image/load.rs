@@ -16,7 +16,7 @@ pub(super) async fn load(
     Query(query): Query<LoadQuery>,
     request: Request,
 ) -> Response {
-    let reader = transfer::upload(request.into_body());
+    let (reader, _) = transfer::upload(request.into_body());
     progress::answer_at_once(move |lines| async move {
         let work = move || {
             let mut report = |step| {

@@ -85,7 +85,8 @@ impl Inspect {
             ExecState::Created => (false, None, 0),
             ExecState::Starting => (true, None, 0),
             ExecState::Running { pid } => (true, None, pid),
-            ExecState::Refused { code, .. } | ExecState::Exited { code } => (false, Some(code), 0),
+            ExecState::Refused { code, .. } => (false, Some(code), 0),
+            ExecState::Exited { code, pid } => (false, Some(code), pid),
         };
         let mut cmd = exec.config.cmd.iter().cloned();
         Self {

@@ -25,6 +25,9 @@ pub(crate) const CARD: &str = "eth0";
 pub(super) fn prepare(arguments: &Arguments) -> anyhow::Result<()> {
     fs::write("/proc/sys/kernel/hostname", "berth").context("name the machine")?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("forward packets")?;
+    // A new network namespace has its loopback alone, without a tunnel that nobody asked for.
+    fs::write("/proc/sys/net/core/fb_tunnels_only_for_init_net", "1")
+        .context("keep tunnels to the machine")?;
     write_names(arguments)?;
     let kernel = Kernel::open()?;
     kernel.bring_up("lo")?;
