@@ -341,6 +341,7 @@ fn a_life_is_told_with_its_networks_volumes_and_signals() {
     let told = engine.ok(&["events", "--since", "1", "--until", &until, "--format", "{{.Type}} {{.Action}}"]);
     let expected = [
         "network create",
+        "volume create",
         "container create",
         "network connect",
         "volume mount",
@@ -354,4 +355,34 @@ fn a_life_is_told_with_its_networks_volumes_and_signals() {
     ];
     let mut lines = told.lines();
     assert!(expected.iter().all(|wanted| lines.any(|line| line == *wanted)), "{told}");
+}
+
+#[test]
+fn every_event_of_an_image_is_told_by_its_id_with_its_labels() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "maker", "--label", "made=here", "busybox", "sleep", "1000"]);
+    engine.ok(&["commit", "maker", "made:1"]);
+    engine.ok(&["tag", "made:1", "made:2"]);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("made.tar").to_string_lossy().into_owned();
+    engine.ok(&["save", "made:1", "made:2", "-o", &archive]);
+    let id = engine.ok(&["image", "inspect", "-f", "{{.Id}}", "made:1"]);
+    engine.ok(&["rmi", "made:1", "made:2"]);
+    engine.ok(&["load", "-i", &archive]);
+    let until = engine.get("/info")["SystemTime"].as_str().unwrap().to_owned();
+    let format = "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}} {{.Actor.Attributes.made}}";
+    let filter = format!("image={id}");
+    let told =
+        engine.ok(&["events", "--since", "1", "--until", &until, "--filter", &filter, "--format", format]);
+    let expected = [
+        format!("create {id} {id} here"),
+        format!("tag {id} made:1 here"),
+        format!("tag {id} made:2 here"),
+        format!("save {id} {id} here"),
+        format!("untag {id} {id} here"),
+        format!("untag {id} {id} here"),
+        format!("delete {id} {id} <no value>"),
+        format!("load {id} {id} here"),
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }

@@ -70,7 +70,7 @@ pub(crate) fn routes(engine: &Arc<Engine>, builder: &Arc<Builder>) -> Router<Sha
 }
 
 async fn prune(
-    State(_engine): State<Shared>,
+    State(engine): State<Shared>,
     Extension(builder): Extension<Arc<Builder>>,
     Query(query): Query<PruneQuery>,
 ) -> Result<Json<Value>, Failure> {
@@ -86,6 +86,7 @@ async fn prune(
     };
     let pruned = tokio::task::spawn_blocking(move || builder.prune(&wish));
     let pruned = pruned.await.map_err(berth_builder::Error::from)??;
+    engine.tell_pruned("builder", pruned.freed);
     let ids: Vec<&str> = pruned.removed.iter().map(|usage| usage.id.as_str()).collect();
     Ok(Json(json!({ "CachesDeleted": ids, "SpaceReclaimed": pruned.freed })))
 }

@@ -1,6 +1,5 @@
 //! `docker commit` and `docker import`: images made of a container's changes, or of a root file system.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
 use berth_images::{CommitOptions, Digest, ImportOptions, Platform, Reference, RunConfig};
@@ -50,10 +49,10 @@ impl Engine {
     ///
     /// # Errors
     /// When a name or a change makes no sense, the image below is gone, or the disk refuses.
-    pub async fn commit(&self, name: &str, commit: Commit) -> Result<Digest, Error> {
-        let container = self.containers.find(name)?;
+    pub async fn commit(&self, container: &str, commit: Commit) -> Result<Digest, Error> {
+        let container = self.containers.find(container)?;
         let Commit { repository, tag, author, comment, changes, pause, mut config } = commit;
-        let reference = reference(&repository, &tag)?;
+        let name = reference(&repository, &tag)?;
         instructions::apply(&mut config, &changes)?;
         let _verb = container.verb.lock().await;
         let record = container.record();
@@ -65,7 +64,7 @@ impl Engine {
         in_order_of(&mut config.env, &record.config.env);
         let created_by = record.config.cmd.as_ref().map(|words| words.0.join(" ")).unwrap_or_default();
         let options = CommitOptions {
-            name: reference.clone(),
+            name: name.clone(),
             author,
             message: comment.clone(),
             config: run_config(&config)?,
@@ -74,19 +73,25 @@ impl Engine {
             leave_out: MOUNT_POINTS.iter().map(|&path| path.to_owned()).collect(),
         };
         let frozen = pause && record.state.status == Status::Running && still(self.freeze(&container).await)?;
+        if frozen {
+            self.tell(&container, "pause");
+        }
         let (images, id) = (self.images.clone(), container.id.clone());
         let made = tokio::task::spawn_blocking(move || images.commit(&id, &options)).await;
         if frozen {
             still(self.thaw(&container).await)?;
+            self.tell(&container, "unpause");
         }
         let image = made??;
+        let (id, name) = (image.to_string(), name.map(|name| name.or_latest().to_string()));
+        self.tell_image("create", &id, &id);
+        if let Some(name) = &name {
+            self.tell_image("tag", &id, name);
+        }
         let mut attributes = container.attributes();
         attributes.insert("comment".to_owned(), comment);
-        attributes.insert("imageID".to_owned(), image.to_string());
-        attributes.insert(
-            "imageRef".to_owned(),
-            reference.map(|name| name.or_latest().to_string()).unwrap_or_default(),
-        );
+        attributes.insert("imageID".to_owned(), id);
+        attributes.insert("imageRef".to_owned(), name.unwrap_or_default());
         self.events.tell("container", "commit", &container.id, attributes);
         Ok(image)
     }
@@ -101,7 +106,7 @@ impl Engine {
         instructions::apply(&mut config, &import.changes)?;
         let platform = Some(&import.platform).filter(|text| !text.is_empty());
         let options = ImportOptions {
-            name,
+            name: name.clone(),
             message: if import.message.is_empty() { "Imported from -".to_owned() } else { import.message },
             platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
             config: run_config(&config)?,
@@ -109,7 +114,10 @@ impl Engine {
         };
         let image = self.images.import(archive, &options)?;
         let id = image.to_string();
-        self.events.tell("image", "import", &id, BTreeMap::from([("name".to_owned(), id.clone())]));
+        if let Some(name) = name {
+            self.tell_image("tag", &id, &name.or_latest().to_string());
+        }
+        self.tell_image("import", &id, &id);
         Ok(image)
     }
 }

@@ -264,11 +264,13 @@ impl Engine {
         self.execs.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&exec.id);
     }
 
-    /// Tells `exec_create: sh -c true`, as Docker names these events.
+    /// Tells `exec_create: sh -c true`, as Docker names these events; a command without arguments ends in a space.
     fn tell_exec(&self, exec: &Exec, action: &str) {
+        let empty = String::new();
         let mut attributes = exec.container.attributes();
         attributes.insert("execID".to_owned(), exec.id.clone());
-        let action = format!("{action}: {}", exec.config.cmd.join(" "));
+        let (program, arguments) = exec.config.cmd.split_first().unwrap_or((&empty, &[]));
+        let action = format!("{action}: {program} {}", arguments.join(" "));
         self.events.tell("container", &action, &exec.container.id, attributes);
     }
 

@@ -1,11 +1,11 @@
 //! Images as the API sees them: pull, load, tag, remove, and who uses what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
 use berth_images::registry::{Pulled, Pushed, Remote};
-use berth_images::{ImageUse, Platform, RemoveOptions};
+use berth_images::{Digest, ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
 use crate::filters::Filters;
@@ -33,8 +33,8 @@ impl Engine {
         let platform: Option<Platform> = platform.map(str::parse).transpose()?;
         let pulled =
             self.registries.pull(&self.images, &reference, platform.as_ref(), credentials, report).await?;
-        let name = reference.to_string();
-        self.events.tell("image", "pull", &name, BTreeMap::from([("name".to_owned(), name.clone())]));
+        let name = reference.familiar_name();
+        self.tell_image("pull", &reference.or_latest().to_string(), &name);
         Ok(pulled)
     }
 
@@ -60,8 +60,9 @@ impl Engine {
         credentials: Option<&Credentials>,
         report: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Pushed, Error> {
-        let pushed = self.registries.push(&self.images, &name.parse()?, credentials, report).await?;
-        self.tell_image("push", name);
+        let reference: Reference = name.parse()?;
+        let pushed = self.registries.push(&self.images, &reference, credentials, report).await?;
+        self.tell_image("push", &reference.to_string(), &reference.familiar_name());
         Ok(pushed)
     }
 
@@ -75,11 +76,11 @@ impl Engine {
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>, Error> {
         let loaded = self.images.load(archive, report)?;
-        for item in &loaded {
-            if let Loaded::Name(name) = item {
-                self.tell_image("load", &name.to_string());
-            }
-        }
+        let names = loaded.iter().map(|item| match item {
+            Loaded::Name(name) => name.to_string(),
+            Loaded::Id(id) => id.to_string(),
+        });
+        self.tell_images("load", names);
         Ok(loaded)
     }
 
@@ -88,7 +89,9 @@ impl Engine {
     /// # Errors
     /// When one isn't there, or nobody reads.
     pub fn save(&self, names: &[String], writer: impl std::io::Write) -> Result<(), Error> {
-        Ok(self.images.save(names, writer)?)
+        self.images.save(names, writer)?;
+        self.tell_images("save", names.iter().cloned());
+        Ok(())
     }
 
     /// The images that pass the filters, newest first.
@@ -136,8 +139,10 @@ impl Engine {
     /// When it isn't there or the name isn't one.
     pub fn tag(&self, name: &str, repository: &str, tag: &str) -> Result<(), Error> {
         let full = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
-        self.images.tag(name, &full.parse()?)?;
-        self.tell_image("tag", &full);
+        let reference: Reference = full.parse()?;
+        self.images.tag(name, &reference)?;
+        let id = self.image(name)?.id.to_string();
+        self.tell_image("tag", &id, &reference.or_latest().to_string());
         Ok(())
     }
 
@@ -146,7 +151,7 @@ impl Engine {
     /// # Errors
     /// When it is used, in Docker's words.
     pub fn remove_image(&self, name: &str, force: bool, no_prune: bool) -> Result<Vec<Removed>, Error> {
-        let used_by = |id: &berth_images::Digest| {
+        let used_by = |id: &Digest| {
             let id = id.to_string();
             let users =
                 self.containers.all().into_iter().filter(|user| user.with(|record| record.image == id));
@@ -156,11 +161,14 @@ impl Engine {
             });
             users.max_by_key(|user| user.running)
         };
+        let image = self.image(name)?;
+        let id = image.id.to_string();
         let removed = self.images.remove(name, RemoveOptions { force, no_prune }, &used_by)?;
         for item in &removed {
             match item {
-                Removed::Untagged(name) => self.tell_image("untag", &name.to_string()),
-                Removed::Deleted(id) => self.tell_image("delete", &id.to_string()),
+                Removed::Untagged(_) => self.tell_image_of("untag", &id, &id, labels(&image)),
+                Removed::Deleted(id) => self.tell_image("delete", &id.to_string(), &id.to_string()),
+                Removed::Layer(_) => {}
             }
         }
         Ok(removed)
@@ -175,8 +183,24 @@ impl Engine {
         users
     }
 
-    pub(crate) fn tell_image(&self, action: &str, name: &str) {
-        self.events.tell("image", action, name, BTreeMap::from([("name".to_owned(), name.to_owned())]));
+    /// Tells of each of these images once.
+    fn tell_images(&self, action: &str, names: impl Iterator<Item = String>) {
+        let ids: BTreeSet<Digest> =
+            names.filter_map(|name| self.image(&name).ok()).map(|image| image.id).collect();
+        for id in ids.iter().map(ToString::to_string) {
+            self.tell_image(action, &id, &id);
+        }
+    }
+
+    /// Tells what happened to the image `id`, under the name that Docker gives it there, and its labels.
+    pub(crate) fn tell_image(&self, action: &str, id: &str, name: &str) {
+        let labels = self.image(id).map(|image| labels(&image)).unwrap_or_default();
+        self.tell_image_of(action, id, name, labels);
+    }
+
+    fn tell_image_of(&self, action: &str, id: &str, name: &str, mut attributes: BTreeMap<String, String>) {
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.events.tell("image", action, id, attributes);
     }
 }
 

@@ -113,7 +113,7 @@ pub struct Engine {
     containers: Registry,
     execs: Execs,
     volumes: Volumes,
-    events: Events,
+    events: Arc<Events>,
     networks: Arc<Networks>,
     cgroups: CgroupRoot,
     /// cgroup v2 controllers that hold here.
@@ -138,16 +138,17 @@ impl Engine {
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
         }
         let (cgroups, controllers) = hierarchy::open(&config)?;
+        let events = Arc::new(Events::default());
         let engine = Arc::new(Self {
             id: engine_id(&config)?,
             images: berth_images::Store::open(&config.data_root.join("images"))?,
             registries: berth_images::registry::Client::new(config.settings.registries.clone()),
             settings: RwLock::new(Arc::new(config.settings.clone())),
-            volumes: Volumes::open(config.data_root.join("volumes"))?,
+            volumes: Volumes::open(config.data_root.join("volumes"), events.clone())?,
             containers: Registry::default(),
             execs: Execs::default(),
             networks: Arc::new(open_networks(&config)?),
-            events: Events::default(),
+            events,
             cgroups,
             controllers,
             config,

@@ -31,9 +31,9 @@ impl Engine {
 
     /// Tells everybody of an image that was built.
     pub fn tell_built(&self, id: &str, names: &[Reference]) {
-        self.tell_image("build", id);
         for name in names {
-            self.tell_image("tag", &name.to_string());
+            self.tell_image("tag", id, &name.to_string());
         }
+        self.tell_image("create", id, id);
     }
 }

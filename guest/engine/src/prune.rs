@@ -100,7 +100,7 @@ impl Engine {
     }
 
     /// Tells that a kind of things was pruned.
-    pub(crate) fn tell_pruned(&self, kind: &'static str, bytes: u64) {
+    pub fn tell_pruned(&self, kind: &'static str, bytes: u64) {
         let attributes = BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]);
         self.events.tell(kind, "prune", "", attributes);
     }

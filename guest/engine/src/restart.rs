@@ -31,6 +31,7 @@ impl Engine {
         if container.state().status.has_process() {
             let ended = self.end(&container, signal, timeout).await;
             ended.map_err(|error| error.during(format!("Cannot restart container {name}")))?;
+            self.tell(&container, "stop");
         }
         container.change(|record| record.state.restart_count = 0)?;
         self.bring_up(&container, Instant::now()).await?;

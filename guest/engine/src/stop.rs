@@ -46,14 +46,16 @@ impl Engine {
         let timeout = timeout.or(own_timeout).unwrap_or(DEFAULT_TIMEOUT);
         let mut moments = container.moments();
         container.change(|record| record.state.stopped_by_user = true)?;
-        self.send_told(container, signal).await?;
-        let exited = moments.wait_for(|moment| !moment.running);
-        let in_time = match u64::try_from(timeout) {
-            Ok(seconds) => tokio::time::timeout(Duration::from_secs(seconds), exited).await.is_ok(),
-            Err(_) => exited.await.is_ok(),
-        };
-        if in_time {
-            return Ok(());
+        if signal != Signal::KILL {
+            self.send_told(container, signal).await?;
+            let exited = moments.wait_for(|moment| !moment.running);
+            let in_time = match u64::try_from(timeout) {
+                Ok(seconds) => tokio::time::timeout(Duration::from_secs(seconds), exited).await.is_ok(),
+                Err(_) => exited.await.is_ok(),
+            };
+            if in_time {
+                return Ok(());
+            }
         }
         self.send_told(container, Signal::KILL).await?;
         let killed = tokio::time::timeout(AFTER_KILL, moments.wait_for(|moment| !moment.running)).await;

@@ -35,9 +35,7 @@ impl Engine {
             let named = format!("create {}", wish.name);
             return Err(Error::NoSuchDriver(wish.driver).during(named));
         }
-        let volume = self.volumes.ensure(&wish.name, None, wish.labels, wish.options)?;
-        self.tell_volume("create", &volume.name);
-        Ok(volume)
+        self.volumes.ensure(&wish.name, None, wish.labels, wish.options)
     }
 
     /// The volumes that pass the filters, by name.
@@ -78,11 +76,7 @@ impl Engine {
     pub fn volume_remove(&self, name: &str, force: bool) -> Result<(), Error> {
         match self.volumes.remove(name) {
             Err(Error::NoSuchVolume(_)) if force => Ok(()),
-            removed => {
-                removed?;
-                self.tell_volume("destroy", name);
-                Ok(())
-            }
+            removed => removed,
         }
     }
 
@@ -131,9 +125,5 @@ impl Engine {
             }
             self.events.tell("volume", action, &mount.name, attributes);
         }
-    }
-
-    fn tell_volume(&self, action: &str, name: &str) {
-        self.events.tell("volume", action, name, BTreeMap::from([("driver".to_owned(), "local".to_owned())]));
     }
 }

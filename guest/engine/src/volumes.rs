@@ -7,12 +7,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::mounts::{MountKind, MountPoint};
+use crate::events::Events;
 use crate::{Error, durable, identity, local_driver};
 
 /// The label of a volume that nobody named.
@@ -42,6 +43,7 @@ pub struct Volume {
 #[derive(Debug)]
 pub(crate) struct Volumes {
     root: PathBuf,
+    events: Arc<Events>,
     inner: Mutex<Inner>,
 }
 
@@ -54,7 +56,7 @@ struct Inner {
 
 impl Volumes {
     /// Reads what lies in `root`. A folder without a readable record costs that volume its labels, not its data.
-    pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn open(root: PathBuf, events: Arc<Events>) -> Result<Self, Error> {
         fs::create_dir_all(&root).map_err(|source| Error::Folder { folder: root.clone(), source })?;
         let mut inner = Inner::default();
         let entries = fs::read_dir(&root).map_err(|source| Error::Read { path: root.clone(), source })?;
@@ -72,7 +74,7 @@ impl Volumes {
             });
             inner.volumes.insert(name, volume);
         }
-        Ok(Self { root, inner: Mutex::new(inner) })
+        Ok(Self { root, events, inner: Mutex::new(inner) })
     }
 
     /// The volume `name`, made if it isn't there; an empty name makes an anonymous one, for `container` if there is one.
@@ -105,6 +107,7 @@ impl Volumes {
             .and_then(|()| durable::sync_folder(&self.root))
             .map_err(|source| Error::Folder { folder, source })?;
         inner.volumes.insert(name, volume.clone());
+        self.tell("create", &volume.name);
         Ok(volume)
     }
 
@@ -191,7 +194,12 @@ impl Volumes {
         local_driver::unmount(&folder.join("_data"))?;
         fs::rename(&folder, &half).map_err(|source| Error::Remove { path: folder, source })?;
         inner.volumes.remove(name);
+        self.tell("destroy", name);
         delete(&half)
+    }
+
+    fn tell(&self, action: &str, name: &str) {
+        self.events.tell("volume", action, name, BTreeMap::from([("driver".to_owned(), "local".to_owned())]));
     }
 
     /// One volume.

@@ -11,8 +11,10 @@ use crate::{Digest, Error, Reference, Result, Store, durable};
 pub enum Removed {
     /// A name; the image may still be there.
     Untagged(Reference),
-    /// An image or a layer.
+    /// An image.
     Deleted(Digest),
+    /// A layer that no image has any more.
+    Layer(Digest),
 }
 
 /// How to remove.
@@ -60,7 +62,7 @@ impl Store {
         if removed.iter().any(|item| matches!(item, Removed::Deleted(_))) {
             // A record that came back after a power cut would speak of content that is gone.
             durable::sync_folder(&self.inner.root.join("images"))?;
-            removed.extend(self.collect()?.into_iter().map(Removed::Deleted));
+            removed.extend(self.collect()?.into_iter().map(Removed::Layer));
         }
         Ok(removed)
     }
@@ -203,7 +205,7 @@ impl Display for Removed {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Untagged(name) => write!(formatter, "Untagged: {name}"),
-            Self::Deleted(digest) => write!(formatter, "Deleted: {digest}"),
+            Self::Deleted(digest) | Self::Layer(digest) => write!(formatter, "Deleted: {digest}"),
         }
     }
 }

@@ -250,7 +250,7 @@ impl From<Removed> for Deleted {
     fn from(removed: Removed) -> Self {
         match removed {
             Removed::Untagged(name) => Self::Untagged(name.to_string()),
-            Removed::Deleted(digest) => Self::Deleted(digest.to_string()),
+            Removed::Deleted(digest) | Removed::Layer(digest) => Self::Deleted(digest.to_string()),
         }
     }
 }

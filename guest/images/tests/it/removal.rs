@@ -32,7 +32,7 @@ fn the_last_name_takes_image_and_layers_with_it() {
         [
             Removed::Untagged("a:2".parse().unwrap()),
             Removed::Deleted(image.id),
-            Removed::Deleted(image.layers[0].chain_id.clone()),
+            Removed::Layer(image.layers[0].chain_id.clone()),
         ]
     );
     assert!(names(&place.path("blobs/sha256")).is_empty());
