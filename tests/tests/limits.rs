@@ -57,3 +57,14 @@ fn a_pids_limit_stops_a_fork_bomb() {
     ]);
     assert!(said.err.contains("can't fork"), "{said:?}");
 }
+
+#[test]
+fn a_container_with_three_files_starts_and_takes_execs() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let files = ["--ulimit", "nofile=3:3", "--ulimit", "fsize=0:0"];
+    engine.ok(&[&["run", "-d", "--name", "few"], &files[..], &["busybox", "sleep", "1000"]].concat());
+    let told = engine.ok(&["exec", "few", "sh", "-c", "ulimit -n; ulimit -Hn; ulimit -f"]);
+    assert_eq!(told, "3\n3\n0");
+    let run = ["run", "--rm", "-t", "busybox", "sh", "-c", "ulimit -n"];
+    assert_eq!(engine.ok(&[&run[..2], &files[..], &run[2..]].concat()).trim_end(), "3");
+}

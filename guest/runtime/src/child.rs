@@ -57,7 +57,7 @@ fn container(create: &Create<'_>, plan: &Plan, mapped: Mapped, line: &mut Line) 
     rustix::process::setsid().doing("start a session")?;
     let mut warnings = Vec::new();
     settings::score_for_oom(process, &mut warnings)?;
-    limits::apply(process, &mut warnings)?;
+    limits::raise(process, &mut warnings)?;
     settings::apply(spec, plan)?;
     scheduling::apply(process)?;
     settings::set_personality(spec)?;
@@ -126,7 +126,7 @@ fn executed(exec: &Exec<'_>, kinds: i32, line: &mut Line) -> Result<Never, Error
     sys::reset_signals();
     let mut warnings = Vec::new();
     settings::score_for_oom(exec.process, &mut warnings)?;
-    limits::apply(exec.process, &mut warnings)?;
+    limits::raise(exec.process, &mut warnings)?;
     scheduling::apply(exec.process)?;
     if let Some(affinity) = exec.process.exec_cpu_affinity()
         && let Some(cpus) = affinity.cpu_affinity_final()
@@ -252,6 +252,7 @@ fn last_steps(last: Last<'_>, watch: Stopwatch) -> Result<Never, Error> {
         handshake::leave(socket)?;
     }
     // Not before: the hooks are no programs of the container's.
+    limits::apply(process)?;
     labels.apply()?;
 
     if confined {

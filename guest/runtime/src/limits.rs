@@ -5,19 +5,29 @@ use oci_spec::runtime::{PosixRlimitType, Process};
 use crate::error::{Doing, Error};
 use crate::sys;
 
-/// Applies the limits. Where a hard limit may not be raised so far, the highest allowed one is taken and a
-/// warning says so: a container runs with fewer files rather than not at all.
-pub(crate) fn apply(process: &Process, warnings: &mut Vec<String>) -> Result<(), Error> {
+/// Raises the hard limits that are to be higher, while that is still allowed. Where one may not be raised so far, the
+/// highest allowed one is taken and a warning says so: a container runs with fewer files rather than not at all.
+pub(crate) fn raise(process: &Process, warnings: &mut Vec<String>) -> Result<(), Error> {
     for limit in process.rlimits().iter().flatten() {
-        let resource = number(limit.typ());
-        let (soft, hard) = (limit.soft(), limit.hard());
-        if sys::setrlimit(resource, soft, hard).is_ok() {
+        let (resource, hard) = (number(limit.typ()), limit.hard());
+        let own = sys::hard_limit(resource).doing("read a resource limit")?;
+        if hard <= own || sys::setrlimit(resource, own, hard).is_ok() {
             continue;
         }
         let most = highest(resource)?;
-        sys::setrlimit(resource, soft.min(most), hard.min(most)).doing("set a resource limit")?;
         warnings
             .push(format!("{} lowered from {hard} to {most}, the most this engine may give", limit.typ()));
+    }
+    Ok(())
+}
+
+/// Sets the limits, as far as they could be raised. At the very end: with three files nothing can be built.
+pub(crate) fn apply(process: &Process) -> Result<(), Error> {
+    for limit in process.rlimits().iter().flatten() {
+        let resource = number(limit.typ());
+        let most = sys::hard_limit(resource).doing("read a resource limit")?;
+        let (soft, hard) = (limit.soft().min(most), limit.hard().min(most));
+        sys::setrlimit(resource, soft, hard).doing("set a resource limit")?;
     }
     Ok(())
 }
