@@ -140,8 +140,8 @@ impl Engine {
     pub fn tag(&self, name: &str, repository: &str, tag: &str) -> Result<(), Error> {
         let full = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
         let reference: Reference = full.parse()?;
-        self.images.tag(name, &reference)?;
         let id = self.image(name)?.id.to_string();
+        self.images.tag(name, &reference)?;
         self.tell_image("tag", &id, &reference.or_latest().to_string());
         Ok(())
     }
