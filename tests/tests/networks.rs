@@ -89,6 +89,26 @@ fn a_container_in_anothers_network_has_its_name_and_knows_whom_it_knows() {
 }
 
 #[test]
+fn the_container_that_was_joined_is_remembered_whatever_the_names_become() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let run = ["run", "-d", "--ipc", "shareable", "--name"];
+    let first = engine.ok(&[&run[..], &["main", "busybox", "sleep", "1000"]].concat());
+    let joins = ["--network", "container:main", "--pid", "container:main", "--ipc", "container:main"];
+    let create = [&["create", "--name", "side"], &joins[..], &["busybox", "hostname"]].concat();
+    engine.ok(&create);
+    for mode in ["NetworkMode", "PidMode", "IpcMode"] {
+        assert_eq!(engine.inspect("side", &format!(".HostConfig.{mode}")), format!("container:{first}"));
+    }
+    engine.ok(&["rename", "main", "old"]);
+    engine.ok(&["run", "-d", "--name", "main", "busybox", "sleep", "1000"]);
+    assert_eq!(engine.ok(&["start", "-a", "side"]), first[..12]);
+    engine.ok(&["rm", "-f", "old"]);
+    let refused = engine.docker(&["start", "side"]);
+    let expected = format!("joining network namespace of container: No such container: {first}");
+    assert!(refused.err.contains(&expected), "{refused:?}");
+}
+
+#[test]
 fn a_container_without_a_network_gets_one_once_it_has_left_none() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&["network", "create", "later"]);

@@ -17,7 +17,7 @@ pub(crate) use endpoints::endpoint;
 const NO_COMMAND: &str = "no command specified";
 
 /// Checks that there is an image.
-pub(crate) fn named(config: &Config) -> Result<(), Error> {
+pub(crate) fn has_image(config: &Config) -> Result<(), Error> {
     if !config.image.is_empty() {
         return Ok(());
     }

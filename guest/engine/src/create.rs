@@ -45,7 +45,7 @@ impl Engine {
     /// left then.
     pub async fn create(&self, create: Create) -> Result<Created, Error> {
         let Create { name, platform, mut config, mut host_config, networks } = create;
-        check::named(&config)?;
+        check::has_image(&config)?;
         let image = images::find(self, &config.image).await?;
         let wanted: Option<Platform> =
             Some(&platform).filter(|text| !text.is_empty()).map(|text| text.parse()).transpose()?;
@@ -55,7 +55,7 @@ impl Engine {
             return Err(Error::WrongPlatform { image: config.image, found, wanted });
         }
         check::asked(&config, &host_config)?;
-        self.check_joined(&host_config)?;
+        self.fix_joined(&mut host_config)?;
         merge(&mut config, &images::run_config(&image));
         settle(&mut host_config, &self.settings().containers);
         if config.network_disabled == Some(true) {

@@ -117,8 +117,8 @@ impl Engine {
         let _verb = container.verb.lock().await;
         let (mode, inside, alone) = container.with(|record| {
             let inside = record.networks.contains_key(&network.name);
-            let alone = record.networks.contains_key("none");
-            let alone = alone || network.driver == Driver::Null && !record.networks.is_empty();
+            let asks_for_none = network.driver == Driver::Null && !record.networks.is_empty();
+            let alone = record.networks.contains_key("none") || asks_for_none;
             (record.host_config.network_mode.clone(), inside, alone)
         });
         if mode == "host" || mode.starts_with("container:") {

@@ -62,12 +62,19 @@ fn conflict(config: &Config, host: &HostConfig) -> Option<&'static str> {
 }
 
 impl Engine {
-    /// Finds the containers whose namespaces are joined; Docker looks for those of networks at the start only.
-    pub(crate) fn check_joined(&self, host: &HostConfig) -> Result<(), Error> {
-        for mode in [&host.ipc_mode, &host.pid_mode] {
-            if let Some(name) = mode.strip_prefix("container:") {
-                self.containers.find(name).map_err(|error| Error::InvalidRequest(error.to_string()))?;
-            }
+    /// Writes the ids of the containers whose namespaces are joined in place of their names, which may later be
+    /// others'. One whose network is joined may still be missing, as in Docker: it is needed at the start only.
+    pub(crate) fn fix_joined(&self, host: &mut HostConfig) -> Result<(), Error> {
+        for mode in [&mut host.ipc_mode, &mut host.pid_mode] {
+            self.fix_mode(mode).map_err(|error| Error::InvalidRequest(error.to_string()))?;
+        }
+        drop(self.fix_mode(&mut host.network_mode));
+        Ok(())
+    }
+
+    fn fix_mode(&self, mode: &mut String) -> Result<(), Error> {
+        if let Some(name) = mode.strip_prefix("container:") {
+            *mode = format!("container:{}", self.containers.find(name)?.id);
         }
         Ok(())
     }
