@@ -16,7 +16,7 @@ pub(crate) use endpoints::endpoint;
 
 const NO_COMMAND: &str = "no command specified";
 
-/// Checks that there is an image.
+/// Checks that there is an image. Without one it is told what else is missing, as Docker does.
 pub(crate) fn has_image(config: &Config) -> Result<(), Error> {
     if !config.image.is_empty() {
         return Ok(());

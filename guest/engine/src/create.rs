@@ -55,7 +55,7 @@ impl Engine {
             return Err(Error::WrongPlatform { image: config.image, found, wanted });
         }
         check::asked(&config, &host_config)?;
-        self.fix_joined(&mut host_config)?;
+        self.pin_joined(&mut host_config)?;
         merge(&mut config, &images::run_config(&image));
         settle(&mut host_config, &self.settings().containers);
         if config.network_disabled == Some(true) {
@@ -96,6 +96,23 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Writes the ids of the containers whose namespaces are joined in place of their names, which may later be
+    /// others'. One whose network is joined may still be missing, as in Docker: it is needed at the start only.
+    fn pin_joined(&self, host: &mut HostConfig) -> Result<(), Error> {
+        for mode in [&mut host.ipc_mode, &mut host.pid_mode] {
+            self.pin(mode).map_err(|error| Error::InvalidRequest(error.to_string()))?;
+        }
+        drop(self.pin(&mut host.network_mode));
+        Ok(())
+    }
+
+    fn pin(&self, mode: &mut String) -> Result<(), Error> {
+        if let Some(name) = mode.strip_prefix("container:") {
+            *mode = format!("container:{}", self.containers.find(name)?.id);
+        }
+        Ok(())
     }
 
     /// Makes the folders, the writable layer and the volumes, and writes the record last: a container without

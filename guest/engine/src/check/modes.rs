@@ -1,8 +1,8 @@
 //! Namespaces that are shared with another container or the machine, and what can't be asked for beside.
 
+use crate::Error;
 use crate::container::config::Config;
 use crate::container::host_config::HostConfig;
-use crate::{Engine, Error};
 
 /// Checks a container's description as the user gave it, nothing of the image in it, in Docker's words and order.
 pub(super) fn check(config: &Config, host: &HostConfig) -> Result<(), Error> {
@@ -59,25 +59,6 @@ fn conflict(config: &Config, host: &HostConfig) -> Option<&'static str> {
     ]
     .into_iter()
     .find_map(|(is_asked, conflict)| is_asked.then_some(conflict))
-}
-
-impl Engine {
-    /// Writes the ids of the containers whose namespaces are joined in place of their names, which may later be
-    /// others'. One whose network is joined may still be missing, as in Docker: it is needed at the start only.
-    pub(crate) fn fix_joined(&self, host: &mut HostConfig) -> Result<(), Error> {
-        for mode in [&mut host.ipc_mode, &mut host.pid_mode] {
-            self.fix_mode(mode).map_err(|error| Error::InvalidRequest(error.to_string()))?;
-        }
-        drop(self.fix_mode(&mut host.network_mode));
-        Ok(())
-    }
-
-    fn fix_mode(&self, mode: &mut String) -> Result<(), Error> {
-        if let Some(name) = mode.strip_prefix("container:") {
-            *mode = format!("container:{}", self.containers.find(name)?.id);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
