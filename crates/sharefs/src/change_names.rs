@@ -109,16 +109,22 @@ impl Server {
         };
         let file = sys::look_up(folder.as_fd(), name).map_err(look_again)?;
         let status = sys::status(file.as_fd())?;
+        let is_new = made.as_ref().is_some_and(|(_, as_made)| as_made.ctime == status.ctime);
         let opened = match made {
-            Some(opened) if Identity::of(&sys::status(opened.as_fd())?) == Identity::of(&status) => opened,
+            Some((opened, as_made)) if Identity::of(&as_made) == Identity::of(&status) => opened,
             None if status.kind() == Kind::Regular => sys::reopen(file.as_fd(), flags)?,
             // The host has put something else there meanwhile: the kernel is to look again.
             _ => return Err(Errno::STALE),
         };
-        let entry = self.tell(header, header.node, name, file, status);
-        self.nodes().changed_by_guest(entry.node, status.ctime);
-        reply.entry(&entry);
-        reply.open(self.keep_file(opened, entry.node, flags), 0);
+        let place = Place::new(header.node, name);
+        let (node, file) = self.nodes().tell(file, &status, place);
+        self.nodes().changed_by_guest(node, status.ctime);
+        if is_new {
+            // Nobody can have given it an owner yet.
+            self.nodes().keep_owner(node, status.ctime, None);
+        }
+        reply.entry(&self.told(header, (header.node, name), (node, file.as_fd()), status));
+        reply.open(self.keep_file(opened, node, flags), 0);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! From a name to a node.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::nodes::Place;
 use crate::server::Server;
@@ -81,7 +81,18 @@ impl Server {
         status: Status,
     ) -> Entry {
         let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
-        let attributes = self.shown_by_name(header, (folder, name), (node, file.as_fd()), status);
+        self.told(header, (folder, name), (node, file.as_fd()), status)
+    }
+
+    /// What the kernel is told of a node by one of its names.
+    pub(crate) fn told(
+        &self,
+        header: &Header,
+        (folder, name): (u64, &CStr),
+        (node, file): (u64, BorrowedFd<'_>),
+        status: Status,
+    ) -> Entry {
+        let attributes = self.shown_by_name(header, (folder, name), (node, file), status);
         // A folder is to be looked up once more before the guest may go by its name for long: then it is watched.
         let is_sure = status.kind() != Kind::Folder || self.watches.has(node);
         let valid = if is_sure { self.name_valid(folder) } else { SHORT };

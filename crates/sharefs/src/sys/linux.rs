@@ -125,12 +125,17 @@ pub(crate) fn same_file(file: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::fs::open(path_of(file), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Makes a regular file that isn't there yet and opens it.
-pub(crate) fn create(folder: BorrowedFd<'_>, name: &CStr, flags: u32, permissions: u32) -> Result<OwnedFd> {
+/// Makes a regular file that isn't there yet and opens it; returns its attributes, too.
+pub(crate) fn create(
+    folder: BorrowedFd<'_>,
+    name: &CStr,
+    flags: u32,
+    permissions: u32,
+) -> Result<(OwnedFd, Status)> {
     let flags = OFlags::from_bits_truncate(flags) & OPEN | ALWAYS | OFlags::CREATE | OFlags::EXCL;
     let made = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(permissions))?;
-    insist_on_mode(made.as_fd(), mode::REGULAR | permissions)?;
-    Ok(made)
+    let status = insist_on_mode(made.as_fd(), mode::REGULAR | permissions)?;
+    Ok((made, status))
 }
 
 /// Makes a regular file without a name.
@@ -143,21 +148,22 @@ pub(crate) fn make_nameless(folder: BorrowedFd<'_>, flags: u32, permissions: u32
 }
 
 /// The guest has applied its own mask already: this process's is not wanted. What has come by that name meanwhile and is
-/// of another kind is left alone.
-fn insist_on_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
-    let found = status(file)?.mode;
-    let is_meant = found & mode::KIND == mode & mode::KIND;
-    if !is_meant || found & mode::PERMISSIONS == mode & mode::PERMISSIONS {
-        return Ok(());
+/// of another kind is left alone. Returns the attributes that it has then.
+fn insist_on_mode(file: BorrowedFd<'_>, mode: u32) -> Result<Status> {
+    let found = status(file)?;
+    let is_meant = found.mode & mode::KIND == mode & mode::KIND;
+    if !is_meant || found.mode & mode::PERMISSIONS == mode & mode::PERMISSIONS {
+        return Ok(found);
     }
-    set_mode(file, mode & !mode::KIND)
+    set_mode(file, mode & !mode::KIND)?;
+    status(file)
 }
 
 /// The same by a name, which may be gone again: whoever looks it up next will tell.
 fn insist_on_mode_of(folder: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     match look_up(folder, name) {
         Err(Errno::NOENT) => Ok(()),
-        made => insist_on_mode(made?.as_fd(), mode),
+        made => insist_on_mode(made?.as_fd(), mode).map(drop),
     }
 }
 
