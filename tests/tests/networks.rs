@@ -130,10 +130,14 @@ fn a_network_can_be_joined_and_left_while_running() {
     engine.ok(&["run", "-d", "--name", "guest", "busybox", "sleep", "1000"]);
     engine.ok(&["network", "connect", "later", "guest"]);
     assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]).matches("eth").count(), 2);
+    let line = format!("{}\t", engine.inspect("guest", ".NetworkSettings.Networks.later.IPAddress"));
+    let hosts = || engine.ok(&["exec", "guest", "cat", "/etc/hosts"]);
+    assert!(hosts().contains(&line), "{}", hosts());
     let refused = engine.docker(&["network", "rm", "later"]);
     assert!(refused.err.contains("has active endpoints"), "{refused:?}");
     engine.ok(&["network", "disconnect", "later", "guest"]);
     assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]).matches("eth").count(), 1);
+    assert!(!hosts().contains(&line), "{}", hosts());
     engine.ok(&["network", "rm", "later"]);
 }
 
@@ -297,6 +301,77 @@ fn the_vm_has_macvlans_and_ipvlans_of_every_kind() {
         engine.ok(&["rm", "-f", "one"]);
         engine.ok(&["network", "rm", "kind"]);
     }
+}
+
+#[test]
+fn a_network_of_ipv6_alone_is_reached_and_named_by_it() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "--ipv4=false", "--ipv6", "six"]);
+    assert_eq!(
+        engine.ok(&["network", "inspect", "six", "-f", "{{.EnableIPv4}} {{.EnableIPv6}}"]),
+        "false true"
+    );
+    serve(&engine, "web", &["--network", "six", "-p", "18090:80"]);
+    assert_eq!(engine.ok(&["port", "web"]), "80/tcp -> [::]:18090");
+    assert_eq!(engine.inspect("web", ".NetworkSettings.Networks.six.IPAddress"), "");
+    let address = engine.inspect("web", ".NetworkSettings.Networks.six.GlobalIPv6Address");
+    assert!(engine.ok(&["exec", "web", "cat", "/etc/hosts"]).contains(&format!("{address}\tweb")));
+    let page = ["run", "--rm", "--network", "six", "busybox", "wget", "-qO-", "http://web"];
+    eventually("the name leads there", || (engine.docker(&page).out == "hello from web").then_some(()));
+    if !engine.is_machine() {
+        assert_eq!(eventually("the page comes", || engine.fetch("::1:18090")), "hello from web\n");
+    }
+    assert_eq!(engine.fetch("127.0.0.1:18090"), None);
+    let older = serde_json::json!({ "Name": "older", "EnableIPv4": false });
+    let (status, _) = engine.call("POST", "/v1.47/networks/create", &older);
+    assert_eq!(status, 201, "an older client means nothing by it");
+    assert_eq!(engine.ok(&["network", "inspect", "older", "-f", "{{.EnableIPv4}}"]), "true");
+}
+
+#[test]
+fn a_network_is_made_by_a_configuration_network() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let subnet = ["--subnet", "10.213.4.0/24", "--label", "a=b"];
+    engine.ok(&[&["network", "create", "--config-only"], &subnet[..], &["pattern"]].concat());
+    engine.ok(&["network", "create", "--config-from", "pattern", "made"]);
+    let told = "{{.ConfigFrom.Network}} {{.ConfigOnly}} {{.Labels.a}} {{(index .IPAM.Config 0).Subnet}}";
+    assert_eq!(engine.ok(&["network", "inspect", "made", "-f", told]), "pattern false b 10.213.4.0/24");
+    let said = engine.docker(&["run", "--rm", "--network", "pattern", "busybox", "true"]);
+    assert!(said.err.contains("cannot create endpoint on configuration-only network"), "{said:?}");
+    let said = engine.docker(&["network", "rm", "pattern"]);
+    assert!(said.err.contains("configuration network \"pattern\" is in use"), "{said:?}");
+    engine.ok(&["network", "prune", "-f"]);
+    assert_eq!(engine.ok(&["network", "ls", "-qf", "name=made"]), "");
+    engine.ok(&["network", "rm", "pattern"]);
+}
+
+#[test]
+fn what_makes_no_sense_of_a_network_is_refused_in_dockers_words() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    for (asked, expected) in [
+        (&["default"][..], "operation is not permitted on predefined default network"),
+        (&[" "], "invalid name: name is empty"),
+        (&["--subnet", "10.78.0.1/16", "n"], "invalid subnet 10.78.0.1/16: it should be 10.78.0.0/16"),
+        (
+            &["-o", "com.docker.network.bridge.enable_icc=x", "n"],
+            "(strconv.ParseBool: parsing \"x\": invalid syntax)",
+        ),
+        (
+            &["-o", "com.docker.network.bridge.gateway_mode_ipv4=routed", "n"],
+            "gateway mode routed is not supported",
+        ),
+        (&["--ipam-driver", "nosuch", "n"], "plugin \"nosuch\" not found"),
+        (&["--scope", "swarm", "n"], "cannot create a swarm scoped network when swarm is not active"),
+        (&["-d", "overlay", "n"], "This node is not a swarm manager."),
+    ] {
+        let said = engine.docker(&[&["network", "create"], asked].concat());
+        assert!(said.code == 1 && said.err.contains(expected), "{asked:?}: {said:?}");
+    }
+    let said = engine.docker(&["network", "ls", "-f", "type=x"]);
+    assert!(said.err.contains("invalid filter: 'type'='x'"), "{said:?}");
+    let gone = serde_json::json!({ "Container": "nobody", "Force": true });
+    let (status, answer) = engine.call("POST", "/networks/bridge/disconnect", &gone);
+    assert_eq!((status, answer["message"].as_str()), (404, Some("endpoint nobody not found")));
 }
 
 #[test]

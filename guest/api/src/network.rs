@@ -12,8 +12,12 @@ use crate::body;
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
+use crate::version::ApiVersion;
 use crate::wire::network::{ConnectRequest, CreateRequest, DisconnectRequest, ListQuery, Network};
 use crate::wire::query;
+
+/// The first minor version that says whether a network has IPv4.
+const HAS_NETWORKS_WITHOUT_IPV4: u16 = 48;
 
 /// Every route of a network.
 pub(crate) fn routes() -> Router<Shared> {
@@ -41,8 +45,15 @@ async fn inspect(State(engine): State<Shared>, Path(name): Path<String>) -> Resu
     Ok(Json(Network::new(network, members)))
 }
 
-async fn create(State(engine): State<Shared>, body: Bytes) -> Result<(StatusCode, Json<Value>), Failure> {
-    let request: CreateRequest = body::json(&body)?;
+async fn create(
+    State(engine): State<Shared>,
+    version: ApiVersion,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let mut request: CreateRequest = body::json(&body)?;
+    if version.is_before(HAS_NETWORKS_WITHOUT_IPV4) {
+        request.enable_ipv4 = None;
+    }
     if let Some(unsupported) = request.unsupported() {
         return Err(Failure::not_implemented(unsupported));
     }

@@ -24,7 +24,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/volumes", get(list))
         .route("/volumes/create", post(create))
         .route("/volumes/prune", post(prune))
-        .route("/volumes/{name}", get(inspect).delete(remove))
+        .route("/volumes/{name}", get(inspect).delete(remove).put(update))
 }
 
 async fn list(State(engine): State<Shared>, Query(query): Query<ListQuery>) -> Result<Json<List>, Failure> {
@@ -48,6 +48,11 @@ async fn create(State(engine): State<Shared>, body: Bytes) -> Result<(StatusCode
 async fn inspect(State(engine): State<Shared>, Path(name): Path<String>) -> Result<Json<Volume>, Failure> {
     let volume = engine.volume(&name)?;
     Ok(Json(Volume::new(&engine, volume)))
+}
+
+/// Only a swarm's volumes change after they were made.
+async fn update(_: Bytes) -> Failure {
+    Failure::unavailable("volume update only valid for cluster volumes, but swarm is unavailable")
 }
 
 async fn remove(

@@ -49,8 +49,12 @@ pub enum Error {
     CannotUpdate(String),
     #[error("Could not find the file {path} in container {container}")]
     NoSuchFile { path: String, container: String },
-    #[error("failed to mount local volume {volume}")]
-    VolumeMount { volume: String, source: std::io::Error },
+    #[error(
+        "error while mounting volume '{}': failed to mount local volume: mount {device}:{}, flags: {flags:#x}{data}: {reason}",
+        target.display(),
+        target.display()
+    )]
+    VolumeMount { target: PathBuf, device: String, flags: u32, data: String, reason: String },
     #[error("can't look at the container's files: {step}")]
     View { step: &'static str, source: std::io::Error },
     #[error("get {0}: no such volume")]
@@ -113,7 +117,7 @@ pub enum Error {
     #[error("OCI runtime exec failed: exec failed: {message}")]
     ExecRefused { message: String },
     #[error("driver failed programming external connectivity on endpoint {name} ({endpoint})")]
-    PortRefused { name: String, endpoint: String, source: berth_network::Error },
+    PortRefused { name: String, endpoint: String, source: Box<berth_network::Error> },
     #[error(transparent)]
     Network(#[from] berth_network::Error),
     #[error(
@@ -132,6 +136,8 @@ pub enum Error {
     InNetwork { container: String, network: String },
     #[error("container {container} is not connected to network {network}")]
     NotInNetwork { container: String, network: String },
+    #[error("endpoint {0} not found")]
+    NoSuchEndpoint(String),
     /// A failure on the way of something larger, which Docker names first.
     #[error("{doing}")]
     During { doing: String, source: Box<Self> },
@@ -202,6 +208,7 @@ impl Error {
         match self {
             Self::NoSuchContainer(_)
             | Self::NoSuchExec(_)
+            | Self::NoSuchEndpoint(_)
             | Self::NoSuchFile { .. }
             | Self::WrongPlatform { .. }
             | Self::NoSuchVolume(_)

@@ -48,13 +48,18 @@ impl Engine {
                 .endpoints
                 .iter()
                 .find(|endpoint| record.endpoints.iter().any(|own| own.network_id == endpoint.network_id));
-            let address = shared.and_then(|endpoint| endpoint.ipv4).map(|(address, _)| address.to_string());
-            let Some(address) = address.filter(|_| other.state.status.has_process()) else {
+            if !other.state.status.has_process() {
                 let (own, name) = (&record.name, &other.name);
                 return Err(Error::CannotUpdate(format!(
                     "Cannot link to a non running container: /{name} AS /{own}/{alias}"
                 )));
+            }
+            let address = shared.and_then(|endpoint| endpoint.addresses().next());
+            let Some((address, _)) = address else {
+                let text = format!("container {} not attached to default bridge network", other.id);
+                return Err(Error::CannotUpdate(text));
             };
+            let address = address.to_string();
             let names = if alias == other.name {
                 format!("{alias} {}", other.short_id())
             } else {

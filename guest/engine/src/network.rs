@@ -34,9 +34,15 @@ impl Engine {
     /// When a filter isn't known or makes no sense.
     pub fn network_list(&self, filters: &Filters) -> Result<Vec<Network>, Error> {
         filters.check(KNOWN)?;
-        let dangling = filters
-            .flag("dangling")
-            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
+        let dangling = filters.flag("dangling").map_err(|_| {
+            let text =
+                "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")";
+            Error::InvalidRequest(text.to_owned())
+        })?;
+        let is_type = |kind: &str| matches!(kind, "builtin" | "custom");
+        if let Some(kind) = filters.values("type").into_iter().flatten().find(|kind| !is_type(kind)) {
+            return Err(Error::InvalidRequest(format!("invalid filter: 'type'='{kind}'")));
+        }
         let wanted = |network: &Network| {
             let unused = || !network.is_predefined() && self.members(network).is_empty();
             filters.any("name", |name| network.name.contains(name))
@@ -91,7 +97,8 @@ impl Engine {
         let until = filters.until()?;
         let mut removed = Vec::new();
         for network in self.networks.list() {
-            let unused = !network.is_predefined() && self.members(&network).is_empty();
+            let unused =
+                !network.is_predefined() && !network.config_only && self.members(&network).is_empty();
             let old = until.is_none_or(|until| network.created <= until);
             if unused && old && filters.labels_match(&network.labels) {
                 self.network_remove(&network.id)?;
@@ -112,8 +119,11 @@ impl Engine {
         container: &str,
         settings: EndpointSettings,
     ) -> Result<(), Error> {
-        let network = self.networks.find(name)?;
         let container = self.containers.find(container)?;
+        let network = self.networks.find(name)?;
+        if network.config_only {
+            return Err(berth_network::Error::JoinsPattern.into());
+        }
         let _verb = container.verb.lock().await;
         let (mode, inside, alone) = container.with(|record| {
             let inside = record.networks.contains_key(&network.name);
@@ -145,6 +155,7 @@ impl Engine {
             }
             let wish = member.with(|record| sandbox::wish(record, &settings))?;
             let endpoint = engine.networks.join(&member.id, &joined.id, &wish)?;
+            sandbox::add_hosts(&member, &endpoint)?;
             member.change(|record| {
                 record.networks.insert(joined.name.clone(), settings);
                 sandbox::joined(record, &joined.name, endpoint);
@@ -159,7 +170,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a container out of a network. With `force`, a container that isn't there is fine.
+    /// Takes a container out of a network. With `force`, one that isn't there is only missing in the network.
     ///
     /// # Errors
     /// When it isn't in it.
@@ -169,11 +180,14 @@ impl Engine {
         container: &str,
         force: bool,
     ) -> Result<(), Error> {
-        let network = self.networks.find(name)?;
         let container = match self.containers.find(container) {
-            Err(Error::NoSuchContainer(_)) if force => return Ok(()),
+            Err(Error::NoSuchContainer(container)) if force => {
+                self.networks.find(name)?;
+                return Err(Error::NoSuchEndpoint(container));
+            }
             found => found?,
         };
+        let network = self.networks.find(name)?;
         let _verb = container.verb.lock().await;
         if !container.with(|record| record.networks.contains_key(&network.name)) {
             return Err(Error::NotInNetwork { container: container.id.clone(), network: network.name });
@@ -183,6 +197,7 @@ impl Engine {
         tokio::task::spawn_blocking(move || {
             if member.state().status.has_process() {
                 engine.networks.leave(&member.id, &left.id)?;
+                sandbox::remove_hosts(&member, &left.id)?;
             }
             member.change(|record| {
                 record.networks.remove(&left.name);

@@ -120,7 +120,7 @@ impl Engine {
         tokio::task::spawn_blocking(move || {
             let opened = engine.networks.publish(&container.id, &wishes).map_err(|source| {
                 let (name, endpoint) = (container.name(), endpoint_id(&container));
-                Error::PortRefused { name, endpoint, source }.during(SETTING_UP)
+                Error::PortRefused { name, endpoint, source: Box::new(source) }.during(SETTING_UP)
             })?;
             container.apply(|record| record.ports = opened);
             Ok(())
@@ -325,26 +325,63 @@ fn hosts(record: &Record, linked: &[(String, String)], gateway: &[IpAddr]) -> St
     for (address, names) in linked {
         let _ = writeln!(hosts, "{address}\t{names}");
     }
-    for endpoint in &record.endpoints {
-        if let Some((address, _)) = endpoint.ipv4 {
-            let _ = writeln!(hosts, "{address}\t{}", own_names(record));
-        }
-    }
+    hosts.extend(record.endpoints.iter().map(|endpoint| own_hosts(record, endpoint)));
     hosts
+}
+
+/// The lines of a container's `/etc/hosts` that tell its own addresses in a network.
+fn own_hosts(record: &Record, endpoint: &Endpoint) -> String {
+    let names = own_names(record);
+    endpoint.addresses().map(|(address, _)| format!("{address}\t{names}\n")).collect()
+}
+
+/// Adds a running container's addresses in a network to its `/etc/hosts`, which may have been edited.
+pub(crate) fn add_hosts(container: &Container, endpoint: &Endpoint) -> Result<(), Error> {
+    let lines = container.with(|record| own_hosts(record, endpoint));
+    rewrite_hosts(container, |text| text.to_owned() + &lines)
+}
+
+/// Takes a running container's addresses in a network out of its `/etc/hosts`.
+pub(crate) fn remove_hosts(container: &Container, network: &str) -> Result<(), Error> {
+    let lines = container.with(|record| {
+        let left = record.endpoints.iter().filter(|endpoint| endpoint.network_id == network);
+        left.map(|endpoint| own_hosts(record, endpoint)).collect::<String>()
+    });
+    rewrite_hosts(container, |text| {
+        let stays = |line: &&str| !lines.lines().any(|left| left == line.trim_end_matches('\n'));
+        text.split_inclusive('\n').filter(stays).collect()
+    })
+}
+
+/// Written in place: the container sees this very file.
+fn rewrite_hosts(container: &Container, change: impl FnOnce(&str) -> String) -> Result<(), Error> {
+    let path = container.folder.join("hosts");
+    let rewritten = std::fs::read_to_string(&path).and_then(|text| std::fs::write(&path, change(&text)));
+    match rewritten {
+        // It has none of its own.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        rewritten => rewritten.map_err(|source| Error::Write { path, source }),
+    }
 }
 
 /// The configuration of a network's own resolver, with the user's search domains and options.
 fn own_resolver(record: &Record) -> String {
     let HostConfig { dns_search, dns_options, .. } = &record.host_config;
     let mut text = "nameserver 127.0.0.11\n".to_owned();
-    if !dns_search.is_empty() {
-        let _ = writeln!(text, "search {}", dns_search.join(" "));
+    let domains = domains(dns_search);
+    if !domains.is_empty() {
+        let _ = writeln!(text, "search {domains}");
     }
     let ndots = dns_options.iter().any(|option| option.starts_with("ndots:"));
     let ndots = if ndots { None } else { Some("ndots:0") };
     let options: Vec<&str> = dns_options.iter().map(String::as_str).chain(ndots).collect();
     let _ = writeln!(text, "options {}", options.join(" "));
     text
+}
+
+/// The domains to search in; a dot alone is none.
+fn domains(wanted: &[String]) -> String {
+    if wanted == ["."] { String::new() } else { wanted.join(" ") }
 }
 
 /// The resolver's configuration: the user's, else this machine's.
@@ -356,6 +393,8 @@ fn resolv_conf(record: &Record) -> String {
             own.lines().filter(|line| line.starts_with(keyword)).map(|line| format!("{line}\n")).collect()
         } else if keyword == "nameserver" {
             wanted.iter().map(|server| format!("nameserver {server}\n")).collect()
+        } else if keyword == "search" && domains(wanted).is_empty() {
+            String::new()
         } else {
             format!("{keyword} {}\n", wanted.join(" "))
         }

@@ -32,6 +32,18 @@ pub struct EndpointWish {
 }
 
 impl EndpointWish {
+    /// All names that are to resolve to it, each once and in Docker's order: its name, the aliases, the others.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        let (first, others) = self.names.split_at(self.names.len().min(1));
+        let mut names: Vec<String> = Vec::new();
+        for name in first.iter().chain(&self.aliases).chain(others) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
     /// Whether this very address is wanted.
     pub(crate) fn asks_for(&self, address: IpAddr) -> bool {
         self.ipv4.map(IpAddr::V4) == Some(address) || self.ipv6.map(IpAddr::V6) == Some(address)
@@ -79,7 +91,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Its addresses, IPv4 first.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
         let ipv4 = self.ipv4.map(|(address, length)| (IpAddr::V4(address), length));
         let ipv6 = self.ipv6.map(|(address, length)| (IpAddr::V6(address), length));
         ipv4.into_iter().chain(ipv6)

@@ -20,7 +20,7 @@ pub enum Error {
     #[error("network {0} not found")]
     NoSuchNetwork(String),
     /// The id's beginning names several.
-    #[error("network {name} is ambiguous ({matches} matches found on ID prefix)")]
+    #[error("network {name} is ambiguous ({matches} matches found based on ID prefix)")]
     Ambiguous {
         /// What was asked for.
         name: String,
@@ -39,40 +39,105 @@ pub enum Error {
     /// The name belongs to a network that every engine has.
     #[error("operation is not permitted on predefined {0} network")]
     ReservedName(String),
-    /// The name has other characters than Docker allows.
-    #[error("invalid network name: {0:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] and spaces are allowed")]
-    InvalidName(String),
+    /// There is no name.
+    #[error("invalid name: name is empty")]
+    NoName,
+    /// The name is longer than a file's may be.
+    #[error("invalid name: {0:?} has more than {1} bytes")]
+    LongName(String, usize),
     /// There is one of each already.
     #[error("only one instance of \"{0}\" network is allowed")]
     OnlyOne(&'static str),
     /// No driver has this name.
     #[error("plugin \"{0}\" not found")]
     NoSuchDriver(String),
+    /// A driver that networks of a swarm have.
+    #[error(
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node \
+         to swarm and try again."
+    )]
+    NoManager,
+    /// Networks of a swarm need one.
+    #[error("cannot create a swarm scoped network when swarm is not active")]
+    NoSwarm,
+    /// A swarm's published ports come in by networks of a swarm.
+    #[error("Ingress network can only be global scope network")]
+    LocalIngress,
     /// A subnet, or what is said of it, makes no sense.
     #[error("invalid network config:\n{0}")]
-    InvalidConfig(Box<Self>),
-    /// The text is no subnet.
-    #[error("invalid subnet {0}: invalid CIDR block notation")]
-    InvalidSubnet(String),
-    /// The text is no address.
-    #[error("invalid address: {0}")]
-    InvalidAddress(String),
+    InvalidConfig(String),
     /// A driver option has a value that it can't have.
-    #[error("invalid value {value:?} for the option {option}")]
+    #[error("failed to parse {option} value: {value} ({reason})")]
     InvalidOption {
         /// The option.
         option: String,
         /// Its value.
         value: String,
+        /// Why not.
+        reason: String,
     },
-    /// The address isn't in the subnet that it was given for.
-    #[error("no matching subnet for {what} {address}")]
-    NoMatchingSubnet {
-        /// `gateway`, `range` or `aux-address`.
-        what: &'static str,
-        /// The address.
-        address: String,
+    /// An option says neither yes nor no whether the network has addresses of a family.
+    #[error("driver-opt {0:?} is not a valid bool")]
+    InvalidSwitch(&'static str),
+    /// No interface has this MTU.
+    #[error("invalid MTU number: {0}")]
+    InvalidMtu(i64),
+    /// A bridge without an address has no way out.
+    #[error("gateway mode 'isolated' can only be used for an internal network")]
+    IsolatedWayOut,
+    /// A network without addresses is of no use.
+    #[error("IPv4 or IPv6 must be enabled")]
+    NoFamily,
+    /// Nobody gives out addresses.
+    #[error("{0} pool is empty")]
+    NoPool(&'static str),
+    /// A bridge has one subnet of each family.
+    #[error("bridge driver doesn't support multiple subnets")]
+    SeveralSubnets,
+    /// Of these addresses every interface has one of its own.
+    #[error("'{0}' clashes with the Link-Local prefix 'fe80::/64'")]
+    LinkLocal(Subnet),
+    /// These addresses are groups'.
+    #[error("multicast subnet '{0}' is not allowed")]
+    Multicast(Subnet),
+    /// Another network's bridge has the name.
+    #[error(
+        "cannot create network {id} ({bridge}): conflicts with network {other} ({bridge}): networks have same bridge name"
+    )]
+    BridgeTaken {
+        /// The new network.
+        id: String,
+        /// The interface's name.
+        bridge: String,
+        /// The network that has it.
+        other: String,
     },
+    /// A pattern of networks says what a network is like, not what may be done with it.
+    #[error(
+        "configuration network can only contain network specific fields. Network operator fields like [ ingress | \
+         internal | attachable | scope ] are not supported."
+    )]
+    OperatorFields,
+    /// Patterns aren't made by patterns.
+    #[error("a configuration network cannot depend on another configuration network")]
+    PatternOfPattern,
+    /// There is no such pattern.
+    #[error("configuration network {0:?} does not exist")]
+    NoPattern(String),
+    /// What a pattern says, nobody else may.
+    #[error(
+        "user specified configurations are not supported if the network depends on a configuration network"
+    )]
+    BesidePattern,
+    /// The same of the driver's options.
+    #[error("network driver options are not supported if the network depends on a configuration network")]
+    OptionsBesidePattern,
+    /// Networks were made by it.
+    #[error("error while removing network: configuration network {0:?} is in use")]
+    PatternInUse(String),
+    /// A pattern is joined by nobody.
+    #[error("cannot create endpoint on configuration-only network")]
+    JoinsPattern,
     /// Another network has these addresses.
     #[error("invalid pool request: Pool overlaps with other one on this address space")]
     PoolOverlaps {
@@ -215,14 +280,19 @@ impl Error {
     /// What a client may make of it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) => Kind::NotFound,
+            Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) | Self::NoPattern(_) => Kind::NotFound,
             Self::Ambiguous { .. }
-            | Self::InvalidName(_)
+            | Self::NoName
+            | Self::LongName(..)
             | Self::InvalidConfig(_)
-            | Self::InvalidSubnet(_)
-            | Self::InvalidAddress(_)
             | Self::InvalidOption { .. }
-            | Self::NoMatchingSubnet { .. }
+            | Self::InvalidSwitch(_)
+            | Self::InvalidMtu(_)
+            | Self::IsolatedWayOut
+            | Self::NoFamily
+            | Self::NoPool(_)
+            | Self::LinkLocal(_)
+            | Self::Multicast(_)
             | Self::InvalidInterface(_)
             | Self::InvalidSysctl(_)
             | Self::NotInSubnet(_)
@@ -235,6 +305,17 @@ impl Error {
             | Self::Predefined(_)
             | Self::ReservedName(_)
             | Self::OnlyOne(_)
+            | Self::NoManager
+            | Self::NoSwarm
+            | Self::LocalIngress
+            | Self::SeveralSubnets
+            | Self::BridgeTaken { .. }
+            | Self::OperatorFields
+            | Self::PatternOfPattern
+            | Self::BesidePattern
+            | Self::OptionsBesidePattern
+            | Self::PatternInUse(_)
+            | Self::JoinsPattern
             | Self::AlreadyJoined { .. }
             | Self::PoolOverlaps { .. } => Kind::Forbidden,
             Self::PoolsExhausted

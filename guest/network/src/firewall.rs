@@ -6,8 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::door::Door;
-use crate::network::Network;
+use crate::network::{Ipam, Network};
 use crate::nft::{Chain, ChainKind, Hook, Match, Rule, Table, Verdict};
+use crate::options::GatewayMode;
 use crate::subnet::Subnet;
 
 /// The usual turns of filters and of source translation.
@@ -50,11 +51,19 @@ fn forward(bridges: &[(&Network, &str)]) -> Vec<Rule> {
         rules.push(rule([Match::Out((*bridge).to_owned())], Verdict::Drop));
         rules.push(rule([Match::In((*bridge).to_owned())], Verdict::Drop));
     }
-    for (_, bridge) in bridges {
+    for (network, bridge) in bridges {
         let into = Match::Out((*bridge).to_owned());
         rules.push(rule([into.clone(), Match::Established], Verdict::Accept));
         // A published port, also of another bridge's container.
-        rules.push(rule([into, Match::Translated], Verdict::Accept));
+        rules.push(rule([into.clone(), Match::Translated], Verdict::Accept));
+        let is_open = |ipam: &&Ipam| network.gateway_mode(ipam.subnet.is_ipv4()) == GatewayMode::Unprotected;
+        for ipam in network.ipam.iter().filter(is_open) {
+            // To whoever has a route from outside, which other bridges' containers aren't.
+            let others = bridges.iter().filter(|(_, other)| other != bridge);
+            let from = others.map(|(_, other)| Match::In((*other).to_owned()));
+            rules.extend(from.map(|from| rule([into.clone(), from], Verdict::Drop)));
+            rules.push(rule([into.clone(), Match::Destination(ipam.subnet)], Verdict::Accept));
+        }
     }
     rules.extend(bridges.iter().map(|(_, bridge)| rule([Match::Out((*bridge).to_owned())], Verdict::Drop)));
     rules
@@ -73,7 +82,9 @@ fn translate(network: &Network, bridge: &str) -> Vec<Rule> {
         let own = [into.clone(), Match::Source(ipam.subnet), Match::Translated];
         rules.push(rule(own, Verdict::Masquerade));
         if network.masquerades() {
-            rules.push(rule([Match::Source(ipam.subnet), elsewhere.clone()], Verdict::Masquerade));
+            let address = network.host_address(ipam.subnet.is_ipv4());
+            let leave = address.map_or(Verdict::Masquerade, Verdict::LeaveAs);
+            rules.push(rule([Match::Source(ipam.subnet), elsewhere.clone()], leave));
         }
     }
     rules

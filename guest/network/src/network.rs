@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::mode::Mode;
+use crate::options::{self, GatewayMode};
 use crate::subnet::Subnet;
-
-/// The option that names the address of this machine at which ports are published.
-pub(crate) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// How a network carries packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +63,9 @@ pub struct Network {
     pub internal: bool,
     /// Whether containers may join it by hand; of meaning to swarms alone.
     pub attachable: bool,
+    /// Whether it has IPv4 addresses; before there was a choice, every network had.
+    #[serde(default = "always")]
+    pub ipv4: bool,
     /// Whether it has IPv6 addresses.
     pub ipv6: bool,
     /// The user's labels.
@@ -73,6 +74,15 @@ pub struct Network {
     pub options: BTreeMap<String, String>,
     /// Its subnets, at most one of each family for each wish.
     pub ipam: Vec<Ipam>,
+    /// What was said to whoever gives out the addresses, which means nothing to ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipam_options: Option<BTreeMap<String, String>>,
+    /// Whether it is only a pattern of other networks, which nobody joins.
+    #[serde(default)]
+    pub config_only: bool,
+    /// The pattern that it was made by, if any.
+    #[serde(default)]
+    pub config_from: String,
     /// The bridge's interface.
     pub bridge: Option<String>,
     /// The interface that the containers' own hang on, of the drivers macvlan and ipvlan.
@@ -89,10 +99,20 @@ pub struct Parent {
     pub made: bool,
 }
 
+/// What records of older engines mean by saying nothing.
+fn always() -> bool {
+    true
+}
+
 impl Network {
     /// Whether every engine has it and no one may remove it.
     pub fn is_predefined(&self) -> bool {
         matches!(self.name.as_str(), "bridge" | "host" | "none")
+    }
+
+    /// The subnets that are its own: those of a pattern are nobody's yet.
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = &Ipam> {
+        self.ipam.iter().filter(|_| !self.config_only)
     }
 
     /// Whether containers in it find each other by name.
@@ -100,18 +120,14 @@ impl Network {
         !self.is_predefined()
     }
 
-    /// The option's value as the truth of Go's `strconv.ParseBool`.
-    pub(crate) fn flag(&self, option: &str) -> Option<bool> {
-        match self.options.get(option)?.as_str() {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-            _ => None,
-        }
+    /// Whether the option says so; none when it says nothing.
+    fn flag(&self, option: &str) -> Option<bool> {
+        options::truth(self.options.get(option)?)
     }
 
     /// The MTU that the option asks for.
     pub(crate) fn mtu(&self) -> Option<u32> {
-        self.options.get("com.docker.network.driver.mtu")?.parse().ok().filter(|mtu| *mtu != 0)
+        self.options.get(options::MTU)?.parse().ok().filter(|mtu| *mtu != 0)
     }
 
     /// Where a container's packets to the outside go, if there is a router for them.
@@ -151,18 +167,42 @@ impl Network {
 
     /// Whether packets to the outside leave with this machine's address.
     pub(crate) fn masquerades(&self) -> bool {
-        !self.internal && self.flag("com.docker.network.bridge.enable_ip_masquerade") != Some(false)
+        !self.internal && self.flag(options::MASQUERADES) != Some(false)
     }
 
     /// The address of this machine that its containers' ports are published at where nobody says otherwise.
     pub(crate) fn host_binding(&self) -> Option<IpAddr> {
-        let address: Ipv4Addr = self.options.get(HOST_BINDING)?.parse().ok()?;
-        Some(IpAddr::V4(address)).filter(|address| !address.is_unspecified())
+        let address: IpAddr = self.options.get(options::HOST_BINDING)?.parse().ok()?;
+        Some(address).filter(|address| !address.is_unspecified())
+    }
+
+    /// The address of this machine with which packets of a family leave, if it isn't that of the interface they leave by.
+    pub(crate) fn host_address(&self, ipv4: bool) -> Option<IpAddr> {
+        self.options.get(options::HOST_ADDRESS[usize::from(!ipv4)])?.parse().ok()
+    }
+
+    /// How the outside is reached by a family.
+    pub(crate) fn gateway_mode(&self, ipv4: bool) -> GatewayMode {
+        GatewayMode::of(&self.options, ipv4)
+    }
+
+    /// What names of its containers' interfaces begin with.
+    pub(crate) fn interface_prefix(&self) -> &str {
+        let asked = self.options.get(options::INTERFACE_PREFIX).filter(|prefix| !prefix.is_empty());
+        asked.map_or("eth", String::as_str)
+    }
+
+    /// The bridge's own addresses, and the lengths of their prefixes.
+    pub(crate) fn bridge_addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let without_ipv4 = self.flag(options::INHIBITS_IPV4) == Some(true);
+        let is_its = move |(address, _): &(IpAddr, u8)| address.is_ipv6() || !without_ipv4;
+        let gateways = self.ipam.iter().filter_map(|ipam| Some((ipam.gateway?, ipam.subnet.length())));
+        gateways.filter(is_its)
     }
 
     /// Whether containers in it may speak to each other.
     pub(crate) fn connects_containers(&self) -> bool {
-        self.flag("com.docker.network.bridge.enable_icc") != Some(false)
+        self.flag(options::CONNECTS) != Some(false)
     }
 }
 
@@ -189,6 +229,17 @@ impl Ipam {
     }
 }
 
+impl From<&Ipam> for IpamWish {
+    fn from(ipam: &Ipam) -> Self {
+        Self {
+            subnet: Some(ipam.subnet.to_string()),
+            range: ipam.range.map(|range| range.to_string()),
+            gateway: ipam.gateway.map(|gateway| gateway.to_string()),
+            aux: ipam.aux.iter().map(|(name, address)| (name.clone(), address.to_string())).collect(),
+        }
+    }
+}
+
 /// What is asked of a new network.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkWish {
@@ -200,14 +251,40 @@ pub struct NetworkWish {
     pub internal: bool,
     /// Whether containers may join it by hand.
     pub attachable: bool,
-    /// Whether it has IPv6 addresses.
-    pub ipv6: bool,
+    /// Whether it has IPv4 addresses; an option may say so, and it does otherwise.
+    pub ipv4: Option<bool>,
+    /// Whether it has IPv6 addresses; an option may say so, and it doesn't otherwise.
+    pub ipv6: Option<bool>,
     /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// The driver's options.
     pub options: BTreeMap<String, String>,
+    /// Who gives out the addresses: `default` or `null`; empty is the former.
+    pub ipam_driver: String,
+    /// What is said to it.
+    pub ipam_options: Option<BTreeMap<String, String>>,
     /// Its subnets; what is missing comes from the pools.
     pub ipam: Vec<IpamWish>,
+    /// Whether it is to be a pattern of other networks.
+    pub config_only: bool,
+    /// The pattern to make it by, if any.
+    pub config_from: String,
+    /// How far it reaches: `local`, which empty means, too, or `swarm`.
+    pub scope: String,
+    /// Whether a swarm's published ports come in by it.
+    pub ingress: bool,
+}
+
+impl NetworkWish {
+    /// Whether it is to have IPv4 addresses.
+    pub(crate) fn has_ipv4(&self) -> bool {
+        self.ipv4.unwrap_or(true)
+    }
+
+    /// Whether it is to have IPv6 addresses.
+    pub(crate) fn has_ipv6(&self) -> bool {
+        self.ipv6.unwrap_or_default()
+    }
 }
 
 /// What is asked of one subnet, in the words of the request.

@@ -7,6 +7,7 @@ mod departed;
 mod hang;
 mod join;
 mod parent;
+mod pattern;
 mod publish;
 mod remove;
 mod restore;

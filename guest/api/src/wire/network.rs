@@ -29,7 +29,7 @@ pub(crate) struct CreateRequest {
     labels: Option<BTreeMap<String, String>>,
     scope: Option<String>,
     #[serde(rename = "EnableIPv4")]
-    enable_ipv4: Option<bool>,
+    pub(crate) enable_ipv4: Option<bool>,
     ingress: Option<bool>,
     config_only: Option<bool>,
     config_from: Option<ConfigFrom>,
@@ -38,18 +38,13 @@ pub(crate) struct CreateRequest {
 impl CreateRequest {
     /// What is asked for and isn't there, by name; it would be ignored otherwise.
     pub(crate) fn unsupported(&self) -> Option<String> {
-        let ipam = self.ipam.as_ref();
-        let driver = ipam.and_then(|ipam| ipam.driver.as_deref()).unwrap_or_default();
-        let from = self.config_from.as_ref().is_some_and(|from| !from.network.is_empty());
         let scope = self.scope.as_deref().unwrap_or_default();
+        let has_routed = |(option, value): (&String, &String)| {
+            option.starts_with("com.docker.network.bridge.gateway_mode_ipv") && value == "routed"
+        };
         let what = match () {
-            () if self.enable_ipv4 == Some(false) => "a network without IPv4 (EnableIPv4)".to_owned(),
-            () if self.ingress == Some(true) => "an ingress network, which is a swarm's".to_owned(),
-            () if self.config_only == Some(true) || from => {
-                "a network's configuration of its own (ConfigOnly, ConfigFrom)".to_owned()
-            }
-            () if !matches!(scope, "" | "local") => format!("the scope {scope}"),
-            () if !matches!(driver, "" | "default") => format!("the IPAM driver {driver}"),
+            () if !matches!(scope, "" | "local" | "swarm") => format!("the scope {scope}"),
+            () if self.options.iter().flatten().any(has_routed) => "the gateway mode routed".to_owned(),
             () => return None,
         };
         Some(format!("{what} is not supported by this engine yet: leave it out"))
@@ -58,16 +53,23 @@ impl CreateRequest {
 
 impl From<CreateRequest> for NetworkWish {
     fn from(request: CreateRequest) -> Self {
-        let ipam = request.ipam.unwrap_or_default().config.unwrap_or_default();
+        let ipam = request.ipam.unwrap_or_default();
         Self {
             name: request.name,
             driver: request.driver.unwrap_or_default(),
             internal: request.internal.unwrap_or_default(),
             attachable: request.attachable.unwrap_or_default(),
-            ipv6: request.enable_ipv6.unwrap_or_default(),
+            ipv4: request.enable_ipv4,
+            ipv6: request.enable_ipv6,
             labels: request.labels.unwrap_or_default(),
             options: request.options.unwrap_or_default(),
-            ipam: ipam.into_iter().map(IpamWish::from).collect(),
+            ipam_driver: ipam.driver.unwrap_or_default(),
+            ipam_options: ipam.options,
+            ipam: ipam.config.unwrap_or_default().into_iter().map(IpamWish::from).collect(),
+            config_only: request.config_only.unwrap_or_default(),
+            config_from: request.config_from.unwrap_or_default().network,
+            scope: request.scope.unwrap_or_default(),
+            ingress: request.ingress.unwrap_or_default(),
         }
     }
 }
@@ -199,9 +201,10 @@ impl Network {
                 .filter(|aux| !aux.is_empty())
                 .map(|aux| aux.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()),
         });
+        let options = options(&network);
         let ipam = Ipam {
             driver: Some("default".to_owned()),
-            options: None,
+            options: network.ipam_options,
             config: Some(config.collect()).filter(|config: &Vec<_>| !config.is_empty()),
         };
         let containers = members.into_iter().map(|(id, name, endpoint)| {
@@ -220,16 +223,16 @@ impl Network {
             created: network.created.to_string(),
             scope: "local",
             driver: network.driver.name(),
-            enable_ipv4: true,
+            enable_ipv4: network.ipv4,
             enable_ipv6: network.ipv6,
             ipam,
             internal: network.internal,
             attachable: network.attachable,
             ingress: false,
-            config_from: ConfigFrom::default(),
-            config_only: false,
+            config_from: ConfigFrom { network: network.config_from },
+            config_only: network.config_only,
             containers: containers.collect(),
-            options: options(&network),
+            options,
             labels: network.labels,
             name: network.name,
             id: network.id,

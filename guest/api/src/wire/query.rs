@@ -47,8 +47,8 @@ pub(crate) fn filters(text: Option<&str>) -> Result<Filters, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(Filters::default());
     };
-    let parsed: BTreeMap<String, Values> = serde_json::from_str(text)
-        .map_err(|error| Failure::bad_request(format!("invalid filter: {error}")))?;
+    let parsed: BTreeMap<String, Values> =
+        serde_json::from_str(text).map_err(|_| Failure::bad_request("invalid filter"))?;
     let plain = |values| match values {
         Values::List(list) => list,
         Values::Set(set) => set.into_iter().filter(|(_, wanted)| *wanted).map(|(value, _)| value).collect(),

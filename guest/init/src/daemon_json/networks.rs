@@ -67,7 +67,7 @@ fn bridge(json: &DaemonJson) -> anyhow::Result<NetworkWish> {
     if let Some(key) = keys.iter().find(|key| !ipv6 && json.has(key)) {
         bail!("{key}: the default network has no IPv6: say \"ipv6\": true too");
     }
-    let mut wish = NetworkWish { ipv6, options: options(json)?, ..NetworkWish::default() };
+    let mut wish = NetworkWish { ipv6: Some(ipv6), options: options(json)?, ..NetworkWish::default() };
     let four = addresses(
         true,
         json.get("bip")?,

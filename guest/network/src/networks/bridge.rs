@@ -25,8 +25,7 @@ pub(super) fn build(links: &mut Kernel, network: &Network) -> Result<()> {
             found.ok_or_else(|| kernel("look for the bridge", name)(std::io::ErrorKind::NotFound.into()))?
         }
     };
-    let wanted: Vec<_> =
-        network.ipam.iter().filter_map(|ipam| Some((ipam.gateway?, ipam.subnet.length()))).collect();
+    let wanted: Vec<_> = network.bridge_addresses().collect();
     for (address, length) in links.addresses(index).map_err(kernel("list the addresses of", name))? {
         if !wanted.contains(&(address, length)) {
             links.remove_address(index, address, length).map_err(kernel("take an address from", name))?;

@@ -1,27 +1,57 @@
 //! New networks: names, drivers, subnets.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::{DEFAULT, Networks, State, build_one, kernel, random, random_id};
+use super::{DEFAULT, Networks, State, build_one, kernel, pattern, random, random_id};
 use crate::error::{Error, Result};
-use crate::network::{Driver, HOST_BINDING, Ipam, IpamWish, Network, NetworkWish};
+use crate::network::{Driver, Ipam, Network, NetworkWish};
+use crate::options::{self, GatewayMode};
 use crate::subnet::Subnet;
-use crate::{pool, record};
+use crate::{ipam, pool, record};
 
-/// The option that names the bridge's interface.
-const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 /// An interface's name is shorter than this (`IFNAMSIZ`).
 const NAME_LENGTH: usize = 16;
+/// As long as a file's name may be: a name is told in many places.
+const LONGEST_NAME: usize = 255;
 
 impl Networks {
     /// Makes a network: its record, its bridge or parent, its rules.
     pub fn create(&self, mut wish: NetworkWish) -> Result<Network> {
         let mut state = self.state();
-        let driver = if matches!(wish.driver.as_str(), "" | "default") { "bridge" } else { &wish.driver };
-        for (option, value) in self.options.defaults.options.get(driver).into_iter().flatten() {
-            wish.options.entry(option.clone()).or_insert_with(|| value.clone());
+        if matches!(wish.name.as_str(), "bridge" | "host" | "none" | "default") {
+            return Err(Error::ReservedName(wish.name));
         }
-        let network = match check(&state, &wish)? {
+        if matches!(wish.driver.as_str(), "" | "default") {
+            "bridge".clone_into(&mut wish.driver);
+        }
+        if wish.driver == "overlay" {
+            return Err(Error::NoManager);
+        }
+        if wish.config_from.is_empty() {
+            for (option, value) in self.options.defaults.options.get(&wish.driver).into_iter().flatten() {
+                wish.options.entry(option.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        switch(&mut wish.ipv4, &mut wish.options, options::ENABLE[0])?;
+        switch(&mut wish.ipv6, &mut wish.options, options::ENABLE[1])?;
+        ipam::parse_all(&wish.ipam, wish.has_ipv6())?;
+        check_name(&state, &wish.name)?;
+        pattern::check(&wish)?;
+        if wish.config_only {
+            let network = pattern::plan(wish)?;
+            record::write(&self.options.records, &network)?;
+            state.networks.push(network.clone());
+            return Ok(network);
+        }
+        let driver = driver(&wish)?;
+        if !wish.config_from.is_empty() {
+            pattern::apply(&state, &mut wish)?;
+        }
+        if wish.scope == "swarm" {
+            return Err(Error::NoSwarm);
+        }
+        let network = match driver {
             Driver::Bridge => self.plan(&mut state, wish)?,
             driver => self.plan_parented(&mut state, driver, wish)?,
         };
@@ -57,42 +87,67 @@ impl Networks {
 
     /// Decides everything about a network that was left open.
     fn plan(&self, state: &mut State, wish: NetworkWish) -> Result<Network> {
-        let ipam = self.resolve(state, &wish)?;
-        let ipv6 = wish.ipv6;
-        let mut network = Network { ipam, ipv6, ..bare(wish)? };
+        options::check(&wish.options)?;
+        let isolated = |ipv4| GatewayMode::of(&wish.options, ipv4) == GatewayMode::Isolated;
+        if !wish.internal && (isolated(true) || isolated(false)) {
+            return Err(Error::IsolatedWayOut);
+        }
+        let mut ipam = self.resolve(state, &wish)?;
+        if [true, false]
+            .iter()
+            .any(|ipv4| ipam.iter().filter(|one| one.subnet.is_ipv4() == *ipv4).count() > 1)
+        {
+            return Err(Error::SeveralSubnets);
+        }
+        for one in &mut ipam {
+            check_ipv6(one.subnet)?;
+            one.gateway = one.gateway.filter(|_| !isolated(one.subnet.is_ipv4()));
+        }
+        let mut network = Network { ipam, ..bare(wish)? };
         let id: String = network.id.chars().take(NAME_LENGTH - 2 - self.options.name_prefix.len()).collect();
-        let chosen = network.options.get(BRIDGE_NAME).cloned();
-        network.bridge = Some(chosen.unwrap_or_else(|| format!("{}-{id}", self.options.name_prefix)));
+        let bridge = match network.options.get(options::BRIDGE_NAME) {
+            Some(bridge) => check_bridge(state, &network, bridge)?,
+            None => format!("{}-{id}", self.options.name_prefix),
+        };
+        network.bridge = Some(bridge);
         Ok(network)
     }
 
     /// Turns the wished subnets into real ones, and takes from the pools what is missing.
     pub(super) fn resolve(&self, state: &mut State, wish: &NetworkWish) -> Result<Vec<Ipam>> {
+        match wish.ipam_driver.as_str() {
+            "" | "default" => {}
+            "null" if wish.has_ipv4() => return Err(Error::NoPool("ipv4")),
+            "null" if wish.has_ipv6() => return Err(Error::NoPool("ipv6")),
+            "null" => {}
+            other => return Err(Error::NoSuchDriver(other.to_owned())),
+        }
         let ours: Vec<Subnet> =
-            state.networks.iter().flat_map(|network| &network.ipam).map(|ipam| ipam.subnet).collect();
+            state.networks.iter().flat_map(Network::subnets).map(|ipam| ipam.subnet).collect();
         let mut resolved = Vec::new();
-        for ipam in parse_all(wish)? {
+        for mut ipam in ipam::parse_all(&wish.ipam, wish.has_ipv6())? {
+            if ipam.subnet.is_ipv4() && !wish.has_ipv4() {
+                continue;
+            }
             let taken = ours.iter().chain(resolved.iter().map(|ipam: &Ipam| &ipam.subnet));
             if let Some(taken) = taken.into_iter().find(|taken| taken.overlaps(&ipam.subnet)) {
                 return Err(Error::PoolOverlaps { asked: ipam.subnet, taken: *taken });
             }
+            ipam.gateway = ipam.gateway.or_else(|| pool::free_address(&ipam, &Default::default()));
             resolved.push(ipam);
         }
         let mut busy = self.outside(state)?;
         busy.extend(ours);
-        if !resolved.iter().any(|ipam| ipam.subnet.is_ipv4()) {
+        if wish.has_ipv4() && !resolved.iter().any(|ipam| ipam.subnet.is_ipv4()) {
             let subnet = pool::free_ipv4(&self.options.defaults.pools, &busy).ok_or(Error::PoolsExhausted)?;
-            resolved.insert(0, with_gateway(subnet)?);
+            resolved.insert(0, with_gateway(subnet));
         }
-        if wish.ipv6 && resolved.iter().all(|ipam| ipam.subnet.is_ipv4()) {
+        if wish.has_ipv6() && resolved.iter().all(|ipam| ipam.subnet.is_ipv4()) {
             let subnet = pool::free_ipv6(&self.options.defaults.pools, &busy, random()?)
                 .ok_or(Error::PoolsExhausted)?;
-            resolved.push(with_gateway(subnet)?);
+            resolved.push(with_gateway(subnet));
         }
-        if !wish.ipv6 {
-            resolved.retain(|ipam| ipam.subnet.is_ipv4());
-        }
-        Ok(resolved)
+        if resolved.is_empty() { Err(Error::NoFamily) } else { Ok(resolved) }
     }
 
     /// The subnets that others have: the machine's routes except those of our own bridges, and the host's.
@@ -105,107 +160,104 @@ impl Networks {
 
 /// A network with nothing decided but its id.
 pub(super) fn bare(wish: NetworkWish) -> Result<Network> {
-    let NetworkWish { name, internal, attachable, labels, options, driver: _, ipv6: _, ipam: _ } = wish;
     Ok(Network {
         id: random_id::<32>()?,
-        name,
         driver: Driver::Bridge,
         created: jiff::Timestamp::now(),
-        internal,
-        attachable,
-        ipv6: false,
-        labels,
-        options,
+        ipv4: wish.has_ipv4(),
+        ipv6: wish.has_ipv6(),
+        name: wish.name,
+        internal: wish.internal,
+        attachable: wish.attachable,
+        labels: wish.labels,
+        options: wish.options,
         ipam: Vec::new(),
+        ipam_options: wish.ipam_options,
+        config_only: wish.config_only,
+        config_from: wish.config_from,
         bridge: None,
         parent: None,
     })
 }
 
-/// As long as a file's name may be: a name is told in many places.
-const LONGEST_NAME: usize = 255;
-
-fn check(state: &State, wish: &NetworkWish) -> Result<Driver> {
-    let name = wish.name.as_str();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.- ".contains(c);
-    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    if !begins || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
-        return Err(Error::InvalidName(name.to_owned()));
-    }
-    if matches!(name, "bridge" | "host" | "none") {
-        return Err(Error::ReservedName(name.to_owned()));
-    }
-    if state.networks.iter().any(|network| network.name == name) {
-        return Err(Error::NetworkExists(name.to_owned()));
-    }
-    check_options(state, wish)?;
-    match wish.driver.as_str() {
-        "" | "default" | "bridge" => Ok(Driver::Bridge),
-        "ipvlan" => Ok(Driver::Ipvlan),
-        "macvlan" => Ok(Driver::Macvlan),
-        "host" => Err(Error::OnlyOne("host")),
-        "null" => Err(Error::OnlyOne("null")),
-        other => Err(Error::NoSuchDriver(other.to_owned())),
-    }
-}
-
-fn check_options(state: &State, wish: &NetworkWish) -> Result<()> {
-    let wrong = |option: &str, value: &str| Error::InvalidOption {
-        option: option.to_owned(),
-        value: value.to_owned(),
-    };
-    if let Some(bridge) = wish.options.get(BRIDGE_NAME) {
-        let allowed = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-        let taken = state.networks.iter().any(|network| network.bridge.as_ref() == Some(bridge));
-        if !(1..NAME_LENGTH).contains(&bridge.len()) || !bridge.chars().all(allowed) || taken {
-            return Err(wrong(BRIDGE_NAME, bridge));
-        }
-    }
-    for option in ["com.docker.network.driver.mtu"] {
-        if let Some(value) = wish.options.get(option).filter(|value| value.parse::<u32>().is_err()) {
-            return Err(wrong(option, value));
-        }
-    }
-    if let Some(value) = wish.options.get(HOST_BINDING).filter(|value| value.parse::<Ipv4Addr>().is_err()) {
-        return Err(wrong(HOST_BINDING, value));
+/// What the request leaves open of a family an option may say; what the request says, no option does.
+fn switch(
+    wish: &mut Option<bool>,
+    options: &mut BTreeMap<String, String>,
+    option: &'static str,
+) -> Result<()> {
+    if wish.is_some() {
+        options.remove(option);
+    } else if let Some(value) = options.get(option) {
+        *wish = Some(options::truth(value).ok_or(Error::InvalidSwitch(option))?);
     }
     Ok(())
 }
 
-/// The subnets that are asked for.
-pub(super) fn parse_all(wish: &NetworkWish) -> Result<Vec<Ipam>> {
-    let each = wish.ipam.iter().filter(|one| one.subnet.is_some()).map(parse);
-    each.collect::<Result<_>>().map_err(|error| Error::InvalidConfig(Box::new(error)))
-}
-
-fn parse(wish: &IpamWish) -> Result<Ipam> {
-    let subnet = subnet(wish.subnet.as_deref().unwrap_or_default())?;
-    let range = wish.range.as_deref().filter(|range| !range.is_empty()).map(self::subnet).transpose()?;
-    if let Some(range) =
-        range.filter(|range| !subnet.contains(range.network()) || range.length() < subnet.length())
-    {
-        return Err(Error::NoMatchingSubnet { what: "range", address: range.to_string() });
+fn check_name(state: &State, name: &str) -> Result<()> {
+    if name.trim().is_empty() {
+        return Err(Error::NoName);
     }
-    let inside = |what, text: &String| match text.parse::<IpAddr>() {
-        Ok(address) if subnet.contains(address) => Ok(address),
-        Ok(address) => Err(Error::NoMatchingSubnet { what, address: address.to_string() }),
-        Err(_) => Err(Error::InvalidAddress(text.clone())),
+    if name.len() > LONGEST_NAME {
+        return Err(Error::LongName(name.to_owned(), LONGEST_NAME));
+    }
+    if state.networks.iter().any(|network| network.name == name) {
+        return Err(Error::NetworkExists(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn driver(wish: &NetworkWish) -> Result<Driver> {
+    let driver = match wish.driver.as_str() {
+        "bridge" => Driver::Bridge,
+        "ipvlan" => Driver::Ipvlan,
+        "macvlan" => Driver::Macvlan,
+        "host" => Driver::Host,
+        "null" => Driver::Null,
+        other => return Err(Error::NoSuchDriver(other.to_owned())),
     };
-    let gateway = wish.gateway.as_ref().filter(|gateway| !gateway.is_empty());
-    let gateway = gateway.map(|gateway| inside("gateway", gateway)).transpose()?;
-    let held = |(name, address)| Ok((String::clone(name), inside("aux-address", address)?));
-    let aux = wish.aux.iter().map(held).collect::<Result<_>>()?;
-    let mut ipam = Ipam { subnet, range, gateway, aux, chosen: true };
-    ipam.gateway = ipam.gateway.or_else(|| pool::free_address(&ipam, &Default::default()));
-    Ok(ipam)
+    match driver {
+        _ if wish.ingress => Err(Error::LocalIngress),
+        Driver::Host | Driver::Null => Err(Error::OnlyOne(driver.name())),
+        driver => Ok(driver),
+    }
 }
 
-fn subnet(text: &str) -> Result<Subnet> {
-    text.parse().map_err(|_| Error::InvalidSubnet(text.to_owned()))
+/// The name that a bridge is to have, if it can.
+fn check_bridge(state: &State, network: &Network, bridge: &str) -> Result<String> {
+    let allowed = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+    if !(1..NAME_LENGTH).contains(&bridge.len()) || !bridge.chars().all(allowed) {
+        return Err(Error::InvalidOption {
+            option: options::BRIDGE_NAME.to_owned(),
+            value: bridge.to_owned(),
+            reason: "an interface's name has 1 to 15 characters, none of them a space, a slash or a colon"
+                .to_owned(),
+        });
+    }
+    match state.networks.iter().find(|other| other.bridge.as_deref() == Some(bridge)) {
+        Some(other) => {
+            let (id, other, bridge) = (network.id.clone(), other.id.clone(), bridge.to_owned());
+            Err(Error::BridgeTaken { id, bridge, other })
+        }
+        None => Ok(bridge.to_owned()),
+    }
 }
 
-fn with_gateway(subnet: Subnet) -> Result<Ipam> {
+/// Of IPv6 some subnets have a meaning of their own.
+fn check_ipv6(subnet: Subnet) -> Result<()> {
+    let IpAddr::V6(address) = subnet.network() else { return Ok(()) };
+    if address.is_multicast() {
+        return Err(Error::Multicast(subnet));
+    }
+    let own = Subnet::new(Ipv6Addr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0]).into(), 64);
+    match own {
+        Some(own) if own != subnet && own.overlaps(&subnet) => Err(Error::LinkLocal(subnet)),
+        _ => Ok(()),
+    }
+}
+
+fn with_gateway(subnet: Subnet) -> Ipam {
     let mut ipam = Ipam { subnet, range: None, gateway: None, aux: Default::default(), chosen: false };
     ipam.gateway = pool::free_address(&ipam, &Default::default());
-    Ok(ipam)
+    ipam
 }

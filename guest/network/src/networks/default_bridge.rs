@@ -4,7 +4,7 @@
 use super::{DEFAULT, Networks, State, bridge, kernel};
 use crate::error::Result;
 use crate::network::{Ipam, Network, NetworkWish};
-use crate::record;
+use crate::{ipam, record};
 
 impl Networks {
     /// What is asked of it.
@@ -57,7 +57,7 @@ impl Networks {
         let mut network = state.networks.remove(place);
         let wish = self.default_wish();
         network.ipam = self.resolve(state, &wish)?;
-        network.ipv6 = wish.ipv6;
+        network.ipv6 = wish.has_ipv6();
         network.options = wish.options;
         record::write(&self.options.records, &network)?;
         state.networks.insert(place, network);
@@ -66,8 +66,14 @@ impl Networks {
 
     fn is_as_wished(&self, network: &Network) -> Result<bool> {
         let wish = self.default_wish();
-        let wanted = super::create::parse_all(&wish)?;
-        let chosen: Vec<&Ipam> = network.ipam.iter().filter(|ipam| ipam.chosen).collect();
-        Ok(network.options == wish.options && network.ipv6 == wish.ipv6 && chosen.iter().copied().eq(&wanted))
+        let wanted = ipam::parse_all(&wish.ipam, wish.has_ipv6())?;
+        let chosen = network.ipam.iter().filter(|ipam| ipam.chosen);
+        let is_meant = chosen.clone().count() == wanted.len()
+            && chosen.zip(&wanted).all(|(chosen, wanted)| {
+                // A gateway that nobody asked for was chosen here.
+                let gateway = wanted.gateway.or(chosen.gateway);
+                *chosen == Ipam { gateway, ..wanted.clone() }
+            });
+        Ok(network.options == wish.options && network.ipv6 == wish.has_ipv6() && is_meant)
     }
 }

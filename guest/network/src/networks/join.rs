@@ -22,13 +22,16 @@ impl Networks {
         let endpoint = {
             let mut state = self.state();
             let network = state.find(network)?.clone();
+            if network.config_only {
+                return Err(Error::JoinsPattern);
+            }
             let joined = state.endpoints.get(container).map(Vec::as_slice).unwrap_or_default();
             if joined.iter().any(|endpoint| endpoint.network_id == network.id) {
                 return Err(Error::AlreadyJoined { container: container.to_owned(), network: network.name });
             }
             let interface = match &wish.interface {
                 Some(name) => check_interface(name, joined)?,
-                None => free_interface(joined),
+                None => free_interface(network.interface_prefix(), joined),
             };
             let endpoint = if network.bridge.is_some() || network.parent.is_some() {
                 let mut left = self.departed.addresses(&network.id, container);
@@ -194,9 +197,9 @@ impl State {
     }
 }
 
-/// The first of eth0, eth1, … that isn't there.
-fn free_interface(joined: &[Endpoint]) -> String {
-    let mut names = (0..=joined.len()).map(|number| format!("eth{number}"));
+/// The first of eth0, eth1, … that isn't there; they may begin otherwise.
+fn free_interface(prefix: &str, joined: &[Endpoint]) -> String {
+    let mut names = (0..=joined.len()).map(|number| format!("{prefix}{number}"));
     names.find(|name| !joined.iter().any(|endpoint| endpoint.interface == *name)).unwrap_or_default()
 }
 
@@ -224,7 +227,7 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
         gateway6: None,
         direct: network.is_direct(),
         links: wish.links.clone(),
-        names: wish.names.iter().chain(&wish.aliases).cloned().collect(),
+        names: wish.all_names(),
         name_servers: wish.name_servers.clone(),
     })
 }

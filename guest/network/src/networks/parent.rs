@@ -29,8 +29,8 @@ impl Networks {
             return Err(ParentError::Unsupported(driver.name()).into());
         }
         let ipam = self.resolve(state, &wish)?;
-        let (ipv6, asked_ipam) = (wish.ipv6, wish.ipam.clone());
-        let mut network = Network { driver, ipam, ipv6, ..super::create::bare(wish)? };
+        let asked_ipam = wish.ipam.clone();
+        let mut network = Network { driver, ipam, ..super::create::bare(wish)? };
         let name = if asked.is_empty() { network.own_parent() } else { asked };
         let made = is_to_be_made(state, driver, &name, &network.own_parent())?;
         check_sharing(state, &network, mode, &name)?;

@@ -35,7 +35,8 @@ impl Networks {
         let Some(target) = self.target_of(container) else { return Ok(Vec::new()) };
         let mut held = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         let binding = self.host_binding(container);
-        let mut attempts: Vec<Attempt> = wishes.iter().map(|wish| Attempt::first(wish, binding)).collect();
+        let first = |wish| Attempt::first(wish, binding, target);
+        let mut attempts: Vec<Attempt> = wishes.iter().filter_map(first).collect();
         let mut opened = self.open_all(&held, target, &mut attempts);
         if opened.is_ok() {
             let mut others: Vec<Attempt> = attempts.iter().filter_map(Attempt::other_family).collect();
@@ -137,26 +138,40 @@ impl Networks {
 fn publishing<'s>(state: &'s State, container: &str) -> Option<(&'s Endpoint, &'s Network)> {
     state.endpoints.get(container)?.iter().find_map(|place| {
         let network = state.networks.iter().find(|network| network.id == place.network_id)?;
-        (place.gateway.is_some() && network.bridge.is_some()).then_some((place, network))
+        let leads_out = place.gateway.is_some() || place.gateway6.is_some();
+        (leads_out && network.bridge.is_some()).then_some((place, network))
     })
 }
 
 /// Where a container's ports lead.
 #[derive(Debug, Clone, Copy)]
-struct Target {
-    ipv4: Ipv4Addr,
-    ipv6: Option<Ipv6Addr>,
+enum Target {
+    Ipv4(Ipv4Addr),
+    Ipv6(Ipv6Addr),
+    Both(Ipv4Addr, Ipv6Addr),
 }
 
 impl Target {
     fn at(place: &Endpoint) -> Option<Self> {
-        Some(Self { ipv4: place.ipv4?.0, ipv6: place.ipv6.map(|(address, _)| address) })
+        match (place.ipv4, place.ipv6) {
+            (Some((ipv4, _)), Some((ipv6, _))) => Some(Self::Both(ipv4, ipv6)),
+            (Some((ipv4, _)), None) => Some(Self::Ipv4(ipv4)),
+            (None, Some((ipv6, _))) => Some(Self::Ipv6(ipv6)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether a port of this address of the host leads there: one of IPv6 also where there is IPv4 alone.
+    fn is_reached_by(self, host_ip: IpAddr) -> bool {
+        host_ip.is_ipv6() || !matches!(self, Self::Ipv6(_))
     }
 
     fn want(self, port: &PublishedPort) -> Wanted {
-        let address = match (port.host_ip, self.ipv6) {
-            (IpAddr::V6(_), Some(address)) => IpAddr::V6(address),
-            _ => IpAddr::V4(self.ipv4),
+        let address = match self {
+            Self::Ipv4(address) => IpAddr::V4(address),
+            Self::Ipv6(address) => IpAddr::V6(address),
+            Self::Both(_, address) if port.host_ip.is_ipv6() => IpAddr::V6(address),
+            Self::Both(address, _) => IpAddr::V4(address),
         };
         Wanted {
             transport: port.transport,
@@ -168,13 +183,22 @@ impl Target {
 }
 
 impl Attempt {
-    fn first(wish: &PortWish, binding: Option<IpAddr>) -> Self {
+    /// What is tried first for a wish; nothing when no port of the address that it names leads there.
+    fn first(wish: &PortWish, binding: Option<IpAddr>, target: Target) -> Option<Self> {
         let chosen = wish.host_ip.or(binding);
-        let host_ip = chosen.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let any = match target {
+            Target::Ipv6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        let host_ip = chosen.unwrap_or(any);
+        if !target.is_reached_by(host_ip) {
+            return None;
+        }
         let PortWish { transport, container_port, .. } = *wish;
         let port = PublishedPort { transport, container_port, host_ip, host_port: *wish.host_ports.start() };
-        let (every_address, random) = (chosen.is_none(), port.host_port == 0);
-        Self { port, last: *wish.host_ports.end(), every_address, follows: false, random, open: false }
+        let (every_address, random) = (chosen.is_none() && host_ip.is_ipv4(), port.host_port == 0);
+        let last = *wish.host_ports.end();
+        Some(Self { port, last, every_address, follows: false, random, open: false })
     }
 
     /// The same port of every IPv6 address.

@@ -1,6 +1,6 @@
 //! Networks go: their bridge or parent, their rules, their record.
 
-use super::{Networks, State, kernel, parent};
+use super::{Networks, State, kernel, parent, pattern};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::record;
@@ -12,6 +12,9 @@ impl Networks {
         let network = state.find(name)?.clone();
         if network.is_predefined() {
             return Err(Error::Predefined(network.name));
+        }
+        if pattern::is_used(&state, &network) {
+            return Err(Error::PatternInUse(network.name));
         }
         let joined = |endpoint: &crate::endpoint::Endpoint| endpoint.network_id == network.id;
         if state.endpoints.values().flatten().any(joined) {

@@ -85,6 +85,8 @@ pub(crate) enum Verdict {
     Drop,
     /// Its connection leaves with the address of the interface that it leaves by.
     Masquerade,
+    /// Its connection leaves with this address.
+    LeaveAs(IpAddr),
     /// It carries this number from here on, for routing rules to find.
     Mark(u32),
     /// Its connection goes there instead.
@@ -143,6 +145,7 @@ impl Verdict {
             Self::Accept => list.push(verdict(1)),
             Self::Drop => list.push(verdict(0)),
             Self::Masquerade => list.push(expression("masq", &Attributes::new())),
+            Self::LeaveAs(address) => push_source(list, *address),
             Self::Mark(number) => push_mark(list, *number),
             Self::Translate(target) => push_translation(list, *target),
         }
@@ -287,6 +290,13 @@ fn push_translation(list: &mut Vec<Attributes>, target: SocketAddr) {
     let family = Family::of(target.ip()) as u32;
     let kind = Attributes::new().number(1, DESTINATION_NAT).number(2, family);
     list.push(expression("nat", &kind.number(3, REGISTER).number(5, PORT_REGISTER)));
+}
+
+fn push_source(list: &mut Vec<Attributes>, address: IpAddr) {
+    const SOURCE_NAT: u32 = 0;
+    list.push(load(REGISTER, &octets(address)));
+    let kind = Attributes::new().number(1, SOURCE_NAT).number(2, Family::of(address) as u32);
+    list.push(expression("nat", &kind.number(3, REGISTER)));
 }
 
 #[cfg(test)]

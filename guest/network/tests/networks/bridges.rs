@@ -1,8 +1,10 @@
 //! What bridges carry and what they don't.
 
-use berth_network::{EndpointWish, IpamWish, NetworkWish};
+use std::path::Path;
 
-use crate::world::{MACHINE, NEIGHBOUR, World, ask, ask_udp, run, serve, within};
+use berth_network::{EndpointWish, IpamWish, NetworkWish, PortWish};
+
+use crate::world::{MACHINE, NEIGHBOUR, World, ask, ask_udp, run, serve, wish as wish_port, within};
 
 #[test]
 fn containers_of_one_bridge_talk() {
@@ -123,7 +125,7 @@ fn addresses_and_mtu_are_as_asked() {
 #[test]
 fn two_families_when_asked() {
     let Some(world) = World::new() else { return };
-    let wish = NetworkWish { name: "six".to_owned(), ipv6: true, ..NetworkWish::default() };
+    let wish = NetworkWish { name: "six".to_owned(), ipv6: Some(true), ..NetworkWish::default() };
     let network = world.networks.create(wish).unwrap();
     let (server, at) = world.container("server", "six");
     let (client, from) = world.container("client", "six");
@@ -135,4 +137,145 @@ fn two_families_when_asked() {
     let (plain, _) = world.container("plain", "bridge");
     let shown = within(&plain, || std::fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap();
     assert!(!shown.contains("eth0"), "{shown}");
+}
+
+#[test]
+fn a_network_of_ipv6_alone_publishes_at_ipv6_alone() {
+    let Some(world) = World::new() else { return };
+    let wish =
+        NetworkWish { name: "six".to_owned(), ipv4: Some(false), ipv6: Some(true), ..NetworkWish::default() };
+    let network = world.networks.create(wish).unwrap();
+    assert!(network.ipam.iter().all(|ipam| ipam.subnet.network().is_ipv6()), "{network:?}");
+    let (server, at) = world.container("server", "six");
+    assert_eq!((at.ipv4, at.gateway), (None, None));
+    let (client, from) = world.container("client", "six");
+    serve(&server, 80);
+    let address = at.ipv6.unwrap().0.to_string();
+    assert_eq!(ask(&client, &address, 80), Some(from.ipv6.unwrap().0.to_string()));
+    let any = PortWish { host_ip: None, ..wish_port(8080, 80) };
+    let ports = world.networks.publish("server", &[any, wish_port(8081, 80)]).unwrap();
+    let shown: Vec<String> =
+        ports.iter().map(|port| format!("{} {}", port.host_ip, port.host_port)).collect();
+    assert_eq!(shown, [":: 8080"], "an address of IPv4 leads nowhere");
+    let here = Path::new("/proc/thread-self/ns/net");
+    assert!(ask(here, "::1", 8080).is_some());
+    assert_eq!(ask(here, "127.0.0.1", 8080), None);
+}
+
+#[test]
+fn nobody_gets_a_network_without_addresses() {
+    let Some(world) = World::new() else { return };
+    let refused = |wish: NetworkWish| {
+        world.networks.create(NetworkWish { name: "odd".to_owned(), ..wish }).unwrap_err().to_string()
+    };
+    let none = NetworkWish { ipv4: Some(false), ..NetworkWish::default() };
+    assert_eq!(refused(none), "IPv4 or IPv6 must be enabled");
+    let nobody = NetworkWish { ipam_driver: "null".to_owned(), ..NetworkWish::default() };
+    assert_eq!(refused(nobody), "ipv4 pool is empty");
+    let two = ["10.79.0.0/16", "10.82.0.0/16"]
+        .map(|subnet| IpamWish { subnet: Some(subnet.to_owned()), ..IpamWish::default() });
+    let several = NetworkWish { ipam: two.into(), ..NetworkWish::default() };
+    assert_eq!(refused(several), "bridge driver doesn't support multiple subnets");
+    let local = IpamWish { subnet: Some("fe80::/80".to_owned()), ..IpamWish::default() };
+    let local = NetworkWish { ipv6: Some(true), ipam: vec![local], ..NetworkWish::default() };
+    assert_eq!(refused(local), "'fe80::/80' clashes with the Link-Local prefix 'fe80::/64'");
+    assert_eq!(world.networks.list().len(), 3, "nothing is left of any");
+}
+
+#[test]
+fn an_unprotected_network_is_open_to_the_outside_but_not_to_other_bridges() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    world.networks.create(with_option("open", "bridge.gateway_mode_ipv4", "nat-unprotected")).unwrap();
+    let (server, _) = world.container("server", "open");
+    let (client, _) = world.container("client", "bridge");
+    serve(&server, 80);
+    let net = format!("--net={}", neighbour.display());
+    run("nsenter", &[&net, "ip", "route", "add", "172.18.0.0/16", "via", MACHINE]);
+    assert_eq!(ask(&neighbour, "172.18.0.2", 80).as_deref(), Some(NEIGHBOUR));
+    assert_eq!(ask(&client, "172.18.0.2", 80), None);
+}
+
+#[test]
+fn an_isolated_network_has_no_address_of_the_machines() {
+    let Some(world) = World::new() else { return };
+    let wish = with_option("apart", "bridge.gateway_mode_ipv4", "isolated");
+    let refused = world.networks.create(wish.clone()).unwrap_err().to_string();
+    assert_eq!(refused, "gateway mode 'isolated' can only be used for an internal network");
+    let network = world.networks.create(NetworkWish { internal: true, ..wish }).unwrap();
+    assert_eq!(network.ipam[0].gateway, None);
+    let shown = run("ip", &["address", "show", network.bridge.as_deref().unwrap()]);
+    assert!(!shown.contains("inet "), "{shown}");
+    let (server, at) = world.container("server", "apart");
+    let (client, from) = world.container("client", "apart");
+    serve(&server, 80);
+    let address = at.ipv4.unwrap().0.to_string();
+    assert_eq!(ask(&client, &address, 80), Some(from.ipv4.unwrap().0.to_string()));
+    assert_eq!(ask(Path::new("/proc/thread-self/ns/net"), &address, 80), None);
+}
+
+#[test]
+fn packets_leave_with_the_address_that_was_asked_for() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    run("ip", &["address", "add", "203.0.113.7/24", "dev", "eth0"]);
+    world.networks.create(with_option("seven", "host_ipv4", "203.0.113.7")).unwrap();
+    let (client, _) = world.container("client", "seven");
+    serve(&neighbour, 80);
+    assert_eq!(ask(&client, NEIGHBOUR, 80).as_deref(), Some("203.0.113.7"));
+}
+
+#[test]
+fn interfaces_and_bridges_are_called_as_asked() {
+    let Some(world) = World::new() else { return };
+    world.networks.create(with_option("wide", "container_iface_prefix", "wan")).unwrap();
+    assert_eq!(world.container("one", "wide").1.interface, "wan0");
+    world.networks.create(with_option("mine", "bridge.name", "mybridge")).unwrap();
+    let refused = world.networks.create(with_option("yours", "bridge.name", "mybridge")).unwrap_err();
+    assert!(refused.to_string().ends_with("networks have same bridge name"), "{refused}");
+    let silent = world.networks.create(with_option("silent", "bridge.inhibit_ipv4", "true")).unwrap();
+    let shown = run("ip", &["address", "show", silent.bridge.as_deref().unwrap()]);
+    assert!(!shown.contains("inet "), "{shown}");
+}
+
+#[test]
+fn a_network_is_made_by_a_pattern_which_nobody_joins() {
+    let Some(world) = World::new() else { return };
+    let ipam = IpamWish {
+        subnet: Some("10.90.0.0/24".to_owned()),
+        gateway: Some("10.90.0.9".to_owned()),
+        ..IpamWish::default()
+    };
+    let pattern = NetworkWish {
+        config_only: true,
+        ipam: vec![ipam],
+        labels: [("a".to_owned(), "b".to_owned())].into(),
+        ..with_option("pattern", "driver.mtu", "1400")
+    };
+    let operated = world.networks.create(NetworkWish { internal: true, ..pattern.clone() }).unwrap_err();
+    assert!(operated.to_string().starts_with("configuration network can only contain"), "{operated}");
+    world.networks.create(pattern).unwrap();
+    let by = |name: &str, pattern: &str| NetworkWish {
+        name: name.to_owned(),
+        config_from: pattern.to_owned(),
+        ..NetworkWish::default()
+    };
+    let missing = world.networks.create(by("made", "nowhere")).unwrap_err();
+    assert_eq!(missing.to_string(), "configuration network \"nowhere\" does not exist");
+    let made = world.networks.create(by("made", "pattern")).unwrap();
+    assert_eq!(made.ipam[0].gateway, Some("10.90.0.9".parse().unwrap()));
+    assert_eq!((made.labels["a"].as_str(), made.options.len()), ("b", 1));
+    assert_eq!(world.container("one", "made").1.ipv4.unwrap().0.to_string(), "10.90.0.1");
+    world.networks.open_sandbox("two").unwrap();
+    let refused = world.networks.join("two", "pattern", &EndpointWish::default()).unwrap_err();
+    assert_eq!(refused.to_string(), "cannot create endpoint on configuration-only network");
+    let used = world.networks.remove("pattern").unwrap_err();
+    assert!(used.to_string().ends_with("configuration network \"pattern\" is in use"), "{used}");
+    let world = world.crash();
+    assert!(world.networks.find("pattern").unwrap().config_only);
+    assert_eq!(world.networks.find("made").unwrap().config_from, "pattern");
+}
+
+/// A network with one option of the driver.
+fn with_option(name: &str, option: &str, value: &str) -> NetworkWish {
+    let options = [(format!("com.docker.network.{option}"), value.to_owned())].into();
+    NetworkWish { name: name.to_owned(), options, ..NetworkWish::default() }
 }

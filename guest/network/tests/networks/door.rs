@@ -97,7 +97,7 @@ fn hidden_peers_appear_as_the_gateway() {
 #[test]
 fn peers_of_ipv6_are_seen_where_the_machine_has_no_way_out_by_it() {
     let Some((world, neighbour)) = behind_door(true) else { return };
-    let wish = NetworkWish { name: "six".to_owned(), ipv6: true, ..NetworkWish::default() };
+    let wish = NetworkWish { name: "six".to_owned(), ipv6: Some(true), ..NetworkWish::default() };
     world.networks.create(wish).unwrap();
     let (server, endpoint) = world.container("server", "six");
     serve(&server, 80);

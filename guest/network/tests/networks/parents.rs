@@ -257,7 +257,7 @@ fn an_ipvlan_routes_by_the_machine_or_by_a_router() {
     world.networks.remove("flat").unwrap();
 
     let routed = bare("routed", "ipvlan", &[("parent", PARENT), ("ipvlan_mode", "l3")]);
-    let network = world.networks.create(NetworkWish { ipv6: true, ..routed }).unwrap();
+    let network = world.networks.create(NetworkWish { ipv6: Some(true), ..routed }).unwrap();
     assert!(network.ipam.iter().all(|ipam| ipam.gateway.is_none()));
     let (three, at) = world.container("three", "routed");
     assert!(inside(&three, &["route"]).contains("default dev eth0 scope link"));

@@ -64,7 +64,7 @@ fn loopback_and_addresses_of_this_machines_own_appear_as_the_gateway() {
 #[test]
 fn the_peers_of_ipv6_are_seen_too() {
     let Some((world, _)) = World::with_neighbour() else { return };
-    let wish = berth_network::NetworkWish { name: "six".to_owned(), ipv6: true, ..Default::default() };
+    let wish = berth_network::NetworkWish { name: "six".to_owned(), ipv6: Some(true), ..Default::default() };
     world.networks.create(wish).unwrap();
     let (server, endpoint) = world.container("server", "six");
     serve(&server, 80);

@@ -102,7 +102,7 @@ fn strangers_and_hidden_peers_pass_where_the_rules_let_nobody_through() {
 #[test]
 fn so_do_those_of_ipv6() {
     let Some((world, neighbour)) = with_shortcut() else { return };
-    let wish = NetworkWish { name: "six".to_owned(), ipv6: true, ..NetworkWish::default() };
+    let wish = NetworkWish { name: "six".to_owned(), ipv6: Some(true), ..NetworkWish::default() };
     world.networks.create(wish).unwrap();
     let (server, endpoint) = world.container("server", "six");
     serve(&server, 80);
