@@ -161,3 +161,13 @@ fn an_images_files_are_mounted_and_can_not_be_written() {
         });
     }
 }
+
+#[test]
+fn a_volume_over_etc_leaves_a_container_its_names() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script = "hostname | diff - /etc/hostname && grep -q localhost /etc/hosts && ls /etc";
+    let run = ["-v", "settings:/etc:nocopy", "busybox", "sh", "-c", script];
+    assert_eq!(engine.ok(&[RUN, &run].concat()), "hostname\nhosts\nresolv.conf");
+    let run = ["-v", "only-read:/etc:ro", "busybox", "sh", "-c", "hostname | diff - /etc/hostname"];
+    engine.ok(&[RUN, &run].concat());
+}

@@ -57,11 +57,19 @@ pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<(), Error> {
 
 /// Shows at `target` what the volume's options say. Blocks.
 fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error> {
-    let failed = |source: io::Error| Error::VolumeMount { volume: volume.name.clone(), source };
-    if volume.options.is_empty() || is_mounted(target).map_err(failed)? {
+    let option = |key: &str| volume.options.get(key).map(String::as_str).unwrap_or_default();
+    let failed = |flags: MountFlags, data: &str, error: io::Error| Error::VolumeMount {
+        target: target.to_owned(),
+        device: option("device").to_owned(),
+        flags: flags.bits(),
+        data: if data.is_empty() { String::new() } else { format!(", data: {data}") },
+        reason: strerror(&error),
+    };
+    if volume.options.is_empty()
+        || is_mounted(target).map_err(|error| failed(MountFlags::empty(), "", error))?
+    {
         return Ok(());
     }
-    let option = |key: &str| volume.options.get(key).map(String::as_str).unwrap_or_default();
     let (mut flags, mut data) = (MountFlags::empty(), Vec::new());
     for word in option("o").split(',').filter(|word| !USUAL.contains(word)) {
         if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| *name == word) {
@@ -85,8 +93,10 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
         option("device").into()
     };
     let kind = if option("type") == "none" { "" } else { option("type") };
-    let data = std::ffi::CString::new(data.join(",")).map_err(|error| failed(error.into()))?;
-    rustix::mount::mount(&device, target, kind, flags, data.as_c_str())
+    let data = data.join(",");
+    let failed = |error: io::Error| failed(flags, &data, error);
+    let words = std::ffi::CString::new(data.as_str()).map_err(|error| failed(error.into()))?;
+    rustix::mount::mount(&device, target, kind, flags, words.as_c_str())
         .map_err(|errno| failed(errno.into()))?;
     if flags.contains(MountFlags::BIND | MountFlags::RDONLY) {
         // A bind takes its flags in a second step.
@@ -94,6 +104,14 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
         rustix::mount::mount_remount(target, again, "").map_err(|errno| failed(errno.into()))?;
     }
     Ok(())
+}
+
+/// The system's words alone, which clients look for: no number, and no capital.
+fn strerror(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Takes away what is mounted at a volume's data; nothing is fine.

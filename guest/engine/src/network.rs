@@ -155,11 +155,11 @@ impl Engine {
             }
             let wish = member.with(|record| sandbox::wish(record, &settings))?;
             let endpoint = engine.networks.join(&member.id, &joined.id, &wish)?;
-            sandbox::add_hosts(&member, &endpoint)?;
             member.change(|record| {
                 record.networks.insert(joined.name.clone(), settings);
-                sandbox::joined(record, &joined.name, endpoint);
-            })
+                sandbox::joined(record, &joined.name, endpoint.clone());
+            })?;
+            sandbox::add_hosts(&member, &endpoint)
         })
         .await??;
         self.tell_network(
@@ -195,14 +195,16 @@ impl Engine {
         let engine = self.clone();
         let (member, left) = (container.clone(), network.clone());
         tokio::task::spawn_blocking(move || {
-            if member.state().status.has_process() {
+            let is_running = member.state().status.has_process();
+            let lines = sandbox::hosts_in(&member, &left.id);
+            if is_running {
                 engine.networks.leave(&member.id, &left.id)?;
-                sandbox::remove_hosts(&member, &left.id)?;
             }
             member.change(|record| {
                 record.networks.remove(&left.name);
                 record.endpoints.retain(|endpoint| endpoint.network_id != left.id);
-            })
+            })?;
+            if is_running { sandbox::remove_hosts(&member, &lines) } else { Ok(()) }
         })
         .await??;
         self.tell_network(

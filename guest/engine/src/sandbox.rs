@@ -341,12 +341,16 @@ pub(crate) fn add_hosts(container: &Container, endpoint: &Endpoint) -> Result<()
     rewrite_hosts(container, |text| text.to_owned() + &lines)
 }
 
-/// Takes a running container's addresses in a network out of its `/etc/hosts`.
-pub(crate) fn remove_hosts(container: &Container, network: &str) -> Result<(), Error> {
-    let lines = container.with(|record| {
-        let left = record.endpoints.iter().filter(|endpoint| endpoint.network_id == network);
-        left.map(|endpoint| own_hosts(record, endpoint)).collect::<String>()
-    });
+/// What a container's `/etc/hosts` tells of it in a network.
+pub(crate) fn hosts_in(container: &Container, network: &str) -> String {
+    container.with(|record| {
+        let there = record.endpoints.iter().filter(|endpoint| endpoint.network_id == network);
+        there.map(|endpoint| own_hosts(record, endpoint)).collect()
+    })
+}
+
+/// Takes these lines out of a running container's `/etc/hosts`.
+pub(crate) fn remove_hosts(container: &Container, lines: &str) -> Result<(), Error> {
     rewrite_hosts(container, |text| {
         let stays = |line: &&str| !lines.lines().any(|left| left == line.trim_end_matches('\n'));
         text.split_inclusive('\n').filter(stays).collect()

@@ -100,7 +100,10 @@ impl Engine {
         let verb = container.verb.clone().lock_owned().await;
         let view = self.view_at_rest(container, Vec::new(), verb).await?;
         tokio::task::spawn_blocking(move || {
-            fresh.iter().try_for_each(|(destination, data)| fill(&view, Path::new(destination), data))
+            fresh.iter().try_for_each(|(destination, data)| {
+                fill(&view, Path::new(destination), data)?;
+                if Path::new(destination) == Path::new("/etc") { make_places(data) } else { Ok(()) }
+            })
         })
         .await?
     }
@@ -168,6 +171,19 @@ fn enter(id: &str, pid: i32) -> Result<OwnedFd, Error> {
         sys::join_mounts(namespace.as_fd()).map_err(failed("enter the container's namespace"))?;
         open(Path::new("/")).map_err(failed("open its root"))
     })
+}
+
+/// Makes the places where a container's names are mounted, which it couldn't itself in a volume that it only reads.
+fn make_places(volume: &Path) -> Result<(), Error> {
+    let folder = open(volume).map_err(failed("open the volume"))?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    for file in ["hostname", "hosts", "resolv.conf"] {
+        match rustix::fs::openat(&folder, file, flags, Mode::from_raw_mode(0o644)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("make a place in the volume")(errno.into())),
+        }
+    }
+    Ok(())
 }
 
 /// Copies the folder `source` of the image into `volume`; none there is fine.

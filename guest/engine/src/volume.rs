@@ -89,7 +89,10 @@ impl Engine {
         filters.check(&["all", "label", "label!"])?;
         let all = filters
             .flag("all")
-            .map_err(|value| Error::InvalidRequest(format!("invalid filter 'all=[{value}]'")))?
+            .map_err(|value| {
+                let reason = format!("strconv.ParseBool: parsing {value:?}: invalid syntax");
+                Error::InvalidRequest(format!("invalid filter 'all': {reason}"))
+            })?
             .unwrap_or(false);
         let (mut removed, mut size) = (Vec::new(), 0);
         for (volume, used) in self.volumes.all() {

@@ -119,6 +119,12 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
             return Err(Error::InvalidRequest(format!("Duplicate mount point: {}", wish.destination)));
         }
         if wish.kind == MountKind::Bind {
+            if !paths.is_absolute(&wish.source) {
+                return Err(Error::InvalidRequest(format!(
+                    "invalid mount config for type \"bind\": invalid mount path: '{}' mount path must be absolute",
+                    wish.source
+                )));
+            }
             let here = paths.resolve(&wish.source)?;
             if !wish.make_source && !here.exists() {
                 return Err(Error::BindSourceMissing(wish.source.clone()));

@@ -33,24 +33,29 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
     for (path, options) in tmpfs_mounts(record) {
         mounts.push(kernel(&path, "tmpfs", &options)?);
     }
-    for file in ["resolv.conf", "hostname", "hosts"] {
-        let source = surroundings.names.join(file);
-        if source.exists() {
-            let destination = format!("/etc/{file}");
-            mounts.push(bind(&Bind::ours(source, destination, !host.readonly_rootfs))?);
-        }
-    }
-    if host.init == Some(true) {
-        mounts.push(bind(&Bind::ours(surroundings.init_program.into(), process::INIT.to_owned(), false))?);
-    }
-    // What the user asks for comes last, so that it can cover ours; a parent before what is mounted in it.
-    let mut binds: Vec<_> = surroundings.binds.iter().collect();
+    // What the user asks for comes in place of ours, and every mount before what is mounted in it.
+    let mut binds: Vec<Bind> = surroundings.binds.to_vec();
+    let ours = our_files(host, surroundings);
+    binds.extend(
+        ours.filter(|ours| surroundings.binds.iter().all(|bind| bind.destination != ours.destination)),
+    );
     binds.sort_by_key(|bind| bind.destination.matches('/').count());
-    for wanted in binds {
+    for wanted in &binds {
         mounts.retain(|mount| mount.destination() != Path::new(&wanted.destination));
         mounts.push(bind(wanted)?);
     }
     Ok(mounts)
+}
+
+/// What tells a container its names, and the program that is its first.
+fn our_files(host: &HostConfig, surroundings: &Surroundings<'_>) -> impl Iterator<Item = Bind> {
+    let names = ["resolv.conf", "hostname", "hosts"].into_iter();
+    let names = names.map(|file| (surroundings.names.join(file), format!("/etc/{file}")));
+    let names = names.filter(|(source, _)| source.exists());
+    let names = names.map(|(source, destination)| Bind::ours(source, destination, !host.readonly_rootfs));
+    let init = (host.init == Some(true))
+        .then(|| Bind::ours(surroundings.init_program.into(), process::INIT.to_owned(), false));
+    names.chain(init)
 }
 
 /// POSIX shared memory, which follows the IPC namespace.
