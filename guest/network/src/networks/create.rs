@@ -19,22 +19,7 @@ impl Networks {
     /// Makes a network: its record, its bridge or parent, its rules.
     pub fn create(&self, mut wish: NetworkWish) -> Result<Network> {
         let mut state = self.state();
-        if matches!(wish.name.as_str(), "bridge" | "host" | "none" | "default") {
-            return Err(Error::ReservedName(wish.name));
-        }
-        if matches!(wish.driver.as_str(), "" | "default") {
-            "bridge".clone_into(&mut wish.driver);
-        }
-        if wish.driver == "overlay" {
-            return Err(Error::NoManager);
-        }
-        if wish.config_from.is_empty() {
-            for (option, value) in self.options.defaults.options.get(&wish.driver).into_iter().flatten() {
-                wish.options.entry(option.clone()).or_insert_with(|| value.clone());
-            }
-        }
-        switch(&mut wish.ipv4, &mut wish.options, options::ENABLE[0])?;
-        switch(&mut wish.ipv6, &mut wish.options, options::ENABLE[1])?;
+        self.complete(&mut wish)?;
         ipam::parse_all(&wish.ipam, wish.has_ipv6())?;
         check_name(&state, &wish.name)?;
         pattern::check(&wish)?;
@@ -63,6 +48,26 @@ impl Networks {
             return Err(error);
         }
         Ok(network)
+    }
+
+    /// Says what the user left to the configuration and the options.
+    fn complete(&self, wish: &mut NetworkWish) -> Result<()> {
+        if matches!(wish.name.as_str(), "bridge" | "host" | "none" | "default") {
+            return Err(Error::ReservedName(wish.name.clone()));
+        }
+        if matches!(wish.driver.as_str(), "" | "default") {
+            "bridge".clone_into(&mut wish.driver);
+        }
+        if wish.driver == "overlay" {
+            return Err(Error::NoManager);
+        }
+        if wish.config_from.is_empty() {
+            for (option, value) in self.options.defaults.options.get(&wish.driver).into_iter().flatten() {
+                wish.options.entry(option.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        switch(&mut wish.ipv4, &mut wish.options, options::ENABLE[0])?;
+        switch(&mut wish.ipv6, &mut wish.options, options::ENABLE[1])
     }
 
     /// Adds the networks that every engine has, where they are missing.
