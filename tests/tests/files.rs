@@ -171,6 +171,27 @@ fn an_exported_root_is_an_image_once_it_is_imported() {
 }
 
 #[test]
+fn a_root_is_imported_from_the_web() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script = "mkdir /www; echo there > /www/page; tar -C /www -cf /root.tar page; mv /root.tar /www; \
+                  exec httpd -f -p 80 -h /www";
+    engine.ok(&["run", "-d", "--name", "web", "busybox", "sh", "-c", script]);
+    let address = engine.inspect("web", ".NetworkSettings.Networks.bridge.IPAddress");
+    let url = format!("http://{address}/root.tar");
+    eventually("the page is served", || {
+        (engine.docker(&["import", &url, "own:web"]).code == 0).then_some(())
+    });
+    let history = engine.ok(&["history", "--format", "{{.Comment}}", "own:web"]);
+    assert_eq!(history, format!("Imported from {url}"));
+    engine.ok(&["create", "--name", "box", "own:web", "x"]);
+    let copied = engine.client(&["cp", "box:/page", "-"]).output().unwrap().stdout;
+    assert!(String::from_utf8_lossy(&copied).contains("there"));
+    if !engine.is_machine() {
+        assert!(fs::read_dir(engine.data_root().join("imports")).unwrap().next().is_none());
+    }
+}
+
+#[test]
 fn a_commit_keeps_the_changes_and_takes_new_wishes() {
     let Some(engine) = Engine::with_busybox() else { return };
     let script = "echo kept > /srv/kept; rm /etc/group; sleep 1000";

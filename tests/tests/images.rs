@@ -44,6 +44,80 @@ fn a_missing_image_is_told_in_the_registrys_words() {
 }
 
 #[test]
+fn a_whole_repository_is_pushed_and_pulled() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let repository = format!("{}/team/many", registry.address);
+    let [one, two, three] = ["one", "two", "three"].map(|tag| format!("{repository}:{tag}"));
+    assert!(engine.docker(&["push", &one]).err.contains("An image does not exist locally with the tag"));
+    engine.ok(&["tag", BUSYBOX, &one]);
+    engine.ok(&["tag", BUSYBOX, &two]);
+    let said = engine.docker(&["push", &three]);
+    assert!(said.err.contains(&format!("tag does not exist: {three}")), "{said:?}");
+    let pushed = engine.ok(&["push", "--all-tags", &repository]);
+    assert!(["one", "two"].iter().all(|tag| pushed.contains(&format!("{tag}: digest: sha256:"))), "{pushed}");
+    engine.ok(&["rmi", &one, &two]);
+    let pulled = engine.ok(&["pull", "--all-tags", &repository]);
+    assert_eq!(pulled.matches("Digest: sha256:").count(), 2, "{pulled}");
+    assert!(pulled.contains(&format!("Status: Downloaded newer image for {repository}\n")), "{pulled}");
+    let tags = engine.ok(&["images", "--format", "{{.Tag}}", &repository]);
+    let mut tags: Vec<&str> = tags.lines().collect();
+    tags.sort_unstable();
+    assert_eq!(tags, ["one", "two"]);
+    let nowhere = engine.docker(&["pull", "-a", &format!("{}/team/nowhere", registry.address)]);
+    assert!(nowhere.err.contains("/team/nowhere not found: name unknown"), "{nowhere:?}");
+}
+
+#[test]
+fn an_image_of_another_platform_is_told_apart() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let asked = |path: &str| {
+        let platform = "platform=%7B%22os%22%3A%22linux%22%2C%22architecture%22%3A%22s390x%22%7D";
+        let (status, answer) = engine.call("GET", &format!("{path}?{platform}"), &serde_json::Value::Null);
+        (status, answer["message"].as_str().unwrap_or_default().to_owned())
+    };
+    for path in ["/v1.49/images/busybox/json", "/v1.48/images/busybox/history"] {
+        let (status, message) = asked(path);
+        assert_eq!(status, 404, "{path}");
+        assert!(message.contains("does not match the specified platform (linux/s390x)"), "{message}");
+    }
+    assert_eq!(asked("/v1.48/images/busybox/json").0, 200, "an older client means nothing by it");
+    let (status, message) = asked("/v1.48/images/busybox/get");
+    assert_eq!((status, message.as_str()), (404, "no suitable export target found for platform linux/s390x"));
+    let name = format!("{}/team/simple:1", registry.address);
+    engine.ok(&["tag", BUSYBOX, &name]);
+    engine.ok(&["push", &name]);
+    engine.ok(&["rmi", &name]);
+    let pulled = engine.ok(&["pull", "--platform", "linux/s390x", &name]);
+    assert!(
+        pulled.contains(&format!("WARNING: image with reference {name} was found but its platform")),
+        "{pulled}"
+    );
+    let said = engine.docker(&["pull", "--platform", "nonsense", &name]);
+    assert!(said.err.contains("\"nonsense\": unknown operating system or architecture"), "{said:?}");
+}
+
+#[test]
+fn a_list_of_images_is_what_its_version_has() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let first = |version: &str| engine.get(&format!("/v{version}/images/json"))[0].clone();
+    engine.ok(&["create", "--name", "user", "busybox"]);
+    assert_eq!(first("1.51")["Containers"], 1);
+    assert_eq!(first("1.50")["Containers"], -1);
+    engine.ok(&["rm", "user"]);
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("root.tar");
+    std::fs::write(&archive, [0; 1024]).unwrap();
+    engine.ok(&["rmi", BUSYBOX]);
+    engine.ok(&["import", &archive.to_string_lossy()]);
+    assert_eq!(first("1.42")["RepoTags"][0], "<none>:<none>");
+    assert_eq!(first("1.43")["RepoTags"], serde_json::json!([]));
+    let said = engine.docker(&["images", "--filter", "reference=["]);
+    assert!(said.err.contains("syntax error in pattern"), "{said:?}");
+}
+
+#[test]
 fn an_image_in_use_is_not_removed() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&["create", "--name", "user", "busybox"]);

@@ -20,13 +20,22 @@ use crate::prune;
 use crate::query::Query;
 use crate::routes::Shared;
 use crate::version::ApiVersion;
-use crate::wire::image::{Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery};
-use crate::wire::query;
+use crate::wire::image::{
+    AboutQuery, Deleted, HistoryItem, Inspect, ListQuery, RemoveQuery, Summary, TagQuery,
+};
+use crate::wire::{self, query};
 
 /// The first minor version without a `filter` beside `filters`.
 const HAS_REFERENCE_FILTER: u16 = 41;
+/// The first minor version in which an image without names has none.
+const HAS_NAMELESS: u16 = 43;
 /// The first minor version without `VirtualSize`.
 const HAS_ONE_SIZE: u16 = 44;
+/// The first minor versions that choose among an image's platforms: for its history and archive, and to tell of it.
+const HAS_PLATFORMS: u16 = 48;
+const INSPECT_HAS_PLATFORMS: u16 = 49;
+/// The first minor version that counts an image's containers.
+const COUNTS_CONTAINERS: u16 = 51;
 
 /// Every route of an image.
 pub(crate) fn routes() -> Router<Shared> {
@@ -62,8 +71,14 @@ async fn list(
     let count = |id: &str| users.get(id).copied().unwrap_or_default();
     let mut summaries: Vec<_> =
         images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect();
+    if version.is_before(HAS_NAMELESS) {
+        summaries.iter_mut().for_each(Summary::name_nameless);
+    }
     if version.is_before(HAS_ONE_SIZE) {
         summaries.iter_mut().for_each(Summary::repeat_size);
+    }
+    if version.is_before(COUNTS_CONTAINERS) {
+        summaries.iter_mut().for_each(Summary::hide_containers);
     }
     Ok(Json(summaries))
 }
@@ -73,20 +88,27 @@ async fn about(
     State(engine): State<Shared>,
     version: ApiVersion,
     Path(rest): Path<String>,
+    Query(query): Query<AboutQuery>,
 ) -> Result<Response, Failure> {
+    let wanted = |since: u16| {
+        let asked = query.platform.as_deref().filter(|_| !version.is_before(since));
+        wire::image::platform(asked)
+    };
     match rest.rsplit_once('/') {
         Some((name, "json")) => {
-            let mut image = Inspect::new(&engine.image(name)?);
+            let platform = wanted(INSPECT_HAS_PLATFORMS)?;
+            let mut image = Inspect::new(&engine.image_for(name, platform.as_deref())?);
             if version.is_before(HAS_ONE_SIZE) {
                 image.repeat_size();
             }
             Ok(Json(image).into_response())
         }
         Some((name, "history")) => {
-            let history = engine.image(name)?.history();
+            let platform = wanted(HAS_PLATFORMS)?;
+            let history = engine.image_for(name, platform.as_deref())?.history();
             Ok(Json(history.into_iter().map(HistoryItem::from).collect::<Vec<_>>()).into_response())
         }
-        Some((name, "get")) => Ok(load::archive(engine, vec![name.to_owned()])),
+        Some((name, "get")) => load::archive(engine, vec![name.to_owned()], wanted(HAS_PLATFORMS)?),
         _ => Ok(error::page_not_found().await.into_response()),
     }
 }
@@ -103,7 +125,7 @@ async fn act(
             engine.tag(name, &query.repo, &query.tag)?;
             Ok(StatusCode::CREATED.into_response())
         }
-        Some((name, "push")) => pull::push(engine, name, &query.tag, &headers).await,
+        Some((name, "push")) => pull::push(engine, name, &query, &headers).await,
         _ => Ok(error::page_not_found().await.into_response()),
     }
 }

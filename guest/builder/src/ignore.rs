@@ -1,6 +1,6 @@
 //! `.dockerignore`: which files of a context don't count.
 
-use crate::glob::Glob;
+use berth_images::Glob;
 
 /// The rules of one ignore file, or the patterns of `--exclude`.
 #[derive(Debug, Clone, Default)]

@@ -19,7 +19,6 @@ mod error;
 mod files;
 mod filter;
 mod git;
-mod glob;
 mod history;
 mod identity;
 mod ignore;

@@ -1,14 +1,20 @@
 //! `docker commit` and `docker import`: images made of a container's changes, or of a root file system.
 
+use std::fs::File;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
+use berth_images::registry::Report;
 use berth_images::{CommitOptions, Digest, ImportOptions, Platform, Reference, RunConfig};
 use jiff::Timestamp;
 
 use crate::container::config::Config;
 use crate::container::state::Status;
 use crate::export::MOUNT_POINTS;
-use crate::{Engine, Error, create, instructions};
+use crate::{Engine, Error, create, identity, instructions};
+
+/// The folder of root file systems that are being downloaded.
+const DOWNLOADS: &str = "imports";
 
 /// What a new image of a container should be.
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub struct Import {
     pub repository: String,
     /// Its tag; `latest` when empty.
     pub tag: String,
+    /// Where it comes from, which is the comment where there is none.
+    pub source: String,
     /// The comment.
     pub message: String,
     /// What it runs on; this machine's platform when empty.
@@ -96,6 +104,19 @@ impl Engine {
         Ok(image)
     }
 
+    /// Downloads a root file system into a file without a name.
+    ///
+    /// # Errors
+    /// When the server doesn't give it, or the disk refuses.
+    pub async fn download(&self, url: &str, report: Report<'_>) -> Result<File, Error> {
+        let folder = self.config.data_root.join(DOWNLOADS);
+        std::fs::create_dir_all(&folder)
+            .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
+        let file = Passing(folder.join(identity::fresh()?));
+        self.registries.download(url, &file.0, report).await?;
+        File::open(&file.0).map_err(|source| Error::Write { path: file.0.clone(), source })
+    }
+
     /// Makes an image of a root file system's tar. Blocks.
     ///
     /// # Errors
@@ -107,7 +128,11 @@ impl Engine {
         let platform = Some(&import.platform).filter(|text| !text.is_empty());
         let options = ImportOptions {
             name: name.clone(),
-            message: if import.message.is_empty() { "Imported from -".to_owned() } else { import.message },
+            message: if import.message.is_empty() {
+                format!("Imported from {}", import.source)
+            } else {
+                import.message
+            },
             platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
             config: run_config(&config)?,
             created: Timestamp::now().to_string(),
@@ -119,6 +144,20 @@ impl Engine {
         }
         self.tell_image("import", &id, &id);
         Ok(image)
+    }
+}
+
+/// Removes what downloads left that were under way when an engine ended.
+pub(crate) fn forget_downloads(data_root: &Path) {
+    drop(std::fs::remove_dir_all(data_root.join(DOWNLOADS)));
+}
+
+/// A file that goes when nobody works with it any longer.
+struct Passing(PathBuf);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
     }
 }
 

@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use berth_images::registry::{Pulled, Pushed, Remote};
-use berth_images::{Digest, ImageUse, Platform, RemoveOptions};
+use berth_images::registry::{Pulled, Remote};
+use berth_images::{Digest, Glob, ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
 use crate::filters::Filters;
 use crate::{Engine, Error};
 
-pub use berth_images::registry::{Credentials, Found, Options as RegistryOptions, Proxies, masked};
+pub use berth_images::registry::{
+    Credentials, Found, Options as RegistryOptions, Proxies, Pushed, Report, masked,
+};
 pub use berth_images::{Change, HistoryItem, Image, Loaded, Progress, Reference, Removed};
 
 /// Filters that a list of images knows.
 const KNOWN: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
 
 impl Engine {
-    /// Pulls an image.
+    /// Pulls an image, or without tag and digest every one of a repository.
     ///
     /// # Errors
     /// In the registry's and Docker's words.
@@ -27,14 +29,53 @@ impl Engine {
         name: &str,
         platform: Option<&str>,
         credentials: Option<&Credentials>,
-        report: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Pulled, Error> {
+        report: Report<'_>,
+    ) -> Result<(), Error> {
         let reference: Reference = name.parse()?;
         let platform: Option<Platform> = platform.map(str::parse).transpose()?;
-        let pulled =
-            self.registries.pull(&self.images, &reference, platform.as_ref(), credentials, report).await?;
-        let name = reference.familiar_name();
-        self.tell_image("pull", &reference.or_latest().to_string(), &name);
+        if reference.tag().is_some() || reference.digest().is_some() {
+            return self.pull_one(&reference, platform.as_ref(), credentials, report).await.map(drop);
+        }
+        // What came of it is told once, at the end.
+        let each = |step: Progress| {
+            if !step.status.starts_with("Status: ") {
+                report(step);
+            }
+        };
+        let mut is_new = false;
+        for tag in self.registries.tags(&reference, credentials).await? {
+            let reference = reference.with_tag(&tag)?;
+            is_new |= self.pull_one(&reference, platform.as_ref(), credentials, &each).await?.is_new;
+        }
+        let came = if is_new { "Downloaded newer image" } else { "Image is up to date" };
+        report(Progress { status: format!("Status: {came} for {reference}"), ..Progress::default() });
+        Ok(())
+    }
+
+    async fn pull_one(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        credentials: Option<&Credentials>,
+        report: Report<'_>,
+    ) -> Result<Pulled, Error> {
+        let pull =
+            |platform, report| self.registries.pull(&self.images, reference, platform, credentials, report);
+        let pulled = match pull(platform, report).await {
+            // An image without choice is taken as it is, as in Docker: whoever runs it is told again.
+            Err(other @ berth_images::Error::OtherPlatform { .. }) => {
+                let rest = |step: Progress| {
+                    if !step.status.starts_with("Pulling from ") {
+                        report(step);
+                    }
+                };
+                let pulled = pull(None, &rest).await?;
+                report(Progress { status: format!("WARNING: {other}"), ..Progress::default() });
+                pulled
+            }
+            pulled => pulled?,
+        };
+        self.tell_image("pull", &reference.to_string(), &reference.familiar_name());
         Ok(pulled)
     }
 
@@ -50,7 +91,7 @@ impl Engine {
         Ok(self.registries.inspect(&self.images, &name.parse()?, credentials).await?)
     }
 
-    /// Pushes an image.
+    /// Pushes an image, or without tag and digest every one of a repository; `pushed` hears of each with its tag.
     ///
     /// # Errors
     /// In the registry's and Docker's words.
@@ -58,12 +99,36 @@ impl Engine {
         &self,
         name: &str,
         credentials: Option<&Credentials>,
-        report: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<Pushed, Error> {
+        report: Report<'_>,
+        pushed: &(dyn Fn(&str, Pushed) + Send + Sync),
+    ) -> Result<(), Error> {
         let reference: Reference = name.parse()?;
-        let pushed = self.registries.push(&self.images, &reference, credentials, report).await?;
-        self.tell_image("push", &reference.to_string(), &reference.familiar_name());
-        Ok(pushed)
+        let status = format!("The push refers to repository [{}]", reference.name());
+        report(Progress { status, ..Progress::default() });
+        for reference in self.to_push(&reference)? {
+            let done = self.registries.push(&self.images, &reference, credentials, report).await?;
+            self.tell_image("push", &reference.to_string(), &reference.familiar_name());
+            pushed(reference.tag().unwrap_or_default(), done);
+        }
+        Ok(())
+    }
+
+    /// What a push of this name pushes.
+    fn to_push(&self, wanted: &Reference) -> Result<Vec<Reference>, Error> {
+        let mut names: Vec<Reference> =
+            self.images.list().into_iter().flat_map(|image| image.names).collect();
+        names.retain(|name| name.name() == wanted.name());
+        names.sort();
+        if names.is_empty() {
+            return Err(berth_images::Error::NothingToPush(wanted.familiar_name()).into());
+        }
+        if wanted.tag().is_none() && wanted.digest().is_none() {
+            return Ok(names);
+        }
+        if wanted.digest().is_none() && !names.contains(wanted) {
+            return Err(berth_images::Error::NoSuchTag(wanted.to_string()).into());
+        }
+        Ok(vec![wanted.clone()])
     }
 
     /// Loads the images of an archive. Blocks.
@@ -108,6 +173,11 @@ impl Engine {
             name.map(|name| Ok(self.image(name)?.config.created.clone().unwrap_or_default())).transpose()
         };
         let (before, since) = (moment("before")?, moment("since")?);
+        let patterns = filters.values("reference").unwrap_or_default();
+        let patterns = patterns.iter().map(|pattern| Glob::parse(pattern));
+        let patterns: Vec<Glob> = patterns
+            .collect::<Result<_, _>>()
+            .map_err(|_| Error::InvalidRequest("syntax error in pattern".to_owned()))?;
         let until = filters.until()?;
         let created = |image: &Image| image.config.created.clone().unwrap_or_default();
         let wanted = |image: &Image| {
@@ -116,11 +186,15 @@ impl Engine {
                 && since.as_ref().is_none_or(|moment| created(image) > *moment)
                 && until.is_none_or(|until| self::created(image).is_none_or(|made| made <= until))
                 && filters.labels_match(&labels(image))
-                && filters.any("reference", |pattern| {
-                    image.names.iter().any(|name| name_matches(&name.to_string(), pattern))
-                })
         };
         let mut images: Vec<Image> = self.images.list().into_iter().filter(wanted).collect();
+        if !patterns.is_empty() {
+            for image in &mut images {
+                image.names.retain(|name| is_named(name, &patterns));
+                image.digests.retain(|digest| is_named(digest, &patterns));
+            }
+            images.retain(|image| !image.names.is_empty() || !image.digests.is_empty());
+        }
         images.sort_by_key(|image| std::cmp::Reverse(created(image)));
         Ok(images)
     }
@@ -131,6 +205,22 @@ impl Engine {
     /// When there is none.
     pub fn image(&self, name: &str) -> Result<Image, Error> {
         Ok(self.images.image(name)?)
+    }
+
+    /// The same, which must be of this platform, `os/architecture/variant`, if one is given.
+    ///
+    /// # Errors
+    /// When there is none, or it is another platform's.
+    pub fn image_for(&self, name: &str, platform: Option<&str>) -> Result<Image, Error> {
+        let image = self.image(name)?;
+        let found = image.config.platform();
+        match platform {
+            Some(text) if text.parse::<Platform>()?.distance(&found).is_none() => {
+                let (found, wanted) = (found.to_string(), text.to_owned());
+                Err(Error::WrongPlatform { image: name.to_owned(), found, wanted })
+            }
+            _ => Ok(image),
+        }
     }
 
     /// Gives an image a further name.
@@ -215,24 +305,10 @@ pub fn created(image: &Image) -> Option<Timestamp> {
 }
 
 /// Whether `pattern` (`busybox`, `busybox:1*`, `*/web`) matches a familiar name.
-fn name_matches(name: &str, pattern: &str) -> bool {
-    let repository = name.rsplit_once(':').map_or(name, |(repository, _)| repository);
-    glob(pattern, name) || glob(pattern, repository)
-}
-
-/// Shell patterns as Go's `path.Match` has them, without sets: `*` and `?` stop at `/`.
-fn glob(pattern: &str, text: &str) -> bool {
-    match (pattern.chars().next(), text.chars().next()) {
-        (None, None) => true,
-        (Some('*'), _) => {
-            let rest = &pattern[1..];
-            let stops = text.char_indices().find(|(_, c)| *c == '/').map_or(text.len(), |(index, _)| index);
-            (0..=stops).filter(|&index| text.is_char_boundary(index)).any(|index| glob(rest, &text[index..]))
-        }
-        (Some('?'), Some(c)) if c != '/' => glob(&pattern[1..], &text[c.len_utf8()..]),
-        (Some(p), Some(c)) if p == c => glob(&pattern[p.len_utf8()..], &text[c.len_utf8()..]),
-        _ => false,
-    }
+/// Whether a pattern fits the name, or its repository.
+fn is_named(name: &Reference, patterns: &[Glob]) -> bool {
+    let (whole, repository) = (name.to_string(), name.familiar_name());
+    patterns.iter().any(|pattern| pattern.matches(&whole) || pattern.matches(&repository))
 }
 
 /// An image's configuration in Docker's vocabulary, with every field that it has.
@@ -258,9 +334,11 @@ mod tests {
 
     #[test]
     fn a_reference_pattern_matches_with_or_without_tag() {
-        assert!(name_matches("busybox:1.35", "busybox"));
-        assert!(name_matches("busybox:1.35", "busy*:1.*"));
-        assert!(!name_matches("team/busybox:1.35", "busy*"));
-        assert!(name_matches("team/busybox:1.35", "*/busybox"));
+        let fits = |name: &str, pattern| is_named(&name.parse().unwrap(), &[Glob::parse(pattern).unwrap()]);
+        assert!(fits("busybox:1.35", "busybox"));
+        assert!(fits("busybox:1.35", "busy*:1.*"));
+        assert!(fits("busybox:1.35", "[a-c]usybox"));
+        assert!(!fits("team/busybox:1.35", "busy*"));
+        assert!(fits("team/busybox:1.35", "*/busybox"));
     }
 }

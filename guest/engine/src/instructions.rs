@@ -30,10 +30,10 @@ pub(crate) fn apply(config: &mut Config, instructions: &[String]) -> Result<(), 
             return Ok(());
         }
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let word = word.to_ascii_uppercase();
+        let (asked, word) = (word, word.to_ascii_uppercase());
         let rest = rest.trim();
         if !KNOWN.contains(&word.as_str()) {
-            return Err(Error::InvalidRequest(format!("{word} is not a valid change command")));
+            return Err(Error::InvalidRequest(format!("{asked} is not a valid change command")));
         }
         if rest.is_empty() && !matches!(word.as_str(), "CMD" | "ENTRYPOINT") {
             return Err(Error::InvalidRequest(format!("{word} requires at least one argument")));

@@ -51,8 +51,11 @@ pub enum Error {
     #[error("invalid checksum digest format: {0}")]
     InvalidDigest(String),
     /// Not a platform.
-    #[error("{0:?} is an invalid platform: expected os/architecture/variant")]
+    #[error("{0:?}: cannot parse platform specifier: invalid argument")]
     InvalidPlatform(String),
+    /// A word that is neither an operating system nor an architecture.
+    #[error("{0:?}: unknown operating system or architecture: invalid argument")]
+    UnknownPlatform(String),
 
     /// No image is called so.
     #[error("No such image: {0}")]
@@ -243,6 +246,9 @@ pub enum Error {
     /// There is no image of that name to push.
     #[error("An image does not exist locally with the tag: {0}")]
     NothingToPush(String),
+    /// The repository has other tags.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
     /// The registry doesn't let us.
     #[error(
         "pull access denied for {repository}, repository does not exist or may require 'docker login': {said}"
@@ -310,6 +316,7 @@ impl Error {
             | Self::TagWithDigest
             | Self::InvalidDigest(_)
             | Self::InvalidPlatform(_)
+            | Self::UnknownPlatform(_)
             | Self::InvalidSnapshotName(_)
             | Self::InvalidArchive(_)
             | Self::InvalidLayer(_)
@@ -323,6 +330,7 @@ impl Error {
             | Self::RepositoryNotFound { .. }
             | Self::OtherPlatform { .. }
             | Self::NothingToPush(_)
+            | Self::NoSuchTag(_)
             | Self::PullDenied { .. } => Kind::NotFound,
             Self::AmbiguousId(_) | Self::InUse { .. } | Self::NameInUse { .. } | Self::SnapshotExists(_) => {
                 Kind::Conflict

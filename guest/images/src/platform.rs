@@ -62,6 +62,28 @@ impl Platform {
     }
 }
 
+/// Whether an architecture may be named alone: one that Go has, under any of its names.
+fn is_known(architecture: &str) -> bool {
+    let platform = Platform::normalised("", architecture, "");
+    matches!(
+        platform.architecture.as_str(),
+        "386"
+            | "amd64"
+            | "arm"
+            | "arm64"
+            | "loong64"
+            | "mips"
+            | "mips64"
+            | "mips64le"
+            | "mipsle"
+            | "ppc64"
+            | "ppc64le"
+            | "riscv64"
+            | "s390x"
+            | "wasm"
+    )
+}
+
 /// The number in `v7`.
 fn level(variant: &str) -> Option<u32> {
     variant.strip_prefix('v').unwrap_or(variant).parse().ok()
@@ -90,7 +112,8 @@ impl FromStr for Platform {
             ["linux" | "windows" | "darwin" | "freebsd"] => {
                 Ok(Self::normalised(parts[0], std::env::consts::ARCH, ""))
             }
-            [architecture] => Ok(Self::normalised("linux", architecture, "")),
+            [architecture] if is_known(architecture) => Ok(Self::normalised("linux", architecture, "")),
+            [_] => Err(Error::UnknownPlatform(text.to_owned())),
             [os, architecture] => Ok(Self::normalised(os, architecture, "")),
             [os, architecture, variant] => Ok(Self::normalised(os, architecture, variant)),
             _ => Err(Error::InvalidPlatform(text.to_owned())),
@@ -126,5 +149,7 @@ mod tests {
         assert!("linux/amd64/v2/x".parse::<Platform>().is_err());
         assert!("".parse::<Platform>().is_err());
         assert!("linux//".parse::<Platform>().is_err());
+        let error = "nonsense".parse::<Platform>().unwrap_err().to_string();
+        assert_eq!(error, "\"nonsense\": unknown operating system or architecture: invalid argument");
     }
 }

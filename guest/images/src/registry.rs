@@ -14,6 +14,7 @@ mod push;
 mod refusal;
 mod search;
 mod session;
+mod tags;
 mod token;
 mod unchecked;
 
@@ -260,7 +261,6 @@ impl Client {
         report: Report<'_>,
     ) -> Result<Pushed> {
         let reference = &reference.clone().or_latest();
-        report(Progress::say("", format!("The push refers to repository [{}]", reference.name())));
         let image = store.image(&reference.to_string()).map_err(|error| match error {
             Error::NoSuchImage(_) => Error::NothingToPush(reference.familiar_name()),
             error => error,

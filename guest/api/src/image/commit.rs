@@ -1,4 +1,4 @@
-//! `POST /commit`, and `POST /images/create?fromSrc=-`: images of containers and of root file systems.
+//! `POST /commit`, and `POST /images/create?fromSrc=`: images of containers and of root file systems.
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -42,21 +42,26 @@ pub(super) async fn import(
     changes: Vec<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    if query.from_src != "-" {
-        return Err(Failure::not_implemented(
-            "this engine doesn't download root file systems: download it and import it from stdin (-)",
-        ));
-    }
-    let (archive, _) = transfer::upload(body);
     progress::answer(move |lines| async move {
         let wish = Import {
             repository: query.repo,
             tag: query.tag,
+            source: query.from_src,
             message: query.message,
             platform: query.platform,
             changes,
         };
-        let image = tokio::task::spawn_blocking(move || engine.import(wish, archive)).await??;
+        let image = if wish.source == "-" {
+            let (archive, _) = transfer::upload(body);
+            tokio::task::spawn_blocking(move || engine.import(wish, archive)).await??
+        } else {
+            let is_whole = wish.source.contains("://");
+            let url = if is_whole { wish.source.clone() } else { format!("http://{}", wish.source) };
+            drop(lines.send(json!({ "status": format!("Downloading from {url}") })));
+            let report = |step| drop(lines.send(progress::line(&step)));
+            let archive = engine.download(&url, &report).await?;
+            tokio::task::spawn_blocking(move || engine.import(wish, archive)).await??
+        };
         drop(lines.send(json!({ "status": image.to_string() })));
         Ok(())
     })

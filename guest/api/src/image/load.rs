@@ -2,13 +2,14 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use berth_engine::Error;
 use berth_engine::images::Loaded;
 use serde_json::json;
 
 use crate::error::Failure;
 use crate::query::Query;
 use crate::routes::Shared;
-use crate::wire::image::{LoadQuery, SaveQuery};
+use crate::wire::image::{LoadQuery, SaveQuery, platform};
 use crate::{progress, transfer};
 
 pub(super) async fn load(
@@ -39,17 +40,29 @@ pub(super) async fn load(
 }
 
 pub(super) async fn save(State(engine): State<Shared>, uri: axum::http::Uri) -> Result<Response, Failure> {
-    let SaveQuery { names } = SaveQuery::parse(uri.query().unwrap_or_default());
+    let SaveQuery { names, platforms } = SaveQuery::parse(uri.query().unwrap_or_default());
     if names.is_empty() {
         return Err(Failure::bad_request("no image was named"));
     }
-    for name in &names {
-        engine.image(name)?;
+    if platforms.len() > 1 {
+        return Err(Failure::bad_request("multiple platform parameters not supported"));
     }
-    Ok(archive(engine, names))
+    archive(engine, names, platform(platforms.first().map(String::as_str))?)
 }
 
-/// The archive of images that are there.
-pub(super) fn archive(engine: Shared, names: Vec<String>) -> Response {
-    transfer::download("application/x-tar", move |writer| engine.save(&names, writer))
+/// The archive of images, which must be there, and this platform's if one is given.
+pub(super) fn archive(
+    engine: Shared,
+    names: Vec<String>,
+    platform: Option<String>,
+) -> Result<Response, Failure> {
+    for name in &names {
+        engine.image_for(name, platform.as_deref()).map_err(|error| match error {
+            Error::WrongPlatform { wanted, .. } => {
+                Failure::not_found(format!("no suitable export target found for platform {wanted}"))
+            }
+            error => error.into(),
+        })?;
+    }
+    Ok(transfer::download("application/x-tar", move |writer| engine.save(&names, writer)))
 }

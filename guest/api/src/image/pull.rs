@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use berth_engine::images::Pushed;
 use serde_json::json;
 
 use super::auth;
@@ -12,7 +13,7 @@ use crate::progress;
 use crate::query::Query;
 use crate::routes::Shared;
 use crate::wire::archive::CommitQuery;
-use crate::wire::image::CreateQuery;
+use crate::wire::image::{CreateQuery, TagQuery, platform};
 
 pub(super) async fn create(
     State(engine): State<Shared>,
@@ -46,18 +47,22 @@ pub(super) async fn create(
 pub(super) async fn push(
     engine: Shared,
     name: &str,
-    tag: &str,
+    query: &TagQuery,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
     let credentials = auth::credentials(headers)?;
+    let tag = query.tag.as_str();
     let name = if tag.is_empty() { name.to_owned() } else { format!("{name}:{tag}") };
+    if let Some(platform) = platform(query.platform.as_deref())? {
+        engine.image_for(&name, Some(&platform))?;
+    }
     progress::answer(move |lines| async move {
         let report = |step| drop(lines.send(progress::line(&step)));
-        let pushed = engine.push(&name, credentials.as_ref(), &report).await?;
-        let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-        let aux = json!({ "Tag": tag, "Digest": pushed.digest.to_string(), "Size": pushed.size });
-        drop(lines.send(json!({ "progressDetail": {}, "aux": aux })));
-        Ok(())
+        let pushed = |tag: &str, pushed: Pushed| {
+            let aux = json!({ "Tag": tag, "Digest": pushed.digest.to_string(), "Size": pushed.size });
+            drop(lines.send(json!({ "progressDetail": {}, "aux": aux })));
+        };
+        engine.push(&name, credentials.as_ref(), &report, &pushed).await
     })
     .await
 }

@@ -20,7 +20,11 @@ pub(super) async fn search(
 ) -> Result<Json<Vec<Value>>, Failure> {
     let filters = query::filters(query.filters.as_deref())?;
     let credentials = auth::credentials(&headers)?;
-    let found = engine.search(&query.term, query.limit, &filters, credentials.as_ref()).await?;
+    let limit = query.limit.as_deref().filter(|text| !text.is_empty()).map(|text| {
+        let wrong = format!("invalid limit specified: strconv.Atoi: parsing {text:?}: invalid syntax");
+        text.parse().map_err(|_| Failure::bad_request(wrong))
+    });
+    let found = engine.search(&query.term, limit.transpose()?, &filters, credentials.as_ref()).await?;
     Ok(Json(found.into_iter().map(shown).collect()))
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::container::NEVER;
 use super::query::flag;
+use crate::error::Failure;
 
 /// `GET /images/json`'s query.
 #[derive(Debug, Default, Deserialize)]
@@ -44,13 +45,17 @@ pub(crate) struct LoadQuery {
 #[derive(Debug, Default)]
 pub(crate) struct SaveQuery {
     pub(crate) names: Vec<String>,
+    pub(crate) platforms: Vec<String>,
 }
 
 impl SaveQuery {
     /// Every `names`, which a map can't hold.
     pub(crate) fn parse(query: &str) -> Self {
-        let pairs = form_urlencoded::parse(query.as_bytes());
-        Self { names: pairs.filter(|(key, _)| key == "names").map(|(_, name)| name.into_owned()).collect() }
+        let all = |wanted: &str| {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.filter(|(key, _)| key == wanted).map(|(_, value)| value.into_owned()).collect()
+        };
+        Self { names: all("names"), platforms: all("platform") }
     }
 }
 
@@ -59,7 +64,7 @@ impl SaveQuery {
 #[serde(default)]
 pub(crate) struct SearchQuery {
     pub(crate) term: String,
-    pub(crate) limit: Option<u32>,
+    pub(crate) limit: Option<String>,
     pub(crate) filters: Option<String>,
 }
 
@@ -69,6 +74,34 @@ pub(crate) struct SearchQuery {
 pub(crate) struct TagQuery {
     pub(crate) repo: String,
     pub(crate) tag: String,
+    pub(crate) platform: Option<String>,
+}
+
+/// The query of what is asked about an image.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct AboutQuery {
+    pub(crate) platform: Option<String>,
+}
+
+/// `platform` of a query, which is an object of JSON, as `os/architecture/variant`.
+pub(crate) fn platform(query: Option<&str>) -> Result<Option<String>, Failure> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Platform {
+        os: String,
+        architecture: String,
+        variant: String,
+    }
+    let Some(text) = query.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let platform: Platform = serde_json::from_str(text)
+        .map_err(|error| Failure::bad_request(format!("failed to parse platform: {error}")))?;
+    let Platform { os, architecture, variant } = platform;
+    if os.is_empty() || architecture.is_empty() {
+        return Err(Failure::bad_request("both OS and Architecture must be provided"));
+    }
+    let parts = [os, architecture, variant];
+    Ok(Some(parts.join("/").trim_end_matches('/').to_owned()))
 }
 
 /// `DELETE /images/{name}`'s query.
@@ -100,6 +133,19 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Tells nothing of containers.
+    pub(crate) fn hide_containers(&mut self) {
+        self.containers = -1;
+    }
+
+    /// An image without names has one that says so.
+    pub(crate) fn name_nameless(&mut self) {
+        if self.repo_tags.is_empty() && self.repo_digests.is_empty() {
+            self.repo_tags.push("<none>:<none>".to_owned());
+            self.repo_digests.push("<none>@<none>".to_owned());
+        }
+    }
+
     /// Tells the size as `VirtualSize`, too.
     pub(crate) fn repeat_size(&mut self) {
         self.virtual_size = Some(self.size);

@@ -74,7 +74,7 @@ impl Copy {
         flags.finish()?;
         let mut words = exec_form(&rest).unwrap_or_else(|| heredoc::raw_words(&rest, escape));
         copy.destination = words.pop().filter(|_| !words.is_empty()).ok_or_else(|| {
-            format!("{keyword} requires at least two arguments, but only one was provided. Destination could not be determined.")
+            format!("{keyword} requires at least two arguments, but only one was provided. Destination could not be determined")
         })?;
         for word in words {
             match heredocs.iter().find(|heredoc| heredoc.word == word) {

@@ -125,11 +125,12 @@ fn instruction(keyword: &str, node: &Node, escape: char) -> Result<Instruction, 
         "SHELL" => match exec_form(text) {
             Some(shell) if !shell.is_empty() => Instruction::Shell(shell),
             _ if text.is_empty() => return Err("SHELL requires at least one argument".into()),
-            _ => return Err(format!("SHELL requires the arguments to be in JSON form: {text}")),
+            _ => return Err("SHELL requires the arguments to be in JSON form".into()),
         },
         "STOPSIGNAL" => Instruction::Stopsignal(some(text)?),
         "USER" => Instruction::User(some(text)?),
         "VOLUME" => Instruction::Volume(match exec_form(text) {
+            Some(list) if list.is_empty() => return Err("VOLUME requires at least one argument".into()),
             Some(list) => list,
             None => words(keyword, text, escape)?,
         }),

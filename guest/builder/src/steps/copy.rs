@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use berth_images::{Digest, Dress};
+use berth_images::{Digest, Dress, Glob, is_pattern};
 
 use super::origin::{Opened, Origin};
 use super::remote::{self, Checkout, Fetched};
@@ -16,7 +16,6 @@ use crate::chmod::Chmod;
 use crate::dockerfile::{Copy, Lexer};
 use crate::files::Files;
 use crate::git::Address;
-use crate::glob::{Glob, is_pattern};
 use crate::ignore::Ignore;
 use crate::observe::StepName;
 use crate::solve::{Build, Outcome};

@@ -169,6 +169,8 @@ impl Pull<'_> {
         let chain = digest::chain_ids(&diff_ids);
         let blobs = manifest.layers.iter().map(|layer| layer.digest.clone());
         let _pin = self.store.pin(chain.iter().cloned().chain(blobs));
+        // Of an image that is here nothing is told but that it is.
+        let is_here = self.store.image(&manifest.config.digest.to_string()).is_ok();
         let (sender, mut progress) = mpsc::unbounded_channel();
         let limits = Limits {
             downloads: Semaphore::new(self.options.downloads).into(),
@@ -179,7 +181,9 @@ impl Pull<'_> {
         for (index, (layer, diff_id)) in manifest.layers.iter().zip(&diff_ids).enumerate() {
             let id = layer.digest.short().to_owned();
             if let Some(present) = self.present(&chain[index], layer) {
-                self.say(&id, "Already exists");
+                if !is_here {
+                    self.say(&id, "Already exists");
+                }
                 result[index] = present;
                 continue;
             }

@@ -17,10 +17,14 @@ enum Part {
 
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Glob(Vec<Part>);
+pub struct Glob(Vec<Part>);
 
 impl Glob {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// A sentence that quotes the pattern, when a set doesn't end or nothing follows a backslash.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let characters: Vec<char> = text.chars().collect();
         let (mut parts, mut at) = (Vec::new(), 0);
         while let Some(&c) = characters.get(at) {
@@ -55,7 +59,7 @@ impl Glob {
     }
 
     /// Whether all of `path` matches.
-    pub(crate) fn matches(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         let mut states = vec![false; self.0.len() + 1];
         self.enter(&mut states, 0);
         for c in path.chars() {
@@ -123,6 +127,6 @@ fn set(characters: &[char], at: &mut usize) -> Option<Part> {
 }
 
 /// Whether a path is a pattern rather than a name.
-pub(crate) fn is_pattern(path: &str) -> bool {
+pub fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '[', '\\'])
 }
