@@ -161,6 +161,7 @@ fn failures_say_which_step_and_why() {
         let said = Context::new(&buildx, text).build(&[]);
         assert_eq!(said.code, 1, "{text}");
         assert!(said.err.contains(words), "{text}: {}", said.err);
+        assert!(said.err.contains("   2 | >>> "), "the line is shown: {text}: {}", said.err);
     }
     let foreign = Context::new(&buildx, "FROM scratch\nCOPY Dockerfile /x\nRUN true\n");
     let said = foreign.build(&["--platform", "linux/s390x"]);

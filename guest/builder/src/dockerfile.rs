@@ -31,7 +31,7 @@ pub(crate) use command::Run;
 pub(crate) use stages::single;
 
 /// Where an instruction stands; lines and columns count from 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Its first line.
     pub line: usize,

@@ -1,7 +1,7 @@
 //! Who watches a build: each API shows progress in its own way.
 
 use crate::Error;
-use crate::dockerfile::Warning;
+use crate::dockerfile::{Place, Warning};
 use crate::solve::Outcome;
 use crate::state::State;
 
@@ -18,6 +18,8 @@ pub(crate) struct StepName {
     pub(crate) title: String,
     /// Whether it makes files, rather than only changing the configuration.
     pub(crate) makes_files: bool,
+    /// Where the instruction stands.
+    pub(crate) place: Place,
 }
 
 /// Which stream.

@@ -145,6 +145,7 @@ impl Build {
             text: stage.text.clone(),
             title: title(1, &format!("FROM {}", self.plan.bases[number].shown(&self.file))),
             makes_files: true,
+            place: stage.place,
         };
         let mut state = self.watched(&from, async { steps::from::start(self, number, &from).await }).await?;
         let triggers = std::mem::take(&mut state.run().on_build);
@@ -156,6 +157,7 @@ impl Build {
                 title: format!("[{label}] ONBUILD {}", step.text),
                 text: step.text.clone(),
                 makes_files: makes_files(&step.instruction),
+                place: stage.place,
             };
             state = self.step(number, &name, &step, state).await?;
         }
@@ -164,7 +166,8 @@ impl Build {
             let makes_files = makes_files(&step.instruction);
             at += usize::from(makes_files);
             let (text, title) = (step.text.clone(), title(at, &step.text));
-            let name = StepName { stage: number, index: index + 1, text, title, makes_files };
+            let place = step.place;
+            let name = StepName { stage: number, index: index + 1, text, title, makes_files, place };
             state = self.step(number, &name, step, state).await?;
         }
         Ok(state)

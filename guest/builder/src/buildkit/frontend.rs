@@ -16,7 +16,7 @@ use super::session::Session;
 use super::sync::{self, ClientSources, Folder};
 use super::{BuildKit, cache};
 use crate::beneath::Root;
-use crate::dockerfile::{self, Dockerfile};
+use crate::dockerfile::{self, Dockerfile, Place};
 use crate::history::Style;
 use crate::observe::Observer;
 use crate::options::Options;
@@ -76,7 +76,10 @@ async fn read(
     };
     job.progress.set_source(filename, &text);
     let check = given.get("build-arg:BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
-    let file = Dockerfile::checked(&text, check)?;
+    let file = Dockerfile::checked(&text, check).inspect_err(|error| {
+        let line = error.line.max(1);
+        job.progress.fail_at(Place { line, column: 1, end_line: line });
+    })?;
     Ok(Definition { filename: filename.to_owned(), text, file, own_rules, remote })
 }
 

@@ -197,7 +197,7 @@ impl Job {
             frontend: "dockerfile.v0".to_owned(),
             frontend_attrs: request.frontend_attrs.clone(),
             exporters: request.exporters.clone(),
-            error: inner.error.clone().map(|message| Failed { code: 2, message }),
+            error: inner.error.clone().map(|message| Failed { code: 2, message, details: Vec::new() }),
             created_at: inner.created.map(Into::into),
             completed_at: inner.completed.map(Into::into),
             exporter_response: inner.response.clone(),

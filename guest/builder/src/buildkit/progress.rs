@@ -2,18 +2,26 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
 use berth_images::Progress as Moved;
 use jiff::Timestamp;
+use prost::Message as _;
+use serde_json::json;
 use tokio::sync::Notify;
+use tonic::{Code, Status};
 
 use super::messages::control::{
     Position, Range, SourceInfo, StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning,
 };
-use crate::dockerfile::Warning;
+use super::messages::{Any, Failed};
+use crate::dockerfile::{Place, Warning};
 use crate::observe::{Observer, StepName, Stream};
 use crate::solve::Outcome;
 use crate::state::State;
 use crate::{Error, key_of};
+
+/// What BuildKit's clients take for lines of a Dockerfile that an error is about.
+const SOURCE: &str = "github.com/moby/buildkit/errdefs.Source+json";
 
 /// Everything that happened so far, for those who come late.
 #[derive(Default)]
@@ -27,6 +35,8 @@ struct Inner {
     events: Vec<StatusResponse>,
     vertexes: Vec<Vertex>,
     source: Option<SourceInfo>,
+    /// What failed first.
+    failed: Option<Place>,
     ended: bool,
 }
 
@@ -94,6 +104,32 @@ impl Progress {
     }
 
     /// The Dockerfile that warnings point into.
+    /// Notes where the build failed; the first place is the reason.
+    pub(super) fn fail_at(&self, place: Place) {
+        self.inner().failed.get_or_insert(place);
+    }
+
+    /// The build's failure, with the lines that it is about.
+    pub(super) fn failure(&self, code: Code, message: String) -> Status {
+        let inner = self.inner();
+        let (Some(source), Some(place)) = (&inner.source, inner.failed) else {
+            return Status::new(code, message);
+        };
+        let line = |line: usize| json!({ "line": line });
+        // BuildKit's details are JSON as its Go types have it (`solver/errdefs`, `util/grpcerrors`).
+        let value = json!({
+            "info": {
+                "filename": source.filename,
+                "data": base64::engine::general_purpose::STANDARD.encode(&source.data),
+                "language": source.language,
+            },
+            "ranges": [{ "start": line(place.line), "end": line(place.end_line.max(place.line)) }],
+        });
+        let detail = Any { type_url: SOURCE.to_owned(), value: value.to_string().into_bytes() };
+        let failed = Failed { code: code.into(), message: message.clone(), details: vec![detail] };
+        Status::with_details(code, message, failed.encode_to_vec().into())
+    }
+
     pub(super) fn set_source(&self, filename: &str, text: &str) {
         self.inner().source = Some(SourceInfo {
             filename: filename.to_owned(),
@@ -221,6 +257,9 @@ impl Observer for Watcher {
     }
 
     fn failed(&self, step: &StepName, error: &Error) {
+        if !matches!(error, Error::Cancelled | Error::Stage(_)) {
+            self.progress.fail_at(step.place);
+        }
         let error = words(error);
         self.progress.tell_vertex(Vertex { completed: Some(now()), error, ..self.started(step) });
     }

@@ -67,12 +67,7 @@ impl Dockerfile {
                 }
                 (Instruction::Arg(given), None) => arguments.extend(given),
                 (_, None) => {
-                    let line = node.place.line;
-                    let message = "no build stage in current context";
-                    return Err(SyntaxError::new(
-                        line,
-                        format!("dockerfile parse error on line {line}: {message}"),
-                    ));
+                    return Err(SyntaxError::new(node.place.line, "no build stage in current context"));
                 }
                 (instruction, Some(stage)) => {
                     stage.steps.push(Step { instruction, text: step.text, place: step.place });

@@ -102,7 +102,7 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
     drop(attended);
     match done {
         Ok(exporter_response) => Ok(SolveResponse { exporter_response }),
-        Err((code, message)) => Err(Status::new(code, message)),
+        Err((code, message)) => Err(job.progress.failure(code, message)),
     }
 }
 
