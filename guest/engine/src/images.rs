@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use berth_images::registry::{Pulled, Remote};
+use berth_images::registry::{Remote, pulled_status};
 use berth_images::{Digest, Glob, ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
@@ -33,50 +33,26 @@ impl Engine {
     ) -> Result<(), Error> {
         let reference: Reference = name.parse()?;
         let platform: Option<Platform> = platform.map(str::parse).transpose()?;
-        if reference.tag().is_some() || reference.digest().is_some() {
-            return self.pull_one(&reference, platform.as_ref(), credentials, report).await.map(drop);
-        }
-        // What came of it is told once, at the end.
-        let each = |step: Progress| {
-            if !step.status.starts_with("Status: ") {
-                report(step);
+        let references = match (reference.tag(), reference.digest()) {
+            (None, None) => {
+                let tags = self.registries.tags(&reference, credentials).await?;
+                tags.iter().map(|tag| reference.with_tag(tag)).collect::<Result<_, _>>()?
             }
+            _ => vec![reference.clone()],
         };
-        let mut is_new = false;
-        for tag in self.registries.tags(&reference, credentials).await? {
-            let reference = reference.with_tag(&tag)?;
-            is_new |= self.pull_one(&reference, platform.as_ref(), credentials, &each).await?.is_new;
+        let (mut is_new, mut warnings) = (false, Vec::new());
+        for one in &references {
+            let pulled =
+                self.registries.pull(&self.images, one, platform.as_ref(), credentials, report).await?;
+            self.tell_image("pull", &one.to_string(), &one.familiar_name());
+            is_new |= pulled.is_new;
+            warnings.extend(platform.as_ref().and_then(|wanted| pulled.not_for(one, wanted)));
         }
-        let came = if is_new { "Downloaded newer image" } else { "Image is up to date" };
-        report(Progress { status: format!("Status: {came} for {reference}"), ..Progress::default() });
+        report(pulled_status(&reference, is_new));
+        for warning in warnings {
+            report(Progress { status: format!("WARNING: {warning}"), ..Progress::default() });
+        }
         Ok(())
-    }
-
-    async fn pull_one(
-        &self,
-        reference: &Reference,
-        platform: Option<&Platform>,
-        credentials: Option<&Credentials>,
-        report: Report<'_>,
-    ) -> Result<Pulled, Error> {
-        let pull =
-            |platform, report| self.registries.pull(&self.images, reference, platform, credentials, report);
-        let pulled = match pull(platform, report).await {
-            // An image without choice is taken as it is, as in Docker: whoever runs it is told again.
-            Err(other @ berth_images::Error::OtherPlatform { .. }) => {
-                let rest = |step: Progress| {
-                    if !step.status.starts_with("Pulling from ") {
-                        report(step);
-                    }
-                };
-                let pulled = pull(None, &rest).await?;
-                report(Progress { status: format!("WARNING: {other}"), ..Progress::default() });
-                pulled
-            }
-            pulled => pulled?,
-        };
-        self.tell_image("pull", &reference.to_string(), &reference.familiar_name());
-        Ok(pulled)
     }
 
     /// What a registry says of an image, without pulling it.
@@ -304,8 +280,7 @@ pub fn created(image: &Image) -> Option<Timestamp> {
     image.config.created.as_deref()?.parse().ok()
 }
 
-/// Whether `pattern` (`busybox`, `busybox:1*`, `*/web`) matches a familiar name.
-/// Whether a pattern fits the name, or its repository.
+/// Whether a pattern (`busybox`, `busybox:1*`, `*/web`) fits the name, or its repository.
 fn is_named(name: &Reference, patterns: &[Glob]) -> bool {
     let (whole, repository) = (name.to_string(), name.familiar_name());
     patterns.iter().any(|pattern| pattern.matches(&whole) || pattern.matches(&repository))

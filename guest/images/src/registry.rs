@@ -126,8 +126,32 @@ pub struct Pulled {
     pub image: Digest,
     /// The manifest's or index' digest, as the registry names it.
     pub digest: Digest,
+    /// What it is for.
+    pub platform: Platform,
     /// Whether the name meant another image before, or none.
     pub is_new: bool,
+}
+
+impl Pulled {
+    /// Why the image that was pulled as `reference` isn't for that platform; none when it is.
+    pub fn not_for(&self, reference: &Reference, platform: &Platform) -> Option<Error> {
+        not_for(reference, &self.platform, platform)
+    }
+}
+
+/// What Docker says at the end of a pull.
+pub fn pulled_status(reference: &Reference, is_new: bool) -> Progress {
+    let came = if is_new { "Downloaded newer image" } else { "Image is up to date" };
+    Progress::say("", format!("Status: {came} for {reference}"))
+}
+
+fn not_for(reference: &Reference, found: &Platform, wanted: &Platform) -> Option<Error> {
+    let other = || Error::OtherPlatform {
+        reference: reference.to_string(),
+        found: found.to_string(),
+        wanted: wanted.to_string(),
+    };
+    wanted.distance(found).is_none().then(other)
 }
 
 /// What a registry has under a name.
@@ -178,7 +202,7 @@ impl Client {
     }
 
     /// Brings an image into the store under `reference` (`latest` when it has neither tag nor digest). With no
-    /// platform, this machine's is preferred and an image without choice is taken as it is.
+    /// platform, this machine's is chosen. An image without choice is taken as it is.
     ///
     /// # Errors
     /// In Docker's words. What was downloaded stays for the next try.
@@ -187,6 +211,32 @@ impl Client {
         store: &Store,
         reference: &Reference,
         platform: Option<&Platform>,
+        credentials: Option<&Credentials>,
+        report: Report<'_>,
+    ) -> Result<Pulled> {
+        self.pull_as(store, reference, (platform, false), credentials, report).await
+    }
+
+    /// The same, but an image without choice must be for the platform, if one is given.
+    ///
+    /// # Errors
+    /// The same, and [`Error::OtherPlatform`].
+    pub async fn pull_for(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        credentials: Option<&Credentials>,
+        report: Report<'_>,
+    ) -> Result<Pulled> {
+        self.pull_as(store, reference, (platform, true), credentials, report).await
+    }
+
+    async fn pull_as(
+        &self,
+        store: &Store,
+        reference: &Reference,
+        (platform, insists): (Option<&Platform>, bool),
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Pulled> {
@@ -200,7 +250,17 @@ impl Client {
                 Ok(session) => {
                     let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
                     let options = &options;
-                    pull::Pull { session, store, reference, platform, in_flight, options, report }.run().await
+                    let pull = pull::Pull {
+                        session,
+                        store,
+                        reference,
+                        platform,
+                        insists,
+                        in_flight,
+                        options,
+                        report,
+                    };
+                    pull.run().await
                 }
                 Err(error) => {
                     failed = Some(error);
@@ -234,8 +294,8 @@ impl Client {
             let looked = match opened {
                 Ok(session) => {
                     let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
-                    let (platform, options, report) = (None, &options, &|_| ());
-                    pull::Pull { session, store, reference, platform, in_flight, options, report }
+                    let (platform, insists, options, report) = (None, false, &options, &|_| ());
+                    pull::Pull { session, store, reference, platform, insists, in_flight, options, report }
                         .look()
                         .await
                 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use berth_images::registry::pulled_status;
 use berth_images::{Image, ImageConfig, Platform, Progress, Reference, RemoveOptions};
 
 use super::blocking;
@@ -82,11 +83,13 @@ pub(super) async fn image(
     };
     let report = |progress: Progress| build.observer.moves(step, &progress);
     let builder = &build.builder;
-    let pull = builder.registries.pull(&builder.store, &reference, platform, credentials.as_ref(), &report);
+    let pull =
+        builder.registries.pull_for(&builder.store, &reference, platform, credentials.as_ref(), &report);
     let pulled = tokio::select! {
         pulled = pull => pulled?,
         () = build.cancel.cancelled() => return Err(Error::Cancelled),
     };
+    report(pulled_status(&reference.or_latest(), pulled.is_new));
     let store = builder.store.clone();
     blocking(move || Ok(store.image(&pulled.image.to_string())?)).await
 }
@@ -103,8 +106,13 @@ pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<usize
         None => {
             let credentials = build.sources.credentials(reference.domain()).await?;
             let platform = build.options.platform.as_ref();
-            let pull =
-                builder.registries.pull(&builder.store, &reference, platform, credentials.as_ref(), &|_| {});
+            let pull = builder.registries.pull_for(
+                &builder.store,
+                &reference,
+                platform,
+                credentials.as_ref(),
+                &|_| {},
+            );
             let pulled = pull.await?;
             let store = builder.store.clone();
             blocking(move || Ok(store.image(&pulled.image.to_string())?)).await?

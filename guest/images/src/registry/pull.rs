@@ -35,6 +35,8 @@ pub(super) struct Pull<'a> {
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
     pub(super) platform: Option<&'a Platform>,
+    /// An image for another platform is refused.
+    pub(super) insists: bool,
     pub(super) in_flight: InFlight,
     pub(super) options: &'a Options,
     pub(super) report: Report<'a>,
@@ -62,6 +64,7 @@ impl Pull<'_> {
         self.store.blobs().put(&top.json)?;
         let manifest = self.image_manifest(top).await?;
         let config_json = self.config(&manifest).await?;
+        let platform = ImageConfig::parse(&config_json)?.platform();
         let blobs = self.layers(&manifest, &config_json).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
         let digest = top_digest.clone();
@@ -69,15 +72,7 @@ impl Pull<'_> {
             blocking("recording the image", move || record(&store, &reference, &digest, &config_json, blobs))
                 .await?;
         self.say("", format!("Digest: {top_digest}"));
-        let familiar = self.reference.to_string();
-        self.say(
-            "",
-            match is_new {
-                true => format!("Status: Downloaded newer image for {familiar}"),
-                false => format!("Status: Image is up to date for {familiar}"),
-            },
-        );
-        Ok(Pulled { image, digest: top_digest, is_new })
+        Ok(Pulled { image, digest: top_digest, platform, is_new })
     }
 
     /// Reads the manifest, and of an image without choice the configuration, for its platform.
@@ -147,14 +142,11 @@ impl Pull<'_> {
             return Err(Error::WrongDigest { subject: "image configuration", expected, found });
         }
         let config = ImageConfig::parse(&json)?;
-        if let Some(platform) = self.platform
-            && platform.distance(&config.platform()).is_none()
+        let wanted = self.platform.filter(|_| self.insists);
+        if let Some(other) =
+            wanted.and_then(|wanted| super::not_for(self.reference, &config.platform(), wanted))
         {
-            return Err(Error::OtherPlatform {
-                reference: self.reference.to_string(),
-                found: config.platform().to_string(),
-                wanted: platform.to_string(),
-            });
+            return Err(other);
         }
         let (layers, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
         if layers != diff_ids {

@@ -4,8 +4,8 @@ use hyper::Method;
 use hyper::header::LINK;
 use serde::Deserialize;
 
-use super::session::{self, Ask};
-use super::{Client, Credentials, scope};
+use super::session::{self, Ask, Session};
+use super::{Client, Credentials, endpoint, scope};
 use crate::{Error, Reference, Result};
 
 /// What all pages of a list may take together, in bytes.
@@ -28,28 +28,48 @@ impl Client {
         reference: &Reference,
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>> {
-        let session = self.first(reference.domain(), credentials, scope(reference, "pull")).await?;
-        let mut target = format!("/v2/{}/tags/list", reference.path());
-        let (mut tags, mut left) = (Vec::new(), LARGEST);
-        for _ in 0..PAGES {
-            let response = session.ask(&Ask::new(Method::GET, &target)).await?;
-            if !response.status().is_success() {
-                return Err(session::refusal(response).await.into_error(reference));
-            }
-            let link = response.headers().get(LINK).and_then(|link| link.to_str().ok());
-            let next = link.and_then(next_page).map(str::to_owned);
-            let body = session::read(response, left).await?;
-            left -= body.len().min(left);
-            let answer: Answer = serde_json::from_slice(&body)
-                .map_err(|source| Error::Json { subject: "list of tags", source })?;
-            tags.extend(answer.tags.unwrap_or_default());
-            match next {
-                Some(next) => target = next,
-                None => return Ok(tags),
+        let options = self.options();
+        let mut failed = None;
+        for endpoint in endpoint::candidates(&options, reference.domain(), true) {
+            let listed = match self.open(&endpoint, credentials, scope(reference, "pull")).await {
+                Ok(session) => list(&session, reference).await,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            match listed {
+                // What a mirror doesn't tell, the registry itself may.
+                Err(error) if endpoint.is_mirror => failed = Some(error),
+                listed => return listed,
             }
         }
-        Err(Error::BadAnswer { url: session.url(&target), problem: "its list of tags doesn't end" })
+        Err(failed.unwrap_or(Error::Interrupted("listing tags")))
     }
+}
+
+/// Reads a list page by page.
+async fn list(session: &Session, reference: &Reference) -> Result<Vec<String>> {
+    let mut target = format!("/v2/{}/tags/list", reference.path());
+    let (mut tags, mut left) = (Vec::new(), LARGEST);
+    for _ in 0..PAGES {
+        let response = session.ask(&Ask::new(Method::GET, &target)).await?;
+        if !response.status().is_success() {
+            return Err(session::refusal(response).await.into_error(reference));
+        }
+        let link = response.headers().get(LINK).and_then(|link| link.to_str().ok());
+        let next = link.and_then(next_page).map(str::to_owned);
+        let body = session::read(response, left).await?;
+        left -= body.len().min(left);
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|source| Error::Json { subject: "list of tags", source })?;
+        tags.extend(answer.tags.unwrap_or_default());
+        match next {
+            Some(next) => target = next,
+            None => return Ok(tags),
+        }
+    }
+    Err(Error::BadAnswer { url: session.url(&target), problem: "its list of tags doesn't end" })
 }
 
 /// The path in `</v2/…/tags/list?last=x>; rel="next"`; one that leads to another host isn't followed.
