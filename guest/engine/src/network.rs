@@ -122,7 +122,7 @@ impl Engine {
         let container = self.containers.find(container)?;
         let network = self.networks.find(name)?;
         if network.config_only {
-            return Err(berth_network::Error::JoinsPattern.into());
+            return Err(berth_network::Error::JoinsConfiguration.into());
         }
         let _verb = container.verb.lock().await;
         let (mode, inside, alone) = container.with(|record| {
@@ -155,11 +155,17 @@ impl Engine {
             }
             let wish = member.with(|record| sandbox::wish(record, &settings))?;
             let endpoint = engine.networks.join(&member.id, &joined.id, &wish)?;
-            member.change(|record| {
+            let noted = member.change(|record| {
                 record.networks.insert(joined.name.clone(), settings);
                 sandbox::joined(record, &joined.name, endpoint.clone());
-            })?;
-            sandbox::add_hosts(&member, &endpoint)
+            });
+            let noted = noted.and_then(|()| sandbox::add_hosts(&member, &endpoint));
+            if noted.is_err() {
+                // As if it had never come; what is wrong is told already.
+                drop(engine.networks.leave(&member.id, &joined.id));
+                drop(member.change(|record| sandbox::left(record, &joined)));
+            }
+            noted
         })
         .await??;
         self.tell_network(
@@ -200,11 +206,12 @@ impl Engine {
             if is_running {
                 engine.networks.leave(&member.id, &left.id)?;
             }
-            member.change(|record| {
-                record.networks.remove(&left.name);
-                record.endpoints.retain(|endpoint| endpoint.network_id != left.id);
-            })?;
-            if is_running { sandbox::remove_hosts(&member, &lines) } else { Ok(()) }
+            member.change(|record| sandbox::left(record, &left))?;
+            if is_running && let Err(error) = sandbox::remove_hosts(&member, &lines) {
+                // It has left all the same.
+                tracing::warn!(error = &error as &dyn std::error::Error, "an address stays in /etc/hosts");
+            }
+            Ok::<_, Error>(())
         })
         .await??;
         self.tell_network(

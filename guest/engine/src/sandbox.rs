@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_network::{Alive, Endpoint, EndpointWish};
+use berth_network::{Alive, Endpoint, EndpointWish, Network};
 
 use crate::container::Container;
 use crate::container::host_config::HostConfig;
@@ -295,6 +295,12 @@ pub(crate) fn joined(record: &mut Record, name: &str, endpoint: Endpoint) {
     settings.ipv6_gateway = text(endpoint.gateway6.map(|address| address.to_string()));
     settings.dns_names = Some(endpoint.names.clone()).filter(|names| !names.is_empty());
     record.endpoints.push(endpoint);
+}
+
+/// Takes a network out of what is recorded of a container.
+pub(crate) fn left(record: &mut Record, network: &Network) {
+    record.networks.remove(&network.name);
+    record.endpoints.retain(|endpoint| endpoint.network_id != network.id);
 }
 
 /// The endpoint that an error about ports names, as Docker does.

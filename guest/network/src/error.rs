@@ -112,32 +112,32 @@ pub enum Error {
         /// The network that has it.
         other: String,
     },
-    /// A pattern of networks says what a network is like, not what may be done with it.
+    /// A configuration network says what a network is like, not what may be done with it.
     #[error(
         "configuration network can only contain network specific fields. Network operator fields like [ ingress | \
          internal | attachable | scope ] are not supported."
     )]
     OperatorFields,
-    /// Patterns aren't made by patterns.
+    /// Configuration networks aren't made by others.
     #[error("a configuration network cannot depend on another configuration network")]
-    PatternOfPattern,
-    /// There is no such pattern.
+    ConfigurationOfConfiguration,
+    /// There is no such configuration network.
     #[error("configuration network {0:?} does not exist")]
-    NoPattern(String),
-    /// What a pattern says, nobody else may.
+    NoConfiguration(String),
+    /// What a configuration network says, nobody else may.
     #[error(
         "user specified configurations are not supported if the network depends on a configuration network"
     )]
-    BesidePattern,
+    BesideConfiguration,
     /// The same of the driver's options.
     #[error("network driver options are not supported if the network depends on a configuration network")]
-    OptionsBesidePattern,
+    OptionsBesideConfiguration,
     /// Networks were made by it.
     #[error("error while removing network: configuration network {0:?} is in use")]
-    PatternInUse(String),
-    /// A pattern is joined by nobody.
+    ConfigurationInUse(String),
+    /// A configuration network is joined by nobody.
     #[error("cannot create endpoint on configuration-only network")]
-    JoinsPattern,
+    JoinsConfiguration,
     /// Another network has these addresses.
     #[error("invalid pool request: Pool overlaps with other one on this address space")]
     PoolOverlaps {
@@ -280,7 +280,7 @@ impl Error {
     /// What a client may make of it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) | Self::NoPattern(_) => Kind::NotFound,
+            Self::NoSuchNetwork(_) | Self::NoSuchDriver(_) | Self::NoConfiguration(_) => Kind::NotFound,
             Self::Ambiguous { .. }
             | Self::NoName
             | Self::LongName(..)
@@ -311,11 +311,11 @@ impl Error {
             | Self::SeveralSubnets
             | Self::BridgeTaken { .. }
             | Self::OperatorFields
-            | Self::PatternOfPattern
-            | Self::BesidePattern
-            | Self::OptionsBesidePattern
-            | Self::PatternInUse(_)
-            | Self::JoinsPattern
+            | Self::ConfigurationOfConfiguration
+            | Self::BesideConfiguration
+            | Self::OptionsBesideConfiguration
+            | Self::ConfigurationInUse(_)
+            | Self::JoinsConfiguration
             | Self::AlreadyJoined { .. }
             | Self::PoolOverlaps { .. } => Kind::Forbidden,
             Self::PoolsExhausted

@@ -77,10 +77,10 @@ pub struct Network {
     /// What was said to whoever gives out the addresses, which means nothing to ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam_options: Option<BTreeMap<String, String>>,
-    /// Whether it is only a pattern of other networks, which nobody joins.
+    /// Whether it is only the configuration of other networks, which nobody joins.
     #[serde(default)]
     pub config_only: bool,
-    /// The pattern that it was made by, if any.
+    /// The configuration network that it was made by, if any.
     #[serde(default)]
     pub config_from: String,
     /// The bridge's interface.
@@ -110,7 +110,7 @@ impl Network {
         matches!(self.name.as_str(), "bridge" | "host" | "none")
     }
 
-    /// The subnets that are its own: those of a pattern are nobody's yet.
+    /// The subnets that are its own: those of a configuration are nobody's yet.
     pub(crate) fn subnets(&self) -> impl Iterator<Item = &Ipam> {
         self.ipam.iter().filter(|_| !self.config_only)
     }
@@ -265,9 +265,9 @@ pub struct NetworkWish {
     pub ipam_options: Option<BTreeMap<String, String>>,
     /// Its subnets; what is missing comes from the pools.
     pub ipam: Vec<IpamWish>,
-    /// Whether it is to be a pattern of other networks.
+    /// Whether it is to be the configuration of other networks.
     pub config_only: bool,
-    /// The pattern to make it by, if any.
+    /// The configuration network to make it by, if any.
     pub config_from: String,
     /// How far it reaches: `local`, which empty means, too, or `swarm`.
     pub scope: String,

@@ -1,13 +1,13 @@
 //! All networks of one engine.
 
 mod bridge;
+mod config_only;
 mod create;
 mod default_bridge;
 mod departed;
 mod hang;
 mod join;
 mod parent;
-mod pattern;
 mod publish;
 mod remove;
 mod restore;

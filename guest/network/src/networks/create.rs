@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{DEFAULT, Networks, State, build_one, kernel, pattern, random, random_id};
+use super::{DEFAULT, Networks, State, build_one, config_only, kernel, random, random_id};
 use crate::error::{Error, Result};
 use crate::network::{Driver, Ipam, Network, NetworkWish};
 use crate::options::{self, GatewayMode};
@@ -22,16 +22,16 @@ impl Networks {
         self.complete(&mut wish)?;
         ipam::parse_all(&wish.ipam, wish.has_ipv6())?;
         check_name(&state, &wish.name)?;
-        pattern::check(&wish)?;
+        config_only::check(&wish)?;
         if wish.config_only {
-            let network = pattern::plan(wish)?;
+            let network = config_only::plan(wish)?;
             record::write(&self.options.records, &network)?;
             state.networks.push(network.clone());
             return Ok(network);
         }
         let driver = driver(&wish)?;
         if !wish.config_from.is_empty() {
-            pattern::apply(&state, &mut wish)?;
+            config_only::apply(&state, &mut wish)?;
         }
         if wish.scope == "swarm" {
             return Err(Error::NoSwarm);

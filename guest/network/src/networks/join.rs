@@ -23,7 +23,7 @@ impl Networks {
             let mut state = self.state();
             let network = state.find(network)?.clone();
             if network.config_only {
-                return Err(Error::JoinsPattern);
+                return Err(Error::JoinsConfiguration);
             }
             let joined = state.endpoints.get(container).map(Vec::as_slice).unwrap_or_default();
             if joined.iter().any(|endpoint| endpoint.network_id == network.id) {

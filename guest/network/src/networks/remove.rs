@@ -1,6 +1,6 @@
 //! Networks go: their bridge or parent, their rules, their record.
 
-use super::{Networks, State, kernel, parent, pattern};
+use super::{Networks, State, config_only, kernel, parent};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::record;
@@ -13,8 +13,8 @@ impl Networks {
         if network.is_predefined() {
             return Err(Error::Predefined(network.name));
         }
-        if pattern::is_used(&state, &network) {
-            return Err(Error::PatternInUse(network.name));
+        if config_only::is_used(&state, &network) {
+            return Err(Error::ConfigurationInUse(network.name));
         }
         let joined = |endpoint: &crate::endpoint::Endpoint| endpoint.network_id == network.id;
         if state.endpoints.values().flatten().any(joined) {
