@@ -82,11 +82,16 @@ impl Filters {
         let Some(value) = self.values(key).and_then(|values| values.first()) else {
             return Ok(None);
         };
-        match value.as_str() {
-            "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(Some(true)),
-            "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(Some(false)),
-            other => Err(other.to_owned()),
-        }
+        parse_bool(value).map(Some).ok_or_else(|| value.clone())
+    }
+}
+
+/// As Go's `strconv.ParseBool`.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
+        _ => None,
     }
 }
 

@@ -133,7 +133,6 @@ impl Engine {
     /// # Errors
     /// When a folder, the image store or the cgroup can't be used.
     pub async fn open(config: Config) -> Result<Arc<Self>, Error> {
-        commit::forget_downloads(&config.data_root);
         for folder in [&config.data_root, &config.exec_root] {
             std::fs::create_dir_all(folder)
                 .map_err(|source| Error::Folder { folder: folder.clone(), source })?;
@@ -154,6 +153,8 @@ impl Engine {
             controllers,
             config,
         });
+        // Once the images are ours alone.
+        commit::forget_downloads(&engine.config.data_root);
         engine.read_containers()?;
         engine.restore_networks().await;
         engine.restore().await;

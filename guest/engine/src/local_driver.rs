@@ -63,7 +63,7 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
         device: option("device").to_owned(),
         flags: flags.bits(),
         data: if data.is_empty() { String::new() } else { format!(", data: {data}") },
-        reason: strerror(&error),
+        reason: berth_runtime::plain(&error),
     };
     if volume.options.is_empty()
         || is_mounted(target).map_err(|error| failed(MountFlags::empty(), "", error))?
@@ -104,14 +104,6 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
         rustix::mount::mount_remount(target, again, "").map_err(|errno| failed(errno.into()))?;
     }
     Ok(())
-}
-
-/// The system's words alone, which clients look for: no number, and no capital.
-fn strerror(error: &io::Error) -> String {
-    let text = error.to_string();
-    let words = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = words.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Takes away what is mounted at a volume's data; nothing is fine.

@@ -7,6 +7,7 @@ use berth_guard::LogDriver;
 use berth_guard::launch::LogFile;
 
 use crate::container::host_config::LogConfig;
+use crate::filters::parse_bool;
 use crate::{Error, log_details, size};
 
 /// Options that every driver has.
@@ -124,11 +125,7 @@ fn number<T: FromStr>(text: &str) -> Result<T, String> {
 
 /// As Go's `strconv.ParseBool`.
 pub(crate) fn is_true(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing \"{text}\": invalid syntax")),
-    }
+    parse_bool(text).ok_or_else(|| format!("strconv.ParseBool: parsing \"{text}\": invalid syntax"))
 }
 
 #[cfg(test)]

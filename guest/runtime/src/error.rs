@@ -139,7 +139,7 @@ impl Error {
 }
 
 /// The text of a cause as `strerror` has it: no `(os error 2)`, and lower-case as Docker's clients expect.
-pub(crate) fn plain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn plain(error: &(dyn std::error::Error + 'static)) -> String {
     let text = error.to_string();
     let Some(io) = error.downcast_ref::<io::Error>() else { return text };
     if io.raw_os_error().is_none() {

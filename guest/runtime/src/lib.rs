@@ -41,7 +41,7 @@ mod sys;
 pub use capabilities::{available as available_capabilities, names as capability_names};
 pub use console::{Terminal, WindowSize};
 pub use create::{Container, Create, Life, create};
-pub use error::{Error, FailureKind};
+pub use error::{Error, FailureKind, plain};
 pub use exec::{Exec, Process, exec};
 pub use oci_spec::runtime as oci;
 pub use oci_spec::runtime::Spec;
