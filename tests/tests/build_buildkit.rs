@@ -13,7 +13,7 @@ use e2e::registry::Registry;
 #[test]
 fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
     let Some(buildx) = with_buildx() else { return };
-    let text = "FROM busybox AS a\nRUN echo one > /one\nFROM busybox AS broken\nRUN false\n\
+    let text = "FROM busybox AS a\nENV V=one\nRUN echo $V > /one\nFROM busybox AS broken\nRUN false\n\
                 FROM busybox\nCOPY --from=a /one /\nCOPY . /all\nLABEL x=1\nCMD [\"cat\", \"/one\"]\n";
     let context = Context::new(&buildx, text).write("file", "content").write(".dockerignore", "Dockerfile\n");
     let first = context.built(&["-t", "x", "--label", "y=2"]);

@@ -20,7 +20,7 @@ use std::fmt;
 pub use checks::Warning;
 pub use command::{Command, Healthcheck};
 pub use copy::{Copy, InlineFile};
-pub use expand::{Expanded, Lexer, Variables, value};
+pub use expand::{Expanded, Lexer, Purpose, Variables, value};
 pub use heredoc::Heredoc;
 pub use instruction::{Instruction, Step};
 pub use lines::{LONGEST, Node};

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::depot::{Depot, Noted, Remote};
-use crate::dockerfile::{self, Dockerfile, Expanded, Instruction, Lexer, Step};
+use crate::dockerfile::{self, Dockerfile, Expanded, Instruction, Lexer, Purpose, Step};
 use crate::files::Files;
 use crate::history::Style;
 use crate::observe::{Observer, StepName};
@@ -137,7 +137,8 @@ impl Build {
         let label = stage.name.clone().unwrap_or_else(|| format!("stage-{number}"));
         let title = |at: usize, text: &str| {
             let place = if self.file.stages.len() == 1 { String::new() } else { format!("{label} ") };
-            format!("[{place}{at}/{total}] {text}")
+            let width = total.to_string().len();
+            format!("[{place}{at:>width$}/{total}] {text}")
         };
         let from = StepName {
             stage: number,
@@ -165,7 +166,7 @@ impl Build {
         for (index, step) in stage.steps.iter().enumerate() {
             let makes_files = makes_files(&step.instruction);
             at += usize::from(makes_files);
-            let (text, title) = (step.text.clone(), title(at, &step.text));
+            let (text, title) = (step.text.clone(), title(at, &self.shown(step, &state)));
             let place = step.place;
             let name = StepName { stage: number, index: index + 1, text, title, makes_files, place };
             state = self.step(number, &name, step, state).await?;
@@ -210,9 +211,18 @@ impl Build {
         }
     }
 
+    /// A step's text as those who watch are shown it: with its variables' values, as far as they are known here. What
+    /// a shell will read keeps its quotes and its own variables.
+    fn shown(&self, step: &Step, state: &State) -> String {
+        let is_shells = matches!(step.instruction, Instruction::Run(_));
+        let purpose = if is_shells { Purpose::Readers } else { Purpose::Words };
+        let lexer = Lexer { purpose, ..self.lexer() };
+        lexer.expand(&step.text, &state.variables()).map_or_else(|_| step.text.clone(), |shown| shown.text)
+    }
+
     /// The Dockerfile's way to expand variables.
     pub(crate) fn lexer(&self) -> Lexer {
-        Lexer { escape: self.file.directives.escape, raw: false }
+        Lexer { escape: self.file.directives.escape, purpose: Purpose::Words }
     }
 
     /// Expands a text with what is in scope.

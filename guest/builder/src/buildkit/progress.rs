@@ -22,6 +22,8 @@ use crate::{Error, key_of};
 
 /// What BuildKit's clients take for lines of a Dockerfile that an error is about.
 const SOURCE: &str = "github.com/moby/buildkit/errdefs.Source+json";
+/// Of a longer Dockerfile no lines are shown: it travels in a header as a whole, and clients take 16 MiB of those.
+const SHOWN: usize = 1 << 20;
 
 /// Everything that happened so far, for those who come late.
 #[derive(Default)]
@@ -103,7 +105,6 @@ impl Progress {
         (count(|v| v.cached), count(|_| true), count(|v| v.completed.is_some()))
     }
 
-    /// The Dockerfile that warnings point into.
     /// Notes where the build failed; the first place is the reason.
     pub(super) fn fail_at(&self, place: Place) {
         self.inner().failed.get_or_insert(place);
@@ -112,7 +113,8 @@ impl Progress {
     /// The build's failure, with the lines that it is about.
     pub(super) fn failure(&self, code: Code, message: String) -> Status {
         let inner = self.inner();
-        let (Some(source), Some(place)) = (&inner.source, inner.failed) else {
+        let source = inner.source.as_ref().filter(|source| source.data.len() <= SHOWN);
+        let (Some(source), Some(place)) = (source, inner.failed) else {
             return Status::new(code, message);
         };
         let line = |line: usize| json!({ "line": line });
@@ -130,6 +132,7 @@ impl Progress {
         Status::with_details(code, message, failed.encode_to_vec().into())
     }
 
+    /// The Dockerfile that warnings and the failure point into.
     pub(super) fn set_source(&self, filename: &str, text: &str) {
         self.inner().source = Some(SourceInfo {
             filename: filename.to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::command::Command;
-use super::expand::Lexer;
+use super::expand::{Lexer, Purpose};
 use super::instruction::Instruction;
 use super::lines::{Node, split_word};
 use super::stages::{Dockerfile, Stage};
@@ -173,7 +173,7 @@ fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
                 );
             }
         }
-        let lexer = Lexer { escape: file.directives.escape, raw: false };
+        let lexer = Lexer { escape: file.directives.escape, purpose: Purpose::Words };
         let known: Vec<(String, String)> = file
             .arguments
             .iter()

@@ -34,8 +34,19 @@ pub struct Expanded {
 pub struct Lexer {
     /// The Dockerfile's escape character.
     pub escape: char,
-    /// Leave quotes and escapes in, for the content of here-documents.
-    pub raw: bool,
+    /// For whom.
+    pub purpose: Purpose,
+}
+
+/// Who takes an expanded text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An instruction: quotes go, escapes take effect.
+    Words,
+    /// A file, as the content of here-documents: quotes and escapes stay.
+    Content,
+    /// Those who read a command before its shell does: quotes stay and protect, and what has no value stays as written.
+    Readers,
 }
 
 impl Lexer {
@@ -128,12 +139,13 @@ impl Run<'_> {
             self.at += 1;
             match c {
                 c if Some(c) == stop => return Ok(()),
-                '\'' if !self.lexer.raw => self.single_quoted(out)?,
-                '"' if !self.lexer.raw => self.double_quoted(out)?,
+                '\'' if self.lexer.purpose != Purpose::Content => self.single_quoted(out)?,
+                '"' if self.lexer.purpose != Purpose::Content => self.double_quoted(out)?,
                 '$' => self.dollar()?.chars().for_each(|c| out.plain(c)),
                 c if c == self.lexer.escape => {
                     let next = self.take();
-                    let literal = keep_escapes || (self.lexer.raw && next != Some('$'));
+                    let literal =
+                        keep_escapes || (self.lexer.purpose == Purpose::Content && next != Some('$'));
                     if literal {
                         out.quoted(&c.to_string());
                     }
@@ -147,7 +159,7 @@ impl Run<'_> {
     }
 
     fn single_quoted(&mut self, out: &mut Out) -> Result<(), String> {
-        let mut text = String::new();
+        let mut text = self.mark('\'');
         loop {
             match self.take() {
                 Some('\'') => break,
@@ -157,12 +169,13 @@ impl Run<'_> {
                 }
             }
         }
+        text.push_str(&self.mark('\''));
         out.quoted(&text);
         Ok(())
     }
 
     fn double_quoted(&mut self, out: &mut Out) -> Result<(), String> {
-        let mut text = String::new();
+        let mut text = self.mark('"');
         loop {
             match self.take() {
                 Some('"') => break,
@@ -178,12 +191,37 @@ impl Run<'_> {
                 }
             }
         }
+        text.push_str(&self.mark('"'));
         out.quoted(&text);
         Ok(())
     }
 
+    /// What stays of a quotation mark.
+    fn mark(&self, mark: char) -> String {
+        if self.lexer.purpose == Purpose::Readers { mark.to_string() } else { String::new() }
+    }
+
     /// What stands after a `$`.
     fn dollar(&mut self) -> Result<String, String> {
+        let start = self.at;
+        let is_left = self.lexer.purpose == Purpose::Readers && !self.names_a_value();
+        let expanded = self.value();
+        if is_left {
+            return Ok(std::iter::once(&'$').chain(&self.source[start..self.at]).collect());
+        }
+        expanded
+    }
+
+    /// Whether what stands after a `$` names a variable that has a value.
+    fn names_a_value(&mut self) -> bool {
+        let start = self.at;
+        self.at += usize::from(self.peek() == Some('{'));
+        let name = self.name();
+        self.at = start;
+        value(self.variables, &name).is_some()
+    }
+
+    fn value(&mut self) -> Result<String, String> {
         if self.peek() != Some('{') {
             let name = self.name();
             return Ok(if name.is_empty() { "$".to_owned() } else { self.lookup(&name).unwrap_or_default() });
@@ -302,7 +340,7 @@ mod tests {
             [("a", "b"), ("path", "foo/bar/baz"), ("empty", ""), ("two", "x y")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .to_vec();
-        Ok(Lexer { escape: '\\', raw: false }.expand(text, &variables)?.text)
+        Ok(Lexer { escape: '\\', purpose: Purpose::Words }.expand(text, &variables)?.text)
     }
 
     #[test]
@@ -336,6 +374,16 @@ mod tests {
     }
 
     #[test]
+    fn readers_see_what_has_a_value_and_the_rest_as_it_is_written() {
+        let lexer = Lexer { escape: '\\', purpose: Purpose::Readers };
+        let shown = |text| lexer.expand(text, &[("a".to_owned(), "b".to_owned())]).unwrap().text;
+        assert_eq!(shown(r#"RUN echo "it's $a" '$a' ${a}c $1"#), r#"RUN echo "it's b" '$a' bc $1"#);
+        for left in ["$x", "${x}", "${x:-y}", "${x%.*}", "${x//a/b}", "${x:?why}", "$"] {
+            assert_eq!(shown(left), left);
+        }
+    }
+
+    #[test]
     fn a_missing_value_that_is_required_is_an_error_in_dockers_words() {
         assert_eq!(expand("${no:?need it}").unwrap_err(), "no: need it");
         assert_eq!(expand("${no?}").unwrap_err(), "no: is not allowed to be unset");
@@ -345,7 +393,7 @@ mod tests {
     #[test]
     fn words_split_outside_of_quotes_only() {
         let variables = vec![("two".to_owned(), "x y".to_owned())];
-        let lexer = Lexer { escape: '\\', raw: false };
+        let lexer = Lexer { escape: '\\', purpose: Purpose::Words };
         assert_eq!(lexer.expand("$two \"$two\" z\\ z", &variables).unwrap().words, ["x", "y", "x y", "z z"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_images::Platform;
 
-use crate::dockerfile::{Dockerfile, Instruction, Lexer, Variables};
+use crate::dockerfile::{Dockerfile, Instruction, Lexer, Purpose, Variables};
 use crate::options::Options;
 use crate::{Error, Result, arguments_for};
 
@@ -64,7 +64,7 @@ impl Plan {
             "TARGETSTAGE".to_owned(),
             file.stages[target].name.clone().unwrap_or_else(|| "default".to_owned()),
         ));
-        let lexer = Lexer { escape: file.directives.escape, raw: false };
+        let lexer = Lexer { escape: file.directives.escape, purpose: Purpose::Words };
         let mut declared = BTreeSet::new();
         for (name, default) in &file.arguments {
             declared.insert(name.clone());

@@ -13,7 +13,7 @@ use super::{blocking, folder};
 use crate::beneath::{self, Owner, Root, clean};
 use crate::checksum::Checksum;
 use crate::chmod::Chmod;
-use crate::dockerfile::{Copy, Lexer};
+use crate::dockerfile::{Copy, Lexer, Purpose};
 use crate::files::Files;
 use crate::git::Address;
 use crate::ignore::Ignore;
@@ -138,7 +138,7 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
         return Err(wrong("checksum requires HTTP(S) or Git sources".to_owned()));
     }
     for file in &copy.files {
-        let lexer = Lexer { escape: build.file.directives.escape, raw: true };
+        let lexer = Lexer { escape: build.file.directives.escape, purpose: Purpose::Content };
         let expanded = if file.expand {
             lexer.expand(&file.content, &state.variables()).map_err(Error::Invalid)?.text
         } else {
