@@ -352,14 +352,16 @@ pub(crate) fn remove_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<()> 
 }
 
 /// Calls `each` with the entries of a folder from one place on (number, the next entry's place, kind, name), until it
-/// returns false or the folder ends.
+/// returns false or the folder ends. So many bytes of them are read at once: what is read and isn't wanted is read again
+/// by the next who calls.
 pub(crate) fn read_folder(
     folder: BorrowedFd<'_>,
     from: u64,
+    at_once: usize,
     mut each: impl FnMut(u64, u64, u32, &CStr) -> bool,
 ) -> Result<()> {
     rustix::fs::seek(folder, SeekFrom::Start(from))?;
-    let mut buffer = Vec::with_capacity(32 << 10);
+    let mut buffer = Vec::with_capacity(at_once.clamp(1 << 10, 64 << 10));
     let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         let entry = entry?;
