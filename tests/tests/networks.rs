@@ -1,5 +1,7 @@
 //! Networks and published ports: what a user's browser and other containers reach.
 
+use std::path::PathBuf;
+
 use e2e::chance::repeats;
 use e2e::condition::eventually;
 use e2e::engine::Engine;
@@ -139,6 +141,25 @@ fn a_network_can_be_joined_and_left_while_running() {
     assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]).matches("eth").count(), 1);
     assert!(!hosts().contains(&line), "{}", hosts());
     engine.ok(&["network", "rm", "later"]);
+}
+
+#[test]
+fn a_connection_that_cant_be_noted_is_none() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    engine.ok(&["network", "create", "later"]);
+    engine.ok(&["run", "-d", "--name", "guest", "busybox", "sleep", "1000"]);
+    let hosts = PathBuf::from(engine.inspect("guest", ".HostsPath"));
+    let aside = hosts.with_extension("aside");
+    std::fs::rename(&hosts, &aside).expect("take the file away");
+    std::fs::create_dir(&hosts).expect("put a folder in its place");
+    let refused = engine.docker(&["network", "connect", "later", "guest"]);
+    assert!(refused.err.contains("hosts"), "{refused:?}");
+    assert_eq!(engine.inspect("guest", "len .NetworkSettings.Networks"), "1");
+    assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]), "eth0\nlo");
+    std::fs::remove_dir(&hosts).expect("remove the folder");
+    std::fs::rename(&aside, &hosts).expect("put the file back");
+    engine.ok(&["network", "connect", "later", "guest"]);
+    assert_eq!(engine.ok(&["exec", "guest", "ls", "/sys/class/net"]), "eth0\neth1\nlo");
 }
 
 #[test]
