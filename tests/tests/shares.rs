@@ -71,6 +71,11 @@ fn a_file_system_is_what_programs_expect() {
         test $(stat -c %s sparse) = 4194304; test $(du -k sparse | cut -f1) -lt 128
         truncate -s 10 sparse; test $(stat -c %s sparse) = 10
         touch -d '2106-02-07 06:28:17' late; test $(stat -c %Y late) -ge 4294967290
+        for change in 'mkdir k' 'mv k l' 'rmdir l' ': > n' 'rm n'; do
+            touch -d @0 .; eval \"$change\"; test $(stat -c %Y .) -gt 0
+        done
+        set -C; exec 4> once; test $(readlink /proc/self/fd/4) = /x/once; echo first >&4; exec 4>&-
+        (echo second > once) 2>/dev/null && exit 1; test $(cat once) = first; set +C
         for i in 1 2 3 4; do (for j in $(seq 50); do echo line >> log; done) & done; wait
         test $(wc -l < log) = 200
         exec 3> open; rm open; echo still >&3; exec 3>&-
