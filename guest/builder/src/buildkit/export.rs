@@ -69,7 +69,7 @@ pub(super) async fn export(
             }
             "local" => folder(kit, job, built).await?,
             "tar" => tar(kit, job, built).await?,
-            other => return Err(Error::Unsupported(format!("exporter {other:?} could not be found"))),
+            other => return Err(wishes::unknown(other)),
         };
         response.extend(one);
     }

@@ -51,9 +51,15 @@ impl Wishes {
         let given = Given { kind: &exporter.kind, attrs: &exporter.attrs };
         match exporter.kind.as_str() {
             "local" | "tar" => given.files(platforms).map(|()| Self::default()),
-            _ => given.image(platforms),
+            "moby" | "image" | "docker" | "oci" => given.image(platforms),
+            other => Err(unknown(other)),
         }
     }
+}
+
+/// There is no such exporter.
+pub(in super::super) fn unknown(kind: &str) -> Error {
+    Error::Unsupported(format!("exporter {kind:?} could not be found"))
 }
 
 /// How layers are compressed, by options that exporters of images and of caches share; `by` names who is asked.
@@ -265,6 +271,12 @@ mod tests {
 
     fn said(wishes: &Wishes) -> Vec<(AnnotationPlace, &str)> {
         wishes.outbound.annotations.iter().map(|one| (one.place, one.key.as_str())).collect()
+    }
+
+    #[test]
+    fn an_unknown_exporter_is_refused_before_anything_is_built() {
+        let refused = read("rpm", &[], 1).unwrap_err().to_string();
+        assert!(refused.contains("exporter \"rpm\" could not be found"), "{refused}");
     }
 
     #[test]
