@@ -121,7 +121,7 @@ impl Server {
             Handle::File { file, .. } => sys::sync(file.as_fd(), data_only),
             Handle::Folder { folder, .. } => {
                 let folder = folder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                sys::sync(folder.as_fd(), data_only)
+                sys::sync(folder.file.as_fd(), data_only)
             }
             Handle::Root => Ok(()),
         }

@@ -1,12 +1,13 @@
 //! Folders: opened and listed.
 
-use std::ffi::CStr;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-use crate::handles::Handle;
+use crate::handles::{Handle, OpenFolder};
 use crate::server::Server;
-use crate::sys::{self, Errno, Kind, mode};
+use crate::sys::{self, Errno, FolderEntry, Kind, mode};
 use crate::wire::ROOT;
 use crate::wire::reply::{ENTRY, Reply, folder_entry_length};
 use crate::wire::request::Header;
@@ -25,8 +26,9 @@ impl Server {
                 return Err(Errno::NOTDIR);
             }
             self.watch(node);
-            let folder = sys::reopen(self.nodes().file(node)?.as_fd(), 0)?;
-            self.keep(Handle::Folder { folder: Mutex::new(folder), node }, node)
+            let file = sys::reopen(self.nodes().file(node)?.as_fd(), 0)?;
+            let folder = Mutex::new(OpenFolder { file, at: Some(0), ahead: VecDeque::new() });
+            self.keep(Handle::Folder { folder, node }, node)
         };
         reply.open(handle, 0);
         Ok(())
@@ -50,22 +52,36 @@ impl Server {
                 let shares = self.nodes().shares().to_vec();
                 let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
                 for (index, share) in shares.iter().enumerate().skip(skipped) {
-                    let name = std::ffi::CString::new(share.name.as_str()).map_err(|_| Errno::INVAL)?;
-                    if !list.add(index as u64 + 2, index as u64 + 1, FOLDER, &name) {
+                    let name = CString::new(share.name.as_str()).map_err(|_| Errno::INVAL)?;
+                    let (number, next) = (index as u64 + 2, index as u64 + 1);
+                    if !list.add(number, &FolderEntry { number, next, kind: FOLDER, name }) {
                         break;
                     }
                 }
                 Ok(())
             }
             Handle::Folder { folder, .. } => {
-                let folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
-                let device = sys::status(folder.as_fd())?.device;
-                // An entry takes the guest a little more than the host, and with attributes several times as much.
-                let at_once = if plus { size / 4 } else { size };
-                sys::read_folder(folder.as_fd(), offset, at_once, |ino, next, kind, name| {
-                    let ino = self.nodes().number(device, ino);
-                    list.add(ino, next, kind, name)
-                })
+                let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
+                let device = sys::status(folder.file.as_fd())?.device;
+                if folder.at.take() != Some(offset) {
+                    folder.ahead.clear();
+                    sys::seek_folder(folder.file.as_fd(), offset)?;
+                }
+                folder.at = Some(offset);
+                loop {
+                    while let Some(entry) = folder.ahead.pop_front() {
+                        let number = self.nodes().number(device, entry.number);
+                        if !list.add(number, &entry) {
+                            folder.ahead.push_front(entry);
+                            return Ok(());
+                        }
+                        folder.at = Some(entry.next);
+                    }
+                    folder.ahead = sys::read_folder(folder.file.as_fd(), list.room())?;
+                    if folder.ahead.is_empty() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -81,8 +97,16 @@ struct List<'a, 'b> {
 }
 
 impl List<'_, '_> {
-    /// Adds one name; false when it doesn't fit.
-    fn add(&mut self, ino: u64, next: u64, kind: u32, name: &CStr) -> bool {
+    /// How many bytes of the host's entries fit, about: the guest's take a little more, and with attributes several
+    /// times as much.
+    fn room(&self) -> usize {
+        let left = self.size.saturating_sub(self.reply.len());
+        if self.plus { left / 4 } else { left }
+    }
+
+    /// Adds one entry under the number that the guest knows it by; false when it doesn't fit.
+    fn add(&mut self, number: u64, entry: &FolderEntry) -> bool {
+        let name = entry.name.as_c_str();
         let length = folder_entry_length(name.to_bytes()) + if self.plus { ENTRY } else { 0 };
         if self.reply.len() + length > self.size {
             return false;
@@ -90,7 +114,7 @@ impl List<'_, '_> {
         if self.plus {
             self.add_attributes(name);
         }
-        self.reply.folder_entry(ino, next, kind, name.to_bytes());
+        self.reply.folder_entry(number, entry.next, entry.kind, name.to_bytes());
         true
     }
 

@@ -1,17 +1,26 @@
 //! Open files and folders, by the number that the guest's kernel has for each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use crate::sys::Errno;
+use crate::sys::{Errno, FolderEntry};
+
+/// An open folder. Its descriptor has a place of its own.
+pub(crate) struct OpenFolder {
+    pub(crate) file: OwnedFd,
+    /// Where the guest goes on, unless it goes elsewhere; none after an error.
+    pub(crate) at: Option<u64>,
+    /// What comes there, as far as it was read already: it didn't fit the last reply.
+    pub(crate) ahead: VecDeque<FolderEntry>,
+}
 
 /// An open file or folder.
 pub(crate) enum Handle {
     /// A regular file.
     File { file: Arc<OwnedFd>, node: u64, is_writable: bool },
-    /// A folder. Its descriptor has a place of its own, so one reader at a time.
-    Folder { folder: Mutex<OwnedFd>, node: u64 },
+    /// A folder, for one reader at a time.
+    Folder { folder: Mutex<OpenFolder>, node: u64 },
     /// The folder of the shares.
     Root,
 }

@@ -8,8 +8,8 @@ pub(crate) use linux::{
     Errno, READ_ONLY, READ_WRITE, TRUNCATE, Time, WRITE_ONLY, Watcher, allocate, conflict, copy_range,
     create, file_system, flock, get_attribute, get_attribute_of_name, hard_link, link_target,
     list_attributes, lock, look_up, make_folder, make_nameless, make_node, make_symlink, open_root, read,
-    read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute, set_mode,
-    set_times, status, status_of_name, sync, sync_file_system, truncate, user, write,
+    read_folder, remove, remove_attribute, rename, reopen, same_file, seek, seek_folder, set_attribute,
+    set_mode, set_times, status, status_of_name, sync, sync_file_system, truncate, user, write,
 };
 
 /// Of a file, as `stat` tells it.
@@ -68,6 +68,19 @@ pub(crate) struct HostEvent {
     /// Joins the two halves of a move.
     pub(crate) cookie: u32,
     /// Of what; empty for the folder itself.
+    pub(crate) name: std::ffi::CString,
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderEntry {
+    /// The file's number in its file system.
+    pub(crate) number: u64,
+    /// Where the folder is read on after this one.
+    pub(crate) next: u64,
+    /// As in the upper bits of a mode.
+    pub(crate) kind: u32,
+    /// A single component.
     pub(crate) name: std::ffi::CString,
 }
 

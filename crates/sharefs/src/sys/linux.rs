@@ -5,6 +5,7 @@ mod attribute;
 mod lock;
 mod watcher;
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -15,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::ReadWriteFlags;
 
-use super::{FileSystem, Status, mode};
+use super::{FileSystem, FolderEntry, Status, mode};
 
 pub(crate) use attribute::get_attribute_of_name;
 pub(crate) use lock::{conflict, flock, lock};
@@ -351,24 +352,28 @@ pub(crate) fn remove_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<()> 
     rustix::fs::removexattr(path_of(file), name)
 }
 
-/// Calls `each` with the entries of a folder from one place on (number, the next entry's place, kind, name), until it
-/// returns false or the folder ends. So many bytes of them are read at once: what is read and isn't wanted is read again
-/// by the next who calls.
-pub(crate) fn read_folder(
-    folder: BorrowedFd<'_>,
-    from: u64,
-    at_once: usize,
-    mut each: impl FnMut(u64, u64, u32, &CStr) -> bool,
-) -> Result<()> {
-    rustix::fs::seek(folder, SeekFrom::Start(from))?;
-    let mut buffer = Vec::with_capacity(at_once.clamp(1 << 10, 64 << 10));
-    let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
+/// Goes to a place in a folder, which an entry has named.
+pub(crate) fn seek_folder(folder: BorrowedFd<'_>, place: u64) -> Result<()> {
+    rustix::fs::seek(folder, SeekFrom::Start(place)).map(drop)
+}
+
+/// The next entries of a folder, as many as take so many bytes; none at its end.
+pub(crate) fn read_folder(folder: BorrowedFd<'_>, bytes: usize) -> Result<VecDeque<FolderEntry>> {
+    // The longest name fits.
+    let mut buffer = Vec::with_capacity(bytes.clamp(512, 64 << 10));
+    let mut raw = RawDir::new(folder, buffer.spare_capacity_mut());
+    let mut entries = VecDeque::new();
+    while let Some(entry) = raw.next() {
         let entry = entry?;
-        let kind = entry.file_type().as_raw_mode() >> 12;
-        if !each(entry.ino(), entry.next_entry_cookie(), kind, entry.file_name()) {
+        entries.push_back(FolderEntry {
+            number: entry.ino(),
+            next: entry.next_entry_cookie(),
+            kind: entry.file_type().as_raw_mode() >> 12,
+            name: entry.file_name().to_owned(),
+        });
+        if raw.is_buffer_empty() {
             break;
         }
     }
-    Ok(())
+    Ok(entries)
 }

@@ -1,10 +1,11 @@
 //! Folders, links and what moves names.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 
-use rustix::fs::{CWD, FileType, Mode, RenameFlags, XattrFlags, mknodat, renameat_with};
+use rustix::fs::{CWD, Dir, FileType, Mode, RenameFlags, XattrFlags, mknodat, renameat_with};
 use rustix::io::Errno;
 
 use crate::mounted::Mounted;
@@ -35,6 +36,31 @@ fn a_long_folder_is_listed_whole() {
     fs::remove_dir(share.guest("d")).unwrap_err();
     fs::remove_dir_all(share.guest("d")).unwrap();
     assert!(!share.host("d").exists());
+}
+
+#[test]
+fn a_list_is_read_again_from_any_place() {
+    let Some(share) = Mounted::watched() else { return };
+    fs::create_dir(share.guest("d")).unwrap();
+    for n in 0..500 {
+        File::create(share.host("d").join(format!("file-{n}"))).unwrap();
+    }
+    let mut list = Dir::new(File::open(share.guest("d")).unwrap()).unwrap();
+    let all = rest(&mut list);
+    assert_eq!(all.len(), 502);
+    for place in [150, 30, 149, 500, 0] {
+        list.seek(all[place].0).unwrap();
+        assert_eq!(rest(&mut list), all[place + 1..], "after entry {place}");
+    }
+    File::create(share.host("d/new")).unwrap();
+    list.rewind();
+    assert!(rest(&mut list).iter().any(|(_, name)| name.as_c_str() == c"new"));
+}
+
+/// The entries from here on, each with the place after it.
+fn rest(list: &mut Dir) -> Vec<(i64, CString)> {
+    let entries = list.by_ref().map(|entry| entry.expect("an entry"));
+    entries.map(|entry| (entry.offset(), entry.file_name().into())).collect()
 }
 
 #[test]
