@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use berth_images::registry::{Remote, pulled_status};
+use berth_images::registry::{Choice, Remote, pulled_status};
 use berth_images::{Digest, Glob, ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
@@ -42,8 +42,8 @@ impl Engine {
         };
         let (mut is_new, mut warnings) = (false, Vec::new());
         for one in &references {
-            let pulled =
-                self.registries.pull(&self.images, one, platform.as_ref(), credentials, report).await?;
+            let choice = platform.as_ref().map_or(Choice::Local, Choice::Prefer);
+            let pulled = self.registries.pull(&self.images, one, choice, credentials, report).await?;
             self.tell_image("pull", &one.to_string(), &one.familiar_name());
             is_new |= pulled.is_new;
             warnings.extend(platform.as_ref().and_then(|wanted| pulled.not_for(one, wanted)));

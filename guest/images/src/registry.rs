@@ -119,6 +119,17 @@ impl std::fmt::Debug for Credentials {
 /// Where progress goes. Called from several tasks, never with a lock held.
 pub type Report<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
+/// Which image is pulled under a name that has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// The one for this machine; an image without choice is taken as it is.
+    Local,
+    /// The one for a platform; an image without choice is taken as it is.
+    Prefer(&'a Platform),
+    /// The one for a platform; another is refused with [`Error::OtherPlatform`].
+    Only(&'a Platform),
+}
+
 /// What a pull brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulled {
@@ -201,8 +212,7 @@ impl Client {
         Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Brings an image into the store under `reference` (`latest` when it has neither tag nor digest). With no
-    /// platform, this machine's is chosen. An image without choice is taken as it is.
+    /// Brings an image into the store under `reference` (`latest` when it has neither tag nor digest).
     ///
     /// # Errors
     /// In Docker's words. What was downloaded stays for the next try.
@@ -210,70 +220,18 @@ impl Client {
         &self,
         store: &Store,
         reference: &Reference,
-        platform: Option<&Platform>,
-        credentials: Option<&Credentials>,
-        report: Report<'_>,
-    ) -> Result<Pulled> {
-        self.pull_as(store, reference, (platform, false), credentials, report).await
-    }
-
-    /// The same, but an image without choice must be for the platform, if one is given.
-    ///
-    /// # Errors
-    /// The same, and [`Error::OtherPlatform`].
-    pub async fn pull_for(
-        &self,
-        store: &Store,
-        reference: &Reference,
-        platform: Option<&Platform>,
-        credentials: Option<&Credentials>,
-        report: Report<'_>,
-    ) -> Result<Pulled> {
-        self.pull_as(store, reference, (platform, true), credentials, report).await
-    }
-
-    async fn pull_as(
-        &self,
-        store: &Store,
-        reference: &Reference,
-        (platform, insists): (Option<&Platform>, bool),
+        choice: Choice<'_>,
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Pulled> {
         let reference = &reference.clone().or_latest();
-        let options = self.options();
-        let endpoints = endpoint::candidates(&options, reference.domain(), true);
-        let mut failed = None;
-        for endpoint in &endpoints {
-            let opened = self.open(endpoint, credentials, scope(reference, "pull")).await;
-            let pulled = match opened {
-                Ok(session) => {
-                    let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
-                    let options = &options;
-                    let pull = pull::Pull {
-                        session,
-                        store,
-                        reference,
-                        platform,
-                        insists,
-                        in_flight,
-                        options,
-                        report,
-                    };
-                    pull.run().await
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            match pulled {
-                // What a mirror lacks or spoils, the registry itself may have.
-                Err(error) if endpoint.is_mirror => failed = Some(error),
-                pulled => return pulled,
-            }
-        }
-        Err(failed.unwrap_or(Error::Interrupted("pull")))
+        let options = &self.options();
+        let pull = |session| {
+            let in_flight = Arc::clone(&self.in_flight);
+            let pull = pull::Pull { session, store, reference, choice, in_flight, options, report };
+            async move { pull.run().await }
+        };
+        self.nearest(reference, credentials, pull).await
     }
 
     /// What a registry says of an image, without bringing it here.
@@ -287,26 +245,33 @@ impl Client {
         credentials: Option<&Credentials>,
     ) -> Result<Remote> {
         let reference = &reference.clone().or_latest();
+        let options = &self.options();
+        let look = |session| {
+            let (choice, in_flight, report) = (Choice::Local, Arc::clone(&self.in_flight), &|_| ());
+            let pull = pull::Pull { session, store, reference, choice, in_flight, options, report };
+            async move { pull.look().await }
+        };
+        self.nearest(reference, credentials, look).await
+    }
+
+    /// The answer of the registry's mirrors, or of itself: what a mirror lacks or spoils, the next may have.
+    async fn nearest<T, Answer: Future<Output = Result<T>>>(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+        ask: impl Fn(Arc<Session>) -> Answer,
+    ) -> Result<T> {
         let mut failed = None;
-        let options = self.options();
-        for endpoint in endpoint::candidates(&options, reference.domain(), true) {
-            let opened = self.open(&endpoint, credentials, scope(reference, "pull")).await;
-            let looked = match opened {
-                Ok(session) => {
-                    let (session, in_flight) = (Arc::new(session), Arc::clone(&self.in_flight));
-                    let (platform, insists, options, report) = (None, false, &options, &|_| ());
-                    pull::Pull { session, store, reference, platform, insists, in_flight, options, report }
-                        .look()
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            match looked {
-                Ok(remote) => return Ok(remote),
+        for endpoint in endpoint::candidates(&self.options(), reference.domain(), true) {
+            match self.open(&endpoint, credentials, scope(reference, "pull")).await {
+                Ok(session) => match ask(Arc::new(session)).await {
+                    Err(error) if endpoint.is_mirror => failed = Some(error),
+                    answer => return answer,
+                },
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.unwrap_or(Error::Interrupted("inspect")))
+        Err(failed.unwrap_or(Error::Interrupted("reaching the registry")))
     }
 
     /// Brings the image that `reference` names to its registry, under its tag.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_images::registry::pulled_status;
+use berth_images::registry::{Choice, pulled_status};
 use berth_images::{Image, ImageConfig, Platform, Progress, Reference, RemoveOptions};
 
 use super::blocking;
@@ -83,8 +83,8 @@ pub(super) async fn image(
     };
     let report = |progress: Progress| build.observer.moves(step, &progress);
     let builder = &build.builder;
-    let pull =
-        builder.registries.pull_for(&builder.store, &reference, platform, credentials.as_ref(), &report);
+    let choice = platform.map_or(Choice::Local, Choice::Only);
+    let pull = builder.registries.pull(&builder.store, &reference, choice, credentials.as_ref(), &report);
     let pulled = tokio::select! {
         pulled = pull => pulled?,
         () = build.cancel.cancelled() => return Err(Error::Cancelled),
@@ -105,16 +105,10 @@ pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<usize
         Some(image) => image.clone(),
         None => {
             let credentials = build.sources.credentials(reference.domain()).await?;
-            let platform = build.options.platform.as_ref();
-            let pull = builder.registries.pull_for(
-                &builder.store,
-                &reference,
-                platform,
-                credentials.as_ref(),
-                &|_| {},
-            );
-            let pulled = pull.await?;
+            let choice = build.options.platform.as_ref().map_or(Choice::Local, Choice::Only);
             let store = builder.store.clone();
+            let pull = builder.registries.pull(&store, &reference, choice, credentials.as_ref(), &|_| {});
+            let pulled = pull.await?;
             blocking(move || Ok(store.image(&pulled.image.to_string())?)).await?
         }
     };

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::download::{self, blocking};
 use super::growth::{Follower, Growing, Growth};
 use super::session::{self, Ask, Session};
-use super::{Options, Pulled, Remote, Report};
+use super::{Choice, Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest, unpack};
 
@@ -34,9 +34,7 @@ pub(super) struct Pull<'a> {
     pub(super) session: Arc<Session>,
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
-    pub(super) platform: Option<&'a Platform>,
-    /// An image for another platform is refused.
-    pub(super) insists: bool,
+    pub(super) choice: Choice<'a>,
     pub(super) in_flight: InFlight,
     pub(super) options: &'a Options,
     pub(super) report: Report<'a>,
@@ -63,16 +61,15 @@ impl Pull<'_> {
         let _manifests = self.store.pin([top_digest.clone()]);
         self.store.blobs().put(&top.json)?;
         let manifest = self.image_manifest(top).await?;
-        let config_json = self.config(&manifest).await?;
-        let platform = ImageConfig::parse(&config_json)?.platform();
-        let blobs = self.layers(&manifest, &config_json).await?;
+        let (config_json, config) = self.config(&manifest).await?;
+        let blobs = self.layers(&manifest, &config.rootfs.diff_ids).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
         let digest = top_digest.clone();
         let (image, is_new) =
             blocking("recording the image", move || record(&store, &reference, &digest, &config_json, blobs))
                 .await?;
         self.say("", format!("Digest: {top_digest}"));
-        Ok(Pulled { image, digest: top_digest, platform, is_new })
+        Ok(Pulled { image, digest: top_digest, platform: config.platform(), is_new })
     }
 
     /// Reads the manifest, and of an image without choice the configuration, for its platform.
@@ -84,9 +81,7 @@ impl Pull<'_> {
         let Fetched { json, digest, media_type, document } = self.manifest(&wanted).await?;
         let platforms = match document {
             Document::Index(index) => index.platforms(),
-            Document::Manifest(manifest) => {
-                vec![ImageConfig::parse(&self.config(&manifest).await?)?.platform()]
-            }
+            Document::Manifest(manifest) => vec![self.config(&manifest).await?.1.platform()],
         };
         Ok(Remote { media_type, digest, size: json.len(), platforms })
     }
@@ -106,7 +101,10 @@ impl Pull<'_> {
                 Document::Manifest(manifest) => return Ok(manifest),
                 Document::Index(index) => index,
             };
-            let platform = self.platform.cloned().unwrap_or_else(Platform::local);
+            let platform = match self.choice {
+                Choice::Local => Platform::local(),
+                Choice::Prefer(platform) | Choice::Only(platform) => platform.clone(),
+            };
             let chosen = index
                 .choose(&platform)
                 .ok_or_else(|| Error::NoPlatform { platform: platform.to_string() })?;
@@ -120,7 +118,8 @@ impl Pull<'_> {
         }
     }
 
-    async fn config(&self, manifest: &Manifest) -> Result<Vec<u8>> {
+    /// The image's configuration, with its bytes.
+    async fn config(&self, manifest: &Manifest) -> Result<(Vec<u8>, ImageConfig)> {
         let wanted = &manifest.config;
         if wanted.size > manifest::MANIFEST_LARGEST as u64 {
             return Err(Error::UnsupportedManifest(wanted.media_type.clone()));
@@ -142,9 +141,8 @@ impl Pull<'_> {
             return Err(Error::WrongDigest { subject: "image configuration", expected, found });
         }
         let config = ImageConfig::parse(&json)?;
-        let wanted = self.platform.filter(|_| self.insists);
-        if let Some(other) =
-            wanted.and_then(|wanted| super::not_for(self.reference, &config.platform(), wanted))
+        if let Choice::Only(wanted) = self.choice
+            && let Some(other) = super::not_for(self.reference, &config.platform(), wanted)
         {
             return Err(other);
         }
@@ -152,13 +150,12 @@ impl Pull<'_> {
         if layers != diff_ids {
             return Err(Error::LayerCount { layers, diff_ids });
         }
-        Ok(json)
+        Ok((json, config))
     }
 
     /// Brings every layer into the store and says which blobs they are there.
-    async fn layers(&self, manifest: &Manifest, config_json: &[u8]) -> Result<Vec<Descriptor>> {
-        let diff_ids = ImageConfig::parse(config_json)?.rootfs.diff_ids;
-        let chain = digest::chain_ids(&diff_ids);
+    async fn layers(&self, manifest: &Manifest, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+        let chain = digest::chain_ids(diff_ids);
         let blobs = manifest.layers.iter().map(|layer| layer.digest.clone());
         let _pin = self.store.pin(chain.iter().cloned().chain(blobs));
         // Of an image that is here nothing is told but that it is.
@@ -170,7 +167,7 @@ impl Pull<'_> {
         };
         let mut tasks = JoinSet::new();
         let mut result: Vec<Descriptor> = manifest.layers.clone();
-        for (index, (layer, diff_id)) in manifest.layers.iter().zip(&diff_ids).enumerate() {
+        for (index, (layer, diff_id)) in manifest.layers.iter().zip(diff_ids).enumerate() {
             let id = layer.digest.short().to_owned();
             if let Some(present) = self.present(&chain[index], layer) {
                 if !is_here {

@@ -1,11 +1,13 @@
 //! The tags of a repository at its registry (OCI distribution specification, "Listing Tags").
 
+use std::sync::Arc;
+
 use hyper::Method;
 use hyper::header::LINK;
 use serde::Deserialize;
 
 use super::session::{self, Ask, Session};
-use super::{Client, Credentials, endpoint, scope};
+use super::{Client, Credentials};
 use crate::{Error, Reference, Result};
 
 /// What all pages of a list may take together, in bytes.
@@ -28,23 +30,8 @@ impl Client {
         reference: &Reference,
         credentials: Option<&Credentials>,
     ) -> Result<Vec<String>> {
-        let options = self.options();
-        let mut failed = None;
-        for endpoint in endpoint::candidates(&options, reference.domain(), true) {
-            let listed = match self.open(&endpoint, credentials, scope(reference, "pull")).await {
-                Ok(session) => list(&session, reference).await,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            match listed {
-                // What a mirror doesn't tell, the registry itself may.
-                Err(error) if endpoint.is_mirror => failed = Some(error),
-                listed => return listed,
-            }
-        }
-        Err(failed.unwrap_or(Error::Interrupted("listing tags")))
+        let ask = |session: Arc<Session>| async move { list(&session, reference).await };
+        self.nearest(reference, credentials, ask).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use berth_images::registry::{Client, Credentials, Options, Proxies, Pulled};
+use berth_images::registry::{Choice, Client, Credentials, Options, Proxies, Pulled};
 use berth_images::{Digest, Error, Reference, RemoveOptions, Store};
 use serde_json::json;
 
@@ -115,7 +115,7 @@ fn an_index_gives_the_wanted_platform() {
     let simple: Reference = format!("{name}:amd64").parse().unwrap();
     let wanted = "linux/s390x".parse().unwrap();
     let refused =
-        run(async |report| client().pull_for(&other.store, &simple, Some(&wanted), None, report).await);
+        run(async |report| client().pull(&other.store, &simple, Choice::Only(&wanted), None, report).await);
     let refused = refused.error();
     assert!(refused.contains("does not match the specified platform (linux/s390x)"), "{refused}");
     let taken = pull(&other, &simple.to_string(), Some("linux/s390x"), None).result.unwrap();
@@ -250,8 +250,8 @@ fn two_pulls_of_one_image_meet() {
     let reference: Reference = name.parse().unwrap();
     let client = client();
     let done = run(async |report| {
-        let one = client.pull(&other.store, &reference, None, None, report);
-        let two = client.pull(&other.store, &reference, None, None, report);
+        let one = client.pull(&other.store, &reference, Choice::Local, None, report);
+        let two = client.pull(&other.store, &reference, Choice::Local, None, report);
         let (one, two) = tokio::join!(one, two);
         Ok((one?, two?))
     });
@@ -269,8 +269,9 @@ fn docker_io_is_asked_at_its_mirror_first() {
     let options = Options { mirrors: vec![format!("http://{}", registry.address)], ..Options::default() };
     let other = Place::new();
     let reference: Reference = "busybox:1".parse().unwrap();
-    let done =
-        run(async |report| Client::new(options).pull(&other.store, &reference, None, None, report).await);
+    let done = run(async |report| {
+        Client::new(options).pull(&other.store, &reference, Choice::Local, None, report).await
+    });
     assert_eq!(done.result.unwrap().image, image.id);
     assert_eq!(other.store.image("busybox:1").unwrap().id, image.id);
 }
@@ -301,8 +302,9 @@ fn plain_http_is_asked_of_the_proxy() {
     let options = Options { proxies, insecure: vec!["registry.invalid".to_owned()], ..Options::default() };
     let other = Place::new();
     let reference: Reference = "registry.invalid/busybox:1".parse().unwrap();
-    let done =
-        run(async |report| Client::new(options).pull(&other.store, &reference, None, None, report).await);
+    let done = run(async |report| {
+        Client::new(options).pull(&other.store, &reference, Choice::Local, None, report).await
+    });
     assert_eq!(done.result.unwrap().image, image.id);
 }
 
@@ -321,8 +323,9 @@ fn https_goes_through_a_tunnel_that_the_proxy_is_asked_for_by_name_and_password(
     let options = Options { proxies, ..Options::default() };
     let place = Place::new();
     let reference: Reference = "registry.invalid/busybox:1".parse().unwrap();
-    let done =
-        run(async |report| Client::new(options).pull(&place.store, &reference, None, None, report).await);
+    let done = run(async |report| {
+        Client::new(options).pull(&place.store, &reference, Choice::Local, None, report).await
+    });
     assert!(matches!(done.result, Err(Error::Unreachable { .. })), "{:?}", done.result);
     let asked = asked.join().unwrap();
     assert!(asked.starts_with("connect registry.invalid:443 http/1.1"), "{asked}");

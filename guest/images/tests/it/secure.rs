@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use berth_images::registry::{Client, Options, Proxies};
+use berth_images::registry::{Choice, Client, Options, Proxies};
 use berth_images::{Reference, Result};
 use tempfile::TempDir;
 
@@ -98,7 +98,9 @@ fn roundtrip(options: Options, name: &str) -> Result<()> {
     let (client, reference) = (Client::new(options), name.parse::<Reference>().unwrap());
     run(async |report| client.push(&place.store, &reference, None, report).await).result?;
     let other = Place::new();
-    run(async |report| client.pull(&other.store, &reference, None, None, report).await).result.map(drop)
+    run(async |report| client.pull(&other.store, &reference, Choice::Local, None, report).await)
+        .result
+        .map(drop)
 }
 
 fn proxied(proxy: &Proxy) -> Options {

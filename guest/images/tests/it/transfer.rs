@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use berth_images::registry::{Client, Credentials, Options, Pulled, Pushed};
+use berth_images::registry::{Choice, Client, Credentials, Options, Pulled, Pushed};
 use berth_images::{Compression, Outbound, Packing, Platform, Progress, Reference, Result};
 
 use crate::fixture::Place;
@@ -61,5 +61,6 @@ pub(crate) fn pull(
 ) -> Done<Pulled> {
     let reference: Reference = name.parse().unwrap();
     let platform: Option<Platform> = platform.map(|platform| platform.parse().unwrap());
-    run(async |report| client().pull(&place.store, &reference, platform.as_ref(), credentials, report).await)
+    let choice = platform.as_ref().map_or(Choice::Local, Choice::Prefer);
+    run(async |report| client().pull(&place.store, &reference, choice, credentials, report).await)
 }
