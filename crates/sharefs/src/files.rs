@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::carrier::Carrier;
 use crate::handles::Handle;
 use crate::server::Server;
-use crate::sys::{self, Errno, Kind};
+use crate::sys::{self, Errno, Kind, SeekFrom};
 use crate::wire::reply::Reply;
 use crate::wire::request::CopyRange;
 use crate::wire::{LONGEST_DATA, ROOT};
@@ -90,7 +90,12 @@ impl Server {
         whence: u32,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        reply.u64(sys::seek(self.file_of(handle)?.1.as_fd(), offset, whence)?);
+        let place = match whence {
+            3 => SeekFrom::Data(offset),
+            4 => SeekFrom::Hole(offset),
+            _ => return Err(Errno::INVAL),
+        };
+        reply.u64(sys::seek(self.file_of(handle)?.1.as_fd(), place)?);
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use crate::handles::{Handle, OpenFolder};
+use crate::handles::Handle;
 use crate::server::Server;
-use crate::sys::{self, Errno, FolderEntry, Kind, mode};
+use crate::sys::{self, Errno, FolderEntry, Kind, SeekFrom, mode};
 use crate::wire::ROOT;
 use crate::wire::reply::{ENTRY, Reply, folder_entry_length};
 use crate::wire::request::Header;
@@ -27,7 +27,7 @@ impl Server {
             }
             self.watch(node);
             let file = sys::reopen(self.nodes().file(node)?.as_fd(), 0)?;
-            let folder = Mutex::new(OpenFolder { file, at: Some(0), ahead: VecDeque::new() });
+            let folder = Mutex::new(OpenFolder::new(file));
             self.keep(Handle::Folder { folder, node }, node)
         };
         reply.open(handle, 0);
@@ -61,27 +61,46 @@ impl Server {
                 Ok(())
             }
             Handle::Folder { folder, .. } => {
-                let mut folder = folder.lock().unwrap_or_else(PoisonError::into_inner);
-                let device = sys::status(folder.file.as_fd())?.device;
-                if folder.at.take() != Some(offset) {
-                    folder.ahead.clear();
-                    sys::seek_folder(folder.file.as_fd(), offset)?;
+                folder.lock().unwrap_or_else(PoisonError::into_inner).read(offset, &mut list)
+            }
+        }
+    }
+}
+
+/// An open folder. Its descriptor has a place of its own.
+pub(crate) struct OpenFolder {
+    pub(crate) file: OwnedFd,
+    /// Where the guest goes on, unless it goes elsewhere; none after an error.
+    at: Option<u64>,
+    /// What comes there, as far as it was read already: it didn't fit the last reply.
+    ahead: VecDeque<FolderEntry>,
+}
+
+impl OpenFolder {
+    fn new(file: OwnedFd) -> Self {
+        Self { file, at: Some(0), ahead: VecDeque::new() }
+    }
+
+    /// Adds what comes from `offset` on to the list, as much as fits.
+    fn read(&mut self, offset: u64, list: &mut List<'_, '_>) -> Result<(), Errno> {
+        let device = sys::status(self.file.as_fd())?.device;
+        if self.at.take() != Some(offset) {
+            self.ahead.clear();
+            sys::seek(self.file.as_fd(), SeekFrom::Start(offset))?;
+        }
+        self.at = Some(offset);
+        loop {
+            while let Some(entry) = self.ahead.pop_front() {
+                let number = list.server.nodes().number(device, entry.number);
+                if !list.add(number, &entry) {
+                    self.ahead.push_front(entry);
+                    return Ok(());
                 }
-                folder.at = Some(offset);
-                loop {
-                    while let Some(entry) = folder.ahead.pop_front() {
-                        let number = self.nodes().number(device, entry.number);
-                        if !list.add(number, &entry) {
-                            folder.ahead.push_front(entry);
-                            return Ok(());
-                        }
-                        folder.at = Some(entry.next);
-                    }
-                    folder.ahead = sys::read_folder(folder.file.as_fd(), list.room())?;
-                    if folder.ahead.is_empty() {
-                        return Ok(());
-                    }
-                }
+                self.at = Some(entry.next);
+            }
+            self.ahead = sys::read_folder(self.file.as_fd(), list.room())?;
+            if self.ahead.is_empty() {
+                return Ok(());
             }
         }
     }

@@ -1,19 +1,11 @@
 //! Open files and folders, by the number that the guest's kernel has for each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use crate::sys::{Errno, FolderEntry};
-
-/// An open folder. Its descriptor has a place of its own.
-pub(crate) struct OpenFolder {
-    pub(crate) file: OwnedFd,
-    /// Where the guest goes on, unless it goes elsewhere; none after an error.
-    pub(crate) at: Option<u64>,
-    /// What comes there, as far as it was read already: it didn't fit the last reply.
-    pub(crate) ahead: VecDeque<FolderEntry>,
-}
+use crate::folders::OpenFolder;
+use crate::sys::Errno;
 
 /// An open file or folder.
 pub(crate) enum Handle {

@@ -10,8 +10,9 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+pub(crate) use rustix::fs::SeekFrom;
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom, Statx,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx,
     StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags,
 };
 use rustix::io::ReadWriteFlags;
@@ -281,13 +282,8 @@ pub(crate) fn write(file: BorrowedFd<'_>, data: &[u8], offset: Option<u64>) -> R
     Ok(written)
 }
 
-/// Where data or a hole begins.
-pub(crate) fn seek(file: BorrowedFd<'_>, offset: u64, whence: u32) -> Result<u64> {
-    let place = match whence {
-        3 => SeekFrom::Data(offset),
-        4 => SeekFrom::Hole(offset),
-        _ => return Err(Errno::INVAL),
-    };
+/// Goes to a place in a file, or in a folder one that an entry has named; says where that is.
+pub(crate) fn seek(file: BorrowedFd<'_>, place: SeekFrom) -> Result<u64> {
     rustix::fs::seek(file, place)
 }
 
@@ -350,11 +346,6 @@ pub(crate) fn list_attributes(file: BorrowedFd<'_>, into: &mut [u8]) -> Result<u
 /// Removes an extended attribute.
 pub(crate) fn remove_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     rustix::fs::removexattr(path_of(file), name)
-}
-
-/// Goes to a place in a folder, which an entry has named.
-pub(crate) fn seek_folder(folder: BorrowedFd<'_>, place: u64) -> Result<()> {
-    rustix::fs::seek(folder, SeekFrom::Start(place)).map(drop)
 }
 
 /// The next entries of a folder, as many as take so many bytes; none at its end.
