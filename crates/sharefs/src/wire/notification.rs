@@ -1,5 +1,5 @@
 //! What the server tells the kernel unasked. Each message is what would be written to `/dev/fuse`; the last one is our
-//! patch's (vm-image/fuse-notify.patch).
+//! patch's (vm-image/fuse.patch).
 
 use std::ffi::CStr;
 

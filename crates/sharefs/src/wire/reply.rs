@@ -4,7 +4,7 @@ use super::REPLY_HEADER;
 use super::request::Lock;
 use crate::sys::{Errno, FileSystem, Status};
 
-/// The owner shown is whoever asked: a kernel with our patch doesn't keep it for others (vm-image/fuse-notify.patch).
+/// The owner shown is whoever asked: a kernel with our patch doesn't keep it for others (vm-image/fuse.patch).
 pub(crate) const ATTRIBUTE_OF_ASKER: u32 = 1 << 31;
 /// Attributes as the guest is to see them.
 #[derive(Debug, Clone, Copy)]

@@ -50,7 +50,7 @@ impl Recipe {
         let tools = TOOLS.iter().map(|(tool, flag)| Ok(((*tool).to_owned(), first_line(tool, flag)?)));
         Ok(Self {
             config: read("kernel.config")?,
-            patch: read("fuse-notify.patch")?,
+            patch: read("fuse.patch")?,
             version,
             tarball_sha256: digest::of_file(tarball)?,
             tools: tools.collect::<anyhow::Result<_>>()?,
