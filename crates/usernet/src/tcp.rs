@@ -29,12 +29,13 @@ mod flow;
 mod inbound;
 mod outbound;
 mod sequence;
+mod wake;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -49,6 +50,7 @@ use crate::settings::Settings;
 use crate::token::{Owner, Tokens};
 use crate::{icmp, resolvers};
 use flow::{Flow, Opening, Step};
+use wake::Wake;
 
 /// What all connections together may hold, in bytes. What the guest sends beyond that is dropped, and sent again by it;
 /// what the host sends waits in the host.
@@ -76,10 +78,12 @@ pub(crate) struct Connections {
     block: Box<[u8]>,
     secret: RandomState,
     began: Instant,
+    wake: Wake,
 }
 
 impl Connections {
     pub(crate) fn new() -> Self {
+        let began = Instant::now();
         Self {
             flows: HashMap::new(),
             known: HashMap::new(),
@@ -89,7 +93,8 @@ impl Connections {
             held: 0,
             block: vec![0; outbound::BLOCK].into_boxed_slice(),
             secret: RandomState::new(),
-            began: Instant::now(),
+            began,
+            wake: Wake::new(SystemTime::now(), began),
         }
     }
 
@@ -295,6 +300,7 @@ impl Connections {
         wire: &mut Wire<'_>,
         now: Instant,
     ) -> Option<Instant> {
+        self.look_at_clocks(now);
         let due = self.flows.iter().filter(|(_, flow)| flow.deadline() <= now);
         let due: Vec<Token> = due.map(|(token, _)| *token).collect();
         for token in due {
@@ -312,7 +318,19 @@ impl Connections {
                 self.remove(token);
             }
         }
-        self.flows.values().map(Flow::deadline).min()
+        let next = self.flows.values().map(Flow::deadline).min();
+        next.map(|next| next.min(self.wake.next_look()))
+    }
+
+    /// A host that slept watches its far ends more closely for a while.
+    fn look_at_clocks(&mut self, now: Instant) {
+        let Some(vigil) = self.wake.look(SystemTime::now(), now) else { return };
+        tracing::debug!(?vigil, connections = self.flows.len(), "this machine slept");
+        for flow in self.flows.values() {
+            if let Err(error) = flow.watch(vigil) {
+                tracing::debug!(%error, "a connection can't be watched");
+            }
+        }
     }
 
     fn queue(&mut self, token: Token) {

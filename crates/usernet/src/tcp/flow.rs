@@ -25,6 +25,7 @@ use super::emit;
 use super::inbound::{self, Inbound};
 use super::outbound::{Heard, Outbound, Piece};
 use super::sequence::{after, number, plus, written};
+use super::wake::Vigil;
 use crate::emit::Wire;
 use crate::icmp::{self, Reason};
 use crate::packet::Path;
@@ -37,8 +38,7 @@ const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(2);
 const GREETING: Duration = Duration::from_secs(75);
 /// How often the guest is called: for seven seconds in all. A container is a bridge away.
 const MOST_CALLS: u32 = 3;
-/// After so much silence the guest is asked whether it still knows the connection: its container may be gone. The far
-/// end is asked, too: a host that slept for hours may have been forgotten.
+/// After so much silence the guest is asked whether it still knows the connection: its container may be gone.
 const SILENCE: Duration = Duration::from_secs(600);
 /// How long the guest may take to acknowledge; each time it doesn't, twice as long, up to a minute.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -180,10 +180,15 @@ impl Flow {
         self.socket.set_nodelay(true)?;
         // However it ends, but in order: the guest or this process may die, and who is connected isn't to take that for an end.
         reset(&self.socket)?;
-        watch(&self.socket)?;
+        self.watch(Vigil::Usual)?;
         self.owes_syn = true;
         (self.readable, self.writable) = (true, true);
         Ok(())
+    }
+
+    /// Lets the host watch the far end so.
+    pub(super) fn watch(&self, vigil: Vigil) -> io::Result<()> {
+        vigil.keep(&self.socket)
     }
 
     /// The guest's place and the far one.
@@ -503,14 +508,6 @@ impl Flow {
 /// Closed with this, a socket of the host's resets its connection.
 pub(super) fn reset(socket: &impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
-}
-
-/// Lets the host ask a silent far end whether it is still there: the guest can't, since we answer in its name.
-fn watch(socket: &impl AsFd) -> io::Result<()> {
-    use rustix::net::sockopt;
-    sockopt::set_tcp_keepidle(socket, SILENCE)?;
-    sockopt::set_tcp_keepintvl(socket, LONGEST_PATIENCE)?;
-    Ok(sockopt::set_socket_keepalive(socket, true)?)
 }
 
 /// The first bytes of a segment, by which the guest knows what didn't arrive.
