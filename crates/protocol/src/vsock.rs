@@ -1,5 +1,5 @@
-//! The vsock ports of the guest. The host connects, the guest listens: a guest can't open anything towards the
-//! host, so a container that reaches vsock still reaches nobody.
+//! The vsock ports of the guest. The host connects, the guest listens: a guest can't open anything towards the host, and
+//! its kernel carries nothing within it, so a container that reaches vsock still reaches nobody.
 
 /// Context id of the guest; one VM per host daemon, so one number serves.
 pub const GUEST_CID: u32 = 3;
