@@ -163,6 +163,36 @@ fn a_connection_that_cant_be_noted_is_none() {
 }
 
 #[test]
+fn containers_reach_published_ports_each_others_and_their_own() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["network", "create", "apart"]);
+    serve(&engine, "open", &["-p", "18090:80"]);
+    serve(&engine, "inner", &["-p", "127.0.0.1:18091:80"]);
+    for place in ["127.0.0.1:18090", "127.0.0.1:18091"] {
+        eventually("the page comes", || engine.fetch(place));
+    }
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let [bridge, apart] =
+        ["bridge", "apart"].map(|name| engine.ok(&["network", "inspect", "--format", gateway, name]));
+    let ask = |network: &str, place: &str| {
+        let run = ["run", "--rm", "--network", network, "--add-host", "host:host-gateway", "busybox"];
+        engine.docker(&[&run[..], &["wget", "-q", "-O", "-", &format!("http://{place}")]].concat())
+    };
+    for (network, gateway) in [("bridge", &bridge), ("apart", &apart)] {
+        assert_eq!(ask(network, &format!("{gateway}:18090")).out, "hello from open");
+        assert_ne!(ask(network, &format!("{gateway}:18091")).code, 0, "that is for the host alone");
+        if engine.is_machine() {
+            assert_eq!(ask(network, "host:18090").out, "hello from open");
+            assert_eq!(ask(network, "host:18091").out, "hello from inner");
+        }
+    }
+    let itself = ["exec", "open", "wget", "-q", "-O", "-", &format!("http://{bridge}:18090")];
+    assert_eq!(engine.ok(&itself), "hello from open");
+    engine.ok(&["rm", "-f", "open"]);
+    assert_ne!(ask("apart", &format!("{apart}:18090")).code, 0, "it is gone with its container");
+}
+
+#[test]
 fn published_ports_outlive_the_engine() {
     let Some(mut engine) = Engine::native_with_busybox() else { return };
     serve(&engine, "lasting", &["-p", "18082:80"]);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use berth_engine::{Config, Engine, HostPaths, Settings};
 use berth_network::Defaults;
+use berth_network::InnerPublisher;
 use berth_network::native::NativePublisher;
 use berth_network::publish::PortPublisher;
 use protocol::guest::HostHello;
@@ -156,7 +157,9 @@ async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::
     let mut signals = Signals::take()?;
     let program = std::env::current_exe().context("find the engine's own program")?;
     let host: Arc<dyn PortPublisher> = match &publisher {
-        Some(publisher) => publisher.clone(),
+        Some(publisher) => {
+            Arc::new(InnerPublisher::new(publisher.clone(), &args.name_prefix, machine::host_address())?)
+        }
         None => Arc::new(NativePublisher::new(&args.name_prefix)?),
     };
     let in_machine = hello.is_some();

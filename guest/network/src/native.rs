@@ -3,9 +3,9 @@
 //! The kernel translates a connection's destination, so that bytes never pass through the engine; a listening
 //! socket reserves the port, so that a conflict is noticed on both sides.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use copy::Door;
@@ -14,27 +14,21 @@ use lookout::{Lookout, Posts};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{Error, Result};
-use crate::nft::Nftables;
-use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted};
-use crate::route::Kernel;
+use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted, open};
+use crate::translations::Translations;
 
 mod copy;
 mod datagrams;
 mod lookout;
-mod rules;
 
 /// Connections that wait to be accepted, as `std` has it.
 const BACKLOG: i32 = 128;
 
 /// Opens ports in the network namespace of the thread that made it.
-pub struct NativePublisher {
-    table: String,
-    state: Mutex<State>,
-}
+pub struct NativePublisher(Mutex<State>);
 
 struct State {
-    rules: Nftables,
-    kernel: Kernel,
+    translations: Translations,
     lookout: Lookout,
     open: HashMap<Binding, Reservation>,
 }
@@ -53,24 +47,23 @@ enum Reservation {
 }
 
 impl NativePublisher {
-    /// A publisher whose table is named for `name_prefix`. What an engine before it published goes on until the first
+    /// A publisher whose rules are in the table `name_prefix`. What an engine before it published goes on until the first
     /// set replaces it.
     pub fn new(name_prefix: &str) -> Result<Self> {
         let wrong =
             |source| Error::Kernel { operation: "open a socket for", subject: "rules".to_owned(), source };
         let state = State {
-            rules: Nftables::open().map_err(wrong)?,
-            kernel: Kernel::open().map_err(wrong)?,
+            translations: Translations::open(name_prefix, None).map_err(wrong)?,
             lookout: Lookout::start().map_err(wrong)?,
             open: HashMap::new(),
         };
-        Ok(Self { table: format!("{name_prefix}-ports"), state: Mutex::new(state) })
+        Ok(Self(Mutex::new(state)))
     }
 }
 
 impl PortPublisher for NativePublisher {
     fn reconcile(&self, wanted: &[Wanted]) -> Vec<Outcome> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut state.open);
         // What stays is taken over first, so that a new port can't take its place.
         let mut outcomes: Vec<Option<Outcome>> = vec![None; wanted.len()];
@@ -88,12 +81,8 @@ impl PortPublisher for NativePublisher {
             .zip(outcomes)
             .map(|(wanted, kept)| kept.unwrap_or_else(|| state.reserve(wanted)))
             .collect();
-        let open = wanted.iter().zip(&outcomes).filter_map(|(wanted, outcome)| match outcome {
-            Outcome::Bound(port) => Some(Wanted { host_port: *port, ..wanted.clone() }),
-            Outcome::Refused(_) => None,
-        });
-        let open: Vec<Wanted> = open.collect();
-        match state.translate(&self.table, &open) {
+        let open = open(wanted, &outcomes);
+        match state.translate(&open) {
             Ok(()) => outcomes,
             Err(error) => {
                 tracing::warn!("can't publish ports: {error}");
@@ -119,12 +108,8 @@ impl State {
         }
     }
 
-    fn translate(&mut self, table: &str, open: &[Wanted]) -> io::Result<()> {
-        let targets = open.iter().filter(|wanted| wanted.target.is_ipv4()).map(|wanted| wanted.target.ip());
-        for target in targets.collect::<HashSet<IpAddr>>() {
-            rules::route_loopback(&mut self.kernel, target)?;
-        }
-        self.rules.commit(&rules::table(table, open).replace())?;
+    fn translate(&mut self, open: &[Wanted]) -> io::Result<()> {
+        self.translations.set(open)?;
         let mut posts = Posts::default();
         for wanted in open {
             let target = wanted.target;

@@ -1,7 +1,7 @@
 //! nftables: tables, chains and rules as netlink messages, sent as one transaction.
 //!
-//! A [`Table`] is stated whole and replaces what was there of that name: the kernel switches from the old rules to
-//! the new ones at once, connections that it tracks go on, and a rebuild after a crash is the ordinary path. Other
+//! A [`Table`]'s chains are stated whole and replace what was there of their names: the kernel switches from the old rules
+//! to the new ones at once, connections that it tracks go on, and a rebuild after a crash is the ordinary path. Other
 //! tables are never touched.
 
 mod attributes;
@@ -18,11 +18,11 @@ pub(crate) const FAMILY_INET: u8 = 1;
 
 /// Message numbers of `nf_tables` (linux/netfilter/nf_tables.h).
 pub(crate) const NEW_TABLE: u8 = 0;
-pub(crate) const DELETE_TABLE: u8 = 2;
 pub(crate) const NEW_CHAIN: u8 = 3;
 pub(crate) const NEW_RULE: u8 = 6;
+pub(crate) const DELETE_RULE: u8 = 8;
 
-/// A table with all its rules.
+/// A table with all rules of some of its chains.
 #[derive(Debug)]
 pub(crate) struct Table {
     /// Its name.
@@ -77,29 +77,17 @@ pub(crate) struct Message {
 }
 
 impl Table {
-    /// The transaction that replaces the table.
+    /// The transaction that replaces these chains; others of the table stay.
     pub(crate) fn replace(&self) -> Vec<Message> {
-        let mut messages = self.remove();
-        messages.push(self.message(NEW_TABLE));
+        const NAME: u16 = 1;
+        let body = Attributes::new().text(NAME, &self.name);
+        let mut messages = vec![Message { kind: NEW_TABLE, flags: netlink_packet_core::NLM_F_CREATE, body }];
         for chain in &self.chains {
             messages.push(chain.message(&self.name));
+            messages.push(chain.emptied(&self.name));
             messages.extend(chain.rules.iter().map(|rule| rule.message(&self.name, chain.name)));
         }
         messages
-    }
-
-    /// The transaction that removes the table, whether it is there or not.
-    pub(crate) fn remove(&self) -> Vec<Message> {
-        vec![self.message(NEW_TABLE), Message { kind: DELETE_TABLE, flags: 0, body: self.named() }]
-    }
-
-    fn message(&self, kind: u8) -> Message {
-        Message { kind, flags: netlink_packet_core::NLM_F_CREATE, body: self.named() }
-    }
-
-    fn named(&self) -> Attributes {
-        const NAME: u16 = 1;
-        Attributes::new().text(NAME, &self.name)
     }
 }
 
@@ -121,5 +109,13 @@ impl Chain {
         let body =
             Attributes::new().text(TABLE, table).text(NAME, self.name).nest(HOOK, &hook).text(KIND, kind);
         Message { kind: NEW_CHAIN, flags: netlink_packet_core::NLM_F_CREATE, body }
+    }
+
+    /// Removes all its rules.
+    fn emptied(&self, table: &str) -> Message {
+        const TABLE: u16 = 1;
+        const CHAIN: u16 = 2;
+        let body = Attributes::new().text(TABLE, table).text(CHAIN, self.name);
+        Message { kind: DELETE_RULE, flags: 0, body }
     }
 }

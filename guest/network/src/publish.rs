@@ -66,6 +66,15 @@ pub enum Refusal {
     NoAnswer,
 }
 
+/// Those that are open, at the ports that they have.
+pub(crate) fn open(wanted: &[Wanted], outcomes: &[Outcome]) -> Vec<Wanted> {
+    let open = wanted.iter().zip(outcomes).filter_map(|(wanted, outcome)| match outcome {
+        Outcome::Bound(port) => Some(Wanted { host_port: *port, ..wanted.clone() }),
+        Outcome::Refused(_) => None,
+    });
+    open.collect()
+}
+
 /// Opens and closes ports on the host so that exactly the wanted set is open.
 pub trait PortPublisher: Send + Sync {
     /// Makes `wanted` the complete set: opens what is new, keeps what stays (its connections too), closes the

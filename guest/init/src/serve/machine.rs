@@ -66,10 +66,14 @@ pub(super) fn adapt(settings: &mut Settings, hello: &HostHello, folder: &Path) -
     lay_certificates(&hello.certificates, folder)?;
     registries.certificates = Some(folder.to_owned());
     if settings.containers.host_gateway.is_empty() {
-        let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-        settings.containers.host_gateway = address_of(HOST, &hosts).into_iter().collect();
+        settings.containers.host_gateway = host_address().into_iter().collect();
     }
     Ok(())
+}
+
+/// The address that stands for the host's loopback.
+pub(super) fn host_address() -> Option<IpAddr> {
+    address_of(HOST, &fs::read_to_string("/etc/hosts").unwrap_or_default())
 }
 
 /// Writes certificates as Docker's layout has them, `HOST:PORT/NAME`, in place of those of an earlier start.
