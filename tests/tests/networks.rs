@@ -271,6 +271,23 @@ impl Drop for Bridge<'_> {
 }
 
 #[test]
+fn networks_keep_away_from_what_the_host_routes_to_by_now() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(bridge) = Bridge::beside(&engine) else { return };
+    let subnet = || {
+        engine.ok(&["network", "create", "chosen"]);
+        let subnet = "{{(index .IPAM.Config 0).Subnet}}";
+        let subnet = engine.ok(&["network", "inspect", "--format", subnet, "chosen"]);
+        engine.ok(&["network", "rm", "chosen"]);
+        subnet
+    };
+    let before = subnet();
+    let taken = before.replace(".0.0/16", ".3.1/24");
+    bridge.ip(&["address", "add", &taken, "dev", &bridge.name]);
+    eventually("another one is chosen", || (subnet() != before).then_some(()));
+}
+
+#[test]
 fn a_container_sees_who_connected_to_its_port() {
     let Some(engine) = Engine::with_busybox() else { return };
     let Some(_bridge) = Bridge::beside(&engine) else { return };

@@ -21,6 +21,8 @@ pub(crate) struct Guest {
     writer: OwnedWriteHalf,
     /// What it says; ends with the guest.
     pub(crate) messages: mpsc::Receiver<FromGuest>,
+    /// What it was last told of the host.
+    host_subnets: Vec<String>,
 }
 
 impl Guest {
@@ -28,6 +30,7 @@ impl Guest {
     pub(crate) async fn greet(settings: &Settings) -> Result<Self, Problem> {
         let hello = hello(settings)
             .map_err(|error| Problem { code: ProblemCode::Configuration, message: error.to_string() })?;
+        let host_subnets = hello.host_subnets.clone();
         let mut stream = pipe::dial(&settings.vsock_socket(), CONTROL).await;
         let answer = exchange(&mut stream, hello).await.map_err(|error| Problem {
             code: ProblemCode::MachineDied,
@@ -60,7 +63,7 @@ impl Guest {
                 }
             }
         });
-        Ok(Self { writer, messages })
+        Ok(Self { writer, messages, host_subnets })
     }
 
     /// Makes its set of ports the open one and answers.
@@ -76,6 +79,17 @@ impl Guest {
         if let Err(error) = self.say(&ToGuest::Published { generation, outcomes }).await {
             tracing::warn!(%error, "the guest doesn't hear of its ports");
         }
+    }
+
+    /// Tells it the host's clock, and its subnets when they have changed.
+    pub(crate) async fn follow_host(&mut self) -> io::Result<()> {
+        self.say(&ToGuest::Clock { unix_nanos: now() }).await?;
+        let host_subnets = subnets::of_host();
+        if host_subnets != self.host_subnets {
+            self.host_subnets.clone_from(&host_subnets);
+            self.say(&ToGuest::Subnets { host_subnets }).await?;
+        }
+        Ok(())
     }
 
     /// Tells it something.

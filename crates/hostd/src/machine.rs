@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 
 use crate::boot::{Running, boot};
 use crate::clock::Clock;
-use crate::guest;
 use crate::settings::Settings;
 use crate::state::{Change, Shared};
 
@@ -127,7 +126,8 @@ async fn serve(mut running: Running, state: &Shared, inbox: &mut mpsc::Receiver<
                 return End::Crashed(problem);
             }
             () = clock.is_due() => {
-                drop(running.guest.say(&ToGuest::Clock { unix_nanos: guest::now() }).await);
+                // A guest that doesn't hear any more ends, or its stream does: both are noticed elsewhere.
+                drop(running.guest.follow_host().await);
             }
             Some(message) = running.guest.messages.recv() => {
                 if let FromGuest::Publish { generation, ports: wanted } = message {

@@ -1,15 +1,31 @@
 //! The host's own subnets, which container networks in the guest avoid: a container must reach its user's network.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The IPv4 subnets that this host has routes to, the way out left out.
+/// The subnets that this host has routes to, the ways out left out.
 pub(crate) fn of_host() -> Vec<String> {
-    // Elsewhere than on Linux there is no such file yet, and nothing is avoided.
-    parse(&std::fs::read_to_string("/proc/net/route").unwrap_or_default())
+    // Elsewhere than on Linux there are no such files yet, and nothing is avoided.
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    [of_v4(&read("/proc/net/route")), of_v6(&read("/proc/net/ipv6_route"))].concat()
 }
 
-/// Reads Linux's table: addresses are hexadecimal numbers in the machine's byte order.
-fn parse(table: &str) -> Vec<String> {
+/// Reads Linux's table of IPv6: addresses are hexadecimal digits in the network's order.
+fn of_v6(table: &str) -> Vec<String> {
+    let route = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let address = Ipv6Addr::from(u128::from_str_radix(fields.next()?, 16).ok()?);
+        let length = u8::from_str_radix(fields.next()?, 16).ok()?;
+        let is_ours = address.is_loopback() || address.is_multicast() || address.is_unicast_link_local();
+        (length != 0 && !is_ours).then(|| format!("{address}/{length}"))
+    };
+    let mut subnets: Vec<_> = table.lines().filter_map(route).collect();
+    subnets.sort();
+    subnets.dedup();
+    subnets
+}
+
+/// Reads Linux's table of IPv4: addresses are hexadecimal numbers in the machine's byte order.
+fn of_v4(table: &str) -> Vec<String> {
     let route = |line: &str| {
         let mut fields = line.split_whitespace();
         let destination = u32::from_str_radix(fields.nth(1)?, 16).ok()?;
@@ -35,6 +51,21 @@ mod tests {
         };
         let table =
             ["Iface\tDestination\n".to_owned(), row([0; 4], [0; 4]), row([172, 16, 0, 0], [255, 240, 0, 0])];
-        assert_eq!(parse(&table.concat()), ["172.16.0.0/12"]);
+        assert_eq!(of_v4(&table.concat()), ["172.16.0.0/12"]);
+    }
+
+    #[test]
+    fn routes_of_ipv6_are_read_without_links_and_groups() {
+        let row = |to: &str, length: &str| {
+            format!("{to} {length} {} 00 {} 00000100\n", "0".repeat(32), "0".repeat(32))
+        };
+        let table = [
+            row("00000000000000000000000000000000", "00"),
+            row("00000000000000000000000000000001", "80"),
+            row("fe800000000000000000000000000000", "40"),
+            row("ff000000000000000000000000000000", "08"),
+            row("fd000000000000000000000000000000", "30"),
+        ];
+        assert_eq!(of_v6(&table.concat()), ["fd00::/48"]);
     }
 }

@@ -5,7 +5,7 @@
 //!  │ Hello ───────────────────────► │   both sides check the version
 //!  │ ◄─────────────────────── Hello │
 //!  │ ◄─── Phase, Engine, Publish …  │   as things happen
-//!  │ Published, Clock ────────────► │
+//!  │ Published, Clock, Subnets ───► │
 //!  │ PowerOff ────────────────────► │
 //!  │ ◄────────────────── PoweringOff│   then the stream ends
 //! ```
@@ -34,6 +34,11 @@ pub enum ToGuest {
     Clock {
         /// Nanoseconds since 1970.
         unix_nanos: u64,
+    },
+    /// The host's own subnets, when they aren't those of its hello any more: a VPN came or went.
+    Subnets {
+        /// As [`HostHello::host_subnets`].
+        host_subnets: Vec<String>,
     },
     /// Stop every container, sync, power off.
     PowerOff,

@@ -27,7 +27,7 @@ pub struct Version {
 }
 
 /// What this build speaks.
-pub const VERSION: Version = Version { major: 2, minor: 1 };
+pub const VERSION: Version = Version { major: 3, minor: 0 };
 
 impl Version {
     /// Whether a peer of version `other` understands us.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use berth_network::publish::PortPublisher;
-use berth_network::{Defaults, Subnet};
+use berth_network::{Avoid, Defaults};
 
 use crate::{HostPaths, Settings};
 
@@ -18,7 +18,7 @@ pub struct Config {
     /// The cgroup below which containers get theirs, as a path in the cgroup file system (`/berth`).
     pub cgroup_parent: String,
     /// Subnets that networks must not meet, beside those that this machine routes to: a VM's host's.
-    pub avoid: Vec<Subnet>,
+    pub avoid: Avoid,
     /// Opens published ports on the user's machine.
     pub publisher: Arc<dyn PortPublisher>,
     /// Put in front of interface and table names, so that two engines don't meet.

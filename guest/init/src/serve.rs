@@ -167,7 +167,7 @@ async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::
         data_root: plan.data_root,
         exec_root: plan.exec_root,
         cgroup_parent: plan.cgroup_parent,
-        avoid: hello.as_ref().map(machine::subnets).unwrap_or_default(),
+        avoid: args.hello.clone().map(machine::subnets).unwrap_or_default(),
         publisher: host,
         networks: plan.networks,
         settings: plan.settings,

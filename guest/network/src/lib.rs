@@ -6,6 +6,7 @@
 //! is opened by a short-lived thread that enters it and hands the descriptor back; no other thread ever changes
 //! namespace.
 
+mod avoid;
 mod defaults;
 mod dns;
 mod door;
@@ -32,6 +33,7 @@ mod subnet;
 mod sys;
 mod translations;
 
+pub use avoid::Avoid;
 pub use defaults::{Defaults, Pool};
 pub use door::Door;
 pub use endpoint::{Endpoint, EndpointWish, Mac};

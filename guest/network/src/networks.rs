@@ -19,6 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::avoid::Avoid;
 use crate::defaults::Defaults;
 use crate::dns::{Directory, Resolver};
 use crate::door::Door;
@@ -30,7 +31,6 @@ use crate::port::PublishedPort;
 use crate::publish::PortPublisher;
 use crate::route::Kernel;
 use crate::shortcut::Shortcut;
-use crate::subnet::Subnet;
 use crate::{firewall, record};
 use departed::Departed;
 
@@ -49,7 +49,7 @@ pub struct Options {
     /// What names of interfaces and tables begin with; two engines on one machine have different ones.
     pub name_prefix: String,
     /// Subnets that networks must not meet, beside those that this machine routes to.
-    pub avoid: Vec<Subnet>,
+    pub avoid: Avoid,
     /// What the engine's configuration says.
     pub defaults: Defaults,
     /// By which published connections come, in a VM.

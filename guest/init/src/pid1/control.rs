@@ -117,7 +117,7 @@ impl Host {
     fn converse(&self, mut stream: UnixStream) -> anyhow::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let ToGuest::Hello(hello) = read(&mut stream)? else { bail!("its first message isn't a hello") };
+        let ToGuest::Hello(mut hello) = read(&mut stream)? else { bail!("its first message isn't a hello") };
         write(&mut stream, &FromGuest::Hello { version: protocol::VERSION, image: image() })?;
         if !protocol::VERSION.understands(hello.version) {
             bail!("it speaks protocol {}, this guest {}", hello.version, protocol::VERSION);
@@ -131,6 +131,10 @@ impl Host {
             match read(&mut stream)? {
                 ToGuest::Hello(_) => bail!("it greets twice"),
                 ToGuest::Clock { unix_nanos } => clock::follow(unix_nanos),
+                ToGuest::Subnets { host_subnets } => {
+                    hello.host_subnets = host_subnets;
+                    keep(&hello).context("keep its subnets")?;
+                }
                 ToGuest::Published { generation, outcomes } => self.lock().published(generation, outcomes),
                 ToGuest::PowerOff => drop(self.events.send(Event::PowerOff)),
             }

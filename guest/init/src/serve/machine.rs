@@ -5,12 +5,12 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
 use berth_engine::images::Proxies;
 use berth_engine::{HostOs, HostPaths, Settings, Share};
-use berth_network::{Door, Mac, Subnet};
+use berth_network::{Avoid, Door, Mac};
 use protocol::guest::HostHello;
 
 use crate::daemon_json::usable_proxy;
@@ -24,9 +24,15 @@ pub(super) fn hello(file: &Path) -> anyhow::Result<HostHello> {
     serde_json::from_slice(&text).context("read what the host said")
 }
 
-/// The host's subnets, which container networks avoid. What can't be read can't be avoided.
-pub(super) fn subnets(hello: &HostHello) -> Vec<Subnet> {
-    hello.host_subnets.iter().filter_map(|text| text.parse().ok()).collect()
+/// The host's subnets, which container networks avoid, as it says at the time: PID 1 keeps the file true. What can't be
+/// read can't be avoided.
+pub(super) fn subnets(file: PathBuf) -> Avoid {
+    Avoid::new(move || {
+        let hello =
+            hello(&file).inspect_err(|error| tracing::warn!("the host's subnets aren't known: {error:#}"));
+        let subnets = hello.map(|hello| hello.host_subnets).unwrap_or_default();
+        subnets.iter().filter_map(|text| text.parse().ok()).collect()
+    })
 }
 
 /// How published connections come.

@@ -158,7 +158,7 @@ impl Networks {
     /// The subnets that others have: the machine's routes except those of our own bridges, and the host's.
     pub(super) fn outside(&self, state: &mut State) -> Result<Vec<Subnet>> {
         let mut subnets = state.kernel.destinations().map_err(kernel("list", "routes"))?;
-        subnets.extend(&self.options.avoid);
+        subnets.extend(self.options.avoid.subnets());
         Ok(subnets)
     }
 }

@@ -78,20 +78,14 @@ impl Kernel {
 
     /// Every destination that this namespace routes to, except the default.
     pub(crate) fn destinations(&mut self) -> io::Result<Vec<Subnet>> {
-        let mut message = RouteMessage::default();
-        message.header.address_family = AddressFamily::Inet;
-        let all = self.dump(RouteNetlinkMessage::GetRoute(message))?;
-        let destinations = all.into_iter().filter_map(|message| {
-            let RouteNetlinkMessage::NewRoute(route) = message else { return None };
-            let main = route.header.table == RouteHeader::RT_TABLE_MAIN;
-            let address = route.attributes.iter().find_map(|attribute| match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-                _ => None,
-            })?;
-            let length = route.header.destination_prefix_length;
-            (main && length > 0).then(|| Subnet::new(address, length)).flatten()
-        });
-        Ok(destinations.collect())
+        let mut destinations = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family;
+            let all = self.dump(RouteNetlinkMessage::GetRoute(message))?;
+            destinations.extend(all.into_iter().filter_map(destination));
+        }
+        Ok(destinations)
     }
 
     /// The interface that packets to this address leave by.
@@ -121,4 +115,16 @@ fn default_route(gateway: IpAddr) -> RouteMessage {
     message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
     message
+}
+
+fn destination(message: RouteNetlinkMessage) -> Option<Subnet> {
+    let RouteNetlinkMessage::NewRoute(route) = message else { return None };
+    let main = route.header.table == RouteHeader::RT_TABLE_MAIN;
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+        _ => None,
+    })?;
+    let length = route.header.destination_prefix_length;
+    (main && length > 0).then(|| Subnet::new(address, length)).flatten()
 }

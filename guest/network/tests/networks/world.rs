@@ -13,7 +13,7 @@ use std::time::Duration;
 use berth_network::native::NativePublisher;
 use berth_network::publish::Transport;
 use berth_network::{
-    Alive, Defaults, Door, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish,
+    Alive, Avoid, Defaults, Door, Endpoint, EndpointWish, NetworkWish, Networks, Options, PortWish,
 };
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::LinkNameSpaceType;
@@ -147,7 +147,7 @@ fn open_configured(
         records: folder.join("networks"),
         namespaces: folder.join("namespaces"),
         name_prefix: prefix.to_owned(),
-        avoid,
+        avoid: Avoid::new(move || avoid.clone()),
         defaults,
         door,
     };
