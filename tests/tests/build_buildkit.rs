@@ -254,7 +254,7 @@ fn builds_are_remembered_until_they_are_removed() {
     let context = Context::new(&buildx, "FROM busybox\nRUN echo no\"\"ted\n");
     let history =
         |args: &[&str]| said(&context.client(&[&["buildx", "history"], args].concat()).output().unwrap());
-    if history(&["ls"]).code != 0 {
+    if !history(&["ls"]).out.starts_with("BUILD ID") {
         eprintln!("skipped: this buildx has no history");
         return;
     }

@@ -149,7 +149,9 @@ fn an_image_goes_to_a_folder_or_to_a_registry_alone_and_may_be_named_by_its_dige
     };
     let blob = |digest: &serde_json::Value| format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
     let entry = read("index.json")["manifests"][0].clone();
-    assert_eq!(entry["annotations"]["io.containerd.image.name"], "docker.io/library/app:v1");
+    // This list is the client's, and which annotation has the name depends on its version.
+    let mut annotations = entry["annotations"].as_object().unwrap().values();
+    assert!(annotations.any(|value| value == "docker.io/library/app:v1"), "{entry}");
     assert_eq!(entry["annotations"]["seen"], "by");
     let manifest = read(&blob(&entry["digest"]));
     assert_eq!(manifest["annotations"]["of"], "one");

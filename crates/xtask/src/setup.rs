@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::bail;
 
+use crate::buildx;
 use crate::step::{cargo, find_program, step};
 
 /// What `cargo xtask setup` takes.
@@ -130,6 +131,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             bail!("cargo-nextest is missing: run `cargo xtask setup`");
         }
         step("install cargo-nextest", cargo().args(["install", "--locked", "cargo-nextest"]))?;
+    }
+    if !args.check
+        && let Err(error) = buildx::for_tests()
+    {
+        println!("setup: no buildx, whose tests are skipped: {error:#}");
     }
     Ok(())
 }

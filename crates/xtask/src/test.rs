@@ -7,7 +7,7 @@ mod machine;
 pub(crate) mod skips;
 
 use crate::step::{cargo, step};
-use crate::{build, image, setup, tidy, window};
+use crate::{build, buildx, image, setup, tidy, window};
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args)]
@@ -42,7 +42,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         image::run(&image::Args::default())?;
     }
     if parts.contains(&Part::Native) {
-        step("native tests", cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]))?;
+        let mut tests = cargo();
+        tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        step("native tests", buildx::tell(&mut tests))?;
         skips::print("default")?;
         folders_over_a_stream()?;
     }

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use anyhow::Context;
 
 use super::skips;
+use crate::buildx;
 use crate::step::{berth_at, cargo, find_program, step};
 
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
@@ -42,7 +43,7 @@ fn against(name: &str, shares_over: &str, which: &str) -> anyhow::Result<()> {
         tests.env("BERTH_E2E_SOCKET", socket).env("BERTH_E2E_HOST_PORT", port.to_string());
         // Home is shared, as for any user.
         tests.env("BERTH_E2E_SHARED", home.path());
-        step(name, &mut tests)?;
+        step(name, buildx::tell(&mut tests))?;
         skips::print("machine")
     });
     let stopped = step("stop the machine", berth_at(home.path()).arg("stop"));
