@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-
-use crate::peer::Peer;
 
 /// It listens before this, or never.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,8 +18,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts one on `port` of the loopback where `peer`'s user is; its content lies in `folder`.
-    pub(crate) fn start(peer: &Peer, folder: &Path, port: u16) -> anyhow::Result<Self> {
+    /// Starts one on `port` of the loopback where `beside` runs programs; its content lies in `folder`.
+    pub(crate) fn start(beside: impl Fn(&str) -> Command, folder: &Path, port: u16) -> anyhow::Result<Self> {
         let config = tempfile::NamedTempFile::new().context("make the registry's configuration")?;
         let text = format!(
             "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
@@ -29,7 +27,7 @@ impl Registry {
             folder.display()
         );
         fs::write(config.path(), text)?;
-        let mut command = peer.beside("docker-registry");
+        let mut command = beside("docker-registry");
         command
             .arg("serve")
             .arg(config.path())
@@ -40,7 +38,7 @@ impl Registry {
         let registry = Self { process, _config: config };
         let deadline = Instant::now() + PATIENCE;
         let listens = || {
-            let mut probe = peer.beside("bash");
+            let mut probe = beside("bash");
             probe.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{port}")]).stderr(Stdio::null());
             probe.status().is_ok_and(|status| status.success())
         };

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let engine = folder.path().join("engine");
     fs::create_dir(&engine)?;
     let peer = Peer::start(args.engine, &engine, REGISTRY)?;
-    let _registry = Registry::start(&peer, &registry, REGISTRY)?;
+    let _registry = Registry::start(|program| peer.beside(program), &registry, REGISTRY)?;
     let report = folder.path().join("report.xml");
     // The tests write into the folder they run in.
     let source = folder.path().join("docker-py");

@@ -1,14 +1,16 @@
-//! Builds through buildx, with the client and by the engine's own time: thirty steps from nothing and from the cache, and
-//! a context of many files sent again after one of them changed.
+//! Builds through buildx, with the client and by the engine's own time, and podman's: thirty steps from nothing and from
+//! the cache, and a context of many files sent again after one of them changed.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::lives::Subject;
 use super::tap::Tap;
 use super::{Args, Measured, Rows, timed};
 use crate::bench::median;
+use crate::bench::podman::Podman;
 use crate::buildx;
 
 const STEPS: usize = 30;
@@ -24,17 +26,15 @@ struct Watched<'a> {
 /// Measures all three.
 pub(super) fn measure(
     engines: &[Measured; 2],
+    podman: &Podman,
     folder: &Path,
     args: &Args,
     rows: &mut Rows,
 ) -> anyhow::Result<()> {
-    let Some(plugin) = buildx::plugin() else {
-        println!("==> builds: skipped: buildx isn't installed, and BERTH_E2E_BUILDX doesn't name it");
-        return Ok(());
-    };
+    let plugin = buildx::for_tests()?;
     let watch = |engine| Watched::new(engine, &plugin);
     let [ours, theirs] = engines.each_ref().map(watch);
-    let engines = [ours?, theirs?];
+    let builders = Builders { engines: [ours?, theirs?], podman };
     let steps = folder.join("steps");
     fs::create_dir(&steps)?;
     let mut text = format!("FROM {}\n", super::SMALL);
@@ -42,44 +42,58 @@ pub(super) fn measure(
         writeln!(text, "RUN echo {step} > /tmp/{step}")?;
     }
     fs::write(steps.join("Dockerfile"), text)?;
-    rows.extend(both(&engines, args.runs, "build 30 steps, cold", |engine| engine.build(&steps, true))?);
-    rows.extend(both(&engines, args.runs, "build 30 steps, cached", |engine| engine.build(&steps, false))?);
+    rows.extend(builders.measure(args.runs, "build 30 steps, cold", || Ok((&steps, true)))?);
+    rows.extend(builders.measure(args.runs, "build 30 steps, cached", || Ok((&steps, false)))?);
     let many = folder.join("many");
     many_files(&many, args.files)?;
-    for engine in &engines {
-        engine.build(&many, false)?;
-        engine.tap.took()?;
-    }
+    builders.measure(1, "build, many files, cold", || Ok((&many, false)))?;
     let mut change = 0;
     let name = format!("build, one of {} files changed", args.files);
-    rows.extend(both(&engines, args.runs, &name, |engine| {
+    rows.extend(builders.measure(args.runs, &name, || {
         change += 1;
         fs::write(many.join("0/0"), change.to_string())?;
-        engine.build(&many, false)
+        Ok((&many, false))
     })?);
     Ok(())
 }
 
-/// The medians of ours and theirs, done in turns: of the whole command, and of what the engine had to do with it.
-fn both(
-    engines: &[Watched<'_>; 2],
-    runs: usize,
-    name: &str,
-    mut build: impl FnMut(&Watched<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<Rows> {
-    println!("==> {name}");
-    let mut took = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
-    for _ in 0..runs {
-        for (engine, (whole, busy)) in engines.iter().zip(&mut took) {
-            whole.push(timed(|| build(engine))?);
-            busy.push(engine.tap.took()?);
+/// Whoever builds.
+struct Builders<'a> {
+    engines: [Watched<'a>; 2],
+    podman: &'a Podman,
+}
+
+impl Builders<'_> {
+    /// The medians, done in turns: of the whole command, and of what ours and dockerd had to do with it. `prepare` makes
+    /// each build's context, and says whether nothing of the cache is used.
+    fn measure<'a>(
+        &self,
+        runs: usize,
+        name: &str,
+        mut prepare: impl FnMut() -> anyhow::Result<(&'a PathBuf, bool)>,
+    ) -> anyhow::Result<Rows> {
+        println!("==> {name}");
+        let mut took = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+        let mut podman = Vec::new();
+        for _ in 0..runs {
+            for (engine, (whole, busy)) in self.engines.iter().zip(&mut took) {
+                let (context, is_cold) = prepare()?;
+                whole.push(timed(|| engine.build(context, is_cold))?);
+                busy.push(engine.tap.took()?);
+            }
+            let (context, is_cold) = prepare()?;
+            let context = context.to_string_lossy();
+            let cache = if is_cold { "--no-cache" } else { "--layers" };
+            podman.push(timed(|| self.podman.call(&["build", "--quiet", cache, &context]))?);
         }
+        let ([ours, theirs], podman) =
+            (took.map(|(whole, busy)| (median(whole), median(busy))), median(podman));
+        Ok(vec![
+            (format!("{name}, with client"), (ours.0, theirs.0)),
+            (format!("{name}, engine"), (ours.1, theirs.1)),
+            (format!("{name}, with client, to podman's"), (ours.0, podman)),
+        ])
     }
-    let [ours, theirs] = took.map(|(whole, busy)| (median(whole), median(busy)));
-    Ok(vec![
-        (format!("{name}, with client"), (ours.0, theirs.0)),
-        (format!("{name}, engine"), (ours.1, theirs.1)),
-    ])
 }
 
 impl<'a> Watched<'a> {
@@ -91,13 +105,26 @@ impl<'a> Watched<'a> {
 
     fn build(&self, context: &Path, is_cold: bool) -> anyhow::Result<()> {
         let mut args = vec!["buildx", "build", "--quiet", "--provenance=false"];
-        if is_cold {
-            args.push("--no-cache");
-        }
+        args.extend(is_cold.then_some("--no-cache"));
         let context = context.to_string_lossy();
         args.push(&context);
         self.engine.client(&mut Command::new("docker"), &self.tap.socket, &args)
     }
+}
+
+/// Replaces the image in its registry by one whose layers are compressed by zstd, which dockerd doesn't push.
+pub(super) fn repack(engine: &Measured, subject: &Subject) -> anyhow::Result<()> {
+    let context = tempfile::tempdir()?;
+    fs::write(context.path().join("Dockerfile"), format!("FROM {}\n", subject.name))?;
+    let output = format!(
+        "--output=type=image,push=true,oci-mediatypes=true,compression=zstd,force-compression=true,name={}",
+        subject.name
+    );
+    let context = context.path().to_string_lossy();
+    engine.docker(&["buildx", "build", "--quiet", "--provenance=false", &output, &context])?;
+    engine.docker(&["rmi", "--force", &subject.name])?;
+    // The cache would keep the layers.
+    engine.docker(&["builder", "prune", "--all", "--force"])
 }
 
 fn many_files(folder: &Path, count: usize) -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
 //! Images of what real ones hold, made here: this machine's own programs and documents.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tar::{Builder, Header};
@@ -15,38 +15,49 @@ const SOURCES: &[&str] = &["/usr/bin", "/usr/lib", "/usr/share"];
 /// Larger ones are few, and would make layers unequal.
 const LARGEST: u64 = 4 << 20;
 
-/// Files of `size` bytes together, in the order in which the folders list them.
-pub(super) fn files(size: u64) -> anyhow::Result<Vec<(PathBuf, u64)>> {
+/// A file of this machine, and its place in an image.
+pub(super) struct Member {
+    source: PathBuf,
+    place: PathBuf,
+    length: u64,
+}
+
+/// Files of `size` bytes together, in the order in which the folders list them; all of them again in another folder, and
+/// again, when they don't suffice.
+pub(super) fn files(size: u64) -> anyhow::Result<Vec<Member>> {
     let mut find = Command::new("find");
     find.args(SOURCES)
-        .args(["-xdev", "-type", "f", "-readable"])
+        .args(["-xdev", "-type", "f", "-readable", "-size", "+0", "-printf", "%s %p\\n"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut find = find.spawn().context("list this machine's files")?;
     let output = find.stdout.take().context("find's output")?;
     let (mut files, mut sum) = (Vec::new(), 0);
-    for path in BufReader::new(output).lines() {
-        let path = PathBuf::from(path?);
-        let length = fs::symlink_metadata(&path).map(|metadata| metadata.len()).unwrap_or_default();
-        if (1..LARGEST).contains(&length) {
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        let (length, source) = line.split_once(' ').context("find's line")?;
+        let (length, source) = (length.parse()?, PathBuf::from(source));
+        if length < LARGEST && sum < size {
+            let place = source.strip_prefix("/").unwrap_or(&source).to_path_buf();
             sum += length;
-            files.push((path, length));
-        }
-        if sum >= size {
-            break;
+            files.push(Member { source, place, length });
         }
     }
-    drop(find.kill());
     find.wait()?;
-    if sum < size {
-        bail!("this machine's files are {sum} bytes together, and an image of {size} is asked for");
+    let (found, mut next) = (files.len(), 0);
+    while sum < size && found > 0 {
+        let Member { source, place, length } = &files[next % found];
+        let place = Path::new(&format!("again/{}", next / found + 1)).join(place);
+        sum += length;
+        files.push(Member { source: source.clone(), place, length: *length });
+        next += 1;
     }
     Ok(files)
 }
 
 /// Writes the archive that `docker load` reads, of an image called `name` whose files lie in so many layers.
-pub(super) fn archive(name: &str, files: &[(PathBuf, u64)], layers: u64, path: &Path) -> anyhow::Result<()> {
-    let size: u64 = files.iter().map(|(_, length)| length).sum();
+pub(super) fn archive(name: &str, files: &[Member], layers: u64, path: &Path) -> anyhow::Result<()> {
+    let size: u64 = files.iter().map(|file| file.length).sum();
     let folder = tempfile::tempdir().context("make a folder for layers")?;
     let (mut diff_ids, mut names) = (Vec::new(), Vec::new());
     let mut output = Builder::new(File::create(path).context("make an image's archive")?);
@@ -54,7 +65,7 @@ pub(super) fn archive(name: &str, files: &[(PathBuf, u64)], layers: u64, path: &
     for layer in 1..=layers {
         let mut count = 0;
         while count < rest.len() && (layer == layers || sum < size * layer / layers) {
-            sum += rest[count].1;
+            sum += rest[count].length;
             count += 1;
         }
         let (own, after) = rest.split_at(count);
@@ -76,11 +87,11 @@ pub(super) fn archive(name: &str, files: &[(PathBuf, u64)], layers: u64, path: &
     Ok(())
 }
 
-fn write_layer(files: &[(PathBuf, u64)], path: &Path) -> anyhow::Result<()> {
+fn write_layer(files: &[Member], path: &Path) -> anyhow::Result<()> {
     let mut layer = Builder::new(File::create(path)?);
-    for (file, _) in files {
-        let name = file.strip_prefix("/").unwrap_or(file);
-        layer.append_path_with_name(file, name).with_context(|| format!("read {}", file.display()))?;
+    for Member { source, place, .. } in files {
+        let add = layer.append_path_with_name(source, place);
+        add.with_context(|| format!("read {}", source.display()))?;
     }
     layer.into_inner()?;
     Ok(())

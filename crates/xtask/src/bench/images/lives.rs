@@ -1,0 +1,136 @@
+//! What is done with an image, each engine in turn: ours and dockerd by Docker's client, podman by its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::floor::{self, Packing};
+use super::{Measured, Rows, timed};
+use crate::bench::median;
+use crate::bench::podman::Podman;
+use crate::registry::Registry;
+
+/// Where images are pushed to: a registry that has nothing yet.
+const EMPTY: u16 = 5001;
+/// Images that no container uses, named or not.
+const ALL_UNUSED: &str = "/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D";
+
+/// An image that is measured.
+pub(super) struct Subject {
+    pub(super) layers: u64,
+    pub(super) name: String,
+    pub(super) archive: PathBuf,
+}
+
+/// What an engine does with it, each undoing or needing the one before.
+#[derive(Clone, Copy)]
+enum Verb {
+    Pull,
+    Save,
+    Remove,
+    Load,
+    Push,
+    Prune,
+}
+
+const VERBS: [(&str, Verb); 6] = [
+    ("pull", Verb::Pull),
+    ("save", Verb::Save),
+    ("rmi", Verb::Remove),
+    ("load", Verb::Load),
+    ("push", Verb::Push),
+    ("prune", Verb::Prune),
+];
+
+/// Whoever does all of it.
+trait Lives {
+    /// How long that takes, in seconds.
+    fn take(&mut self, verb: Verb, subject: &Subject) -> anyhow::Result<f64>;
+}
+
+/// Medians of every verb; and of a pull's floor, for these layers.
+pub(super) fn measure(
+    [ours, theirs]: &mut [Measured; 2],
+    podman: &mut Podman,
+    subject: &Subject,
+    (layers, packing): (&[PathBuf], Packing),
+    runs: usize,
+) -> anyhow::Result<(Rows, f64)> {
+    println!("==> {} layers", subject.layers);
+    let folder = ours.folder.clone();
+    let mut engines: [&mut dyn Lives; 3] = [ours, theirs, podman];
+    let mut took = VERBS.map(|_| [const { Vec::new() }; 3]);
+    let mut floors = Vec::new();
+    for _ in 0..runs {
+        for (index, engine) in engines.iter_mut().enumerate() {
+            for ((_, verb), took) in VERBS.iter().zip(&mut took) {
+                took[index].push(engine.take(*verb, subject)?);
+            }
+        }
+        floors.push(floor::unpack(layers, packing, &folder)?);
+    }
+    let mut rows = Rows::new();
+    for ((name, _), took) in VERBS.iter().zip(took) {
+        let [ours, theirs, podman] = took.map(median);
+        rows.push((format!("{name}, {} layers", subject.layers), (ours, theirs)));
+        rows.push((format!("{name}, {} layers, to podman's", subject.layers), (ours, podman)));
+    }
+    Ok((rows, median(floors)))
+}
+
+impl Lives for Measured {
+    fn take(&mut self, verb: Verb, subject: &Subject) -> anyhow::Result<f64> {
+        let Subject { name, archive, .. } = subject;
+        match verb {
+            Verb::Pull => timed(|| self.docker(&["pull", "--quiet", name])),
+            Verb::Save => {
+                // Into nothing: what is measured is the engine, not this disk.
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "exec docker \"$@\" > /dev/null", "sh"]);
+                timed(|| self.client(&mut shell, &self.peer.socket(), &["save", name]))
+            }
+            Verb::Remove => {
+                timed(|| self.api.call("DELETE", &format!("/images/{name}"), &Value::Null).map(drop))
+            }
+            Verb::Load => timed(|| self.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])),
+            Verb::Push => {
+                let other = elsewhere(subject);
+                let folder = tempfile::tempdir_in(&self.folder)?;
+                let _registry = Registry::start(|program| self.peer.beside(program), folder.path(), EMPTY)?;
+                self.docker(&["tag", name, &other])?;
+                let took = timed(|| self.docker(&["push", "--quiet", &other]))?;
+                self.docker(&["rmi", &other])?;
+                Ok(took)
+            }
+            Verb::Prune => timed(|| self.api.call("POST", ALL_UNUSED, &Value::Null).map(drop)),
+        }
+    }
+}
+
+impl Lives for Podman {
+    fn take(&mut self, verb: Verb, subject: &Subject) -> anyhow::Result<f64> {
+        let Subject { name, archive, .. } = subject;
+        match verb {
+            Verb::Pull => timed(|| self.call(&["pull", "--quiet", "--tls-verify=false", name])),
+            Verb::Save => timed(|| self.call(&["save", "--quiet", "--output", "/dev/null", name])),
+            Verb::Remove => timed(|| self.call(&["rmi", name])),
+            Verb::Load => timed(|| self.call(&["load", "--quiet", "--input", &archive.to_string_lossy()])),
+            Verb::Push => {
+                let other = elsewhere(subject);
+                let folder = tempfile::tempdir()?;
+                let _registry = Registry::start(|program| self.beside(program), folder.path(), EMPTY)?;
+                self.call(&["tag", name, &other])?;
+                let took = timed(|| self.call(&["push", "--quiet", "--tls-verify=false", &other]))?;
+                self.call(&["rmi", &other])?;
+                Ok(took)
+            }
+            Verb::Prune => timed(|| self.call(&["image", "prune", "--all", "--force"])),
+        }
+    }
+}
+
+/// The image's name in the empty registry.
+fn elsewhere(subject: &Subject) -> String {
+    format!("127.0.0.1:{EMPTY}/bench/l{}:v1", subject.layers)
+}
