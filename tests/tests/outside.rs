@@ -1,6 +1,7 @@
-//! The way out of containers in the VM: to a machine beyond the host, and never to the host itself.
+//! The way out of containers in the VM: to a machine beyond the host, and never to the host itself, but for what it opens.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -8,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use e2e::condition::eventually;
 use e2e::engine::Engine;
 use e2e::guard::{need_program, need_root};
+use e2e::machine;
 use sha2::{Digest, Sha256};
 
 /// The host's address on the way to the other machine, and that machine's (RFC 5737).
@@ -128,6 +130,34 @@ fn the_host_answers_a_container_on_none_of_its_own_addresses() {
     assert!(!said.contains("reached"), "{said}");
     secret.set_nonblocking(true).expect("look without waiting");
     assert!(secret.accept().is_err(), "somebody connected");
+}
+
+#[test]
+fn a_container_reaches_what_the_host_opens_by_the_host_s_names() {
+    let Some(machine) = machine::Machine::stopped() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen on the loopback");
+    let port = listener.local_addr().expect("its address").port();
+    let settings = format!(r#"{{"host_ports": [{port}]}}"#);
+    fs::write(machine.config_dir().join("settings.json"), settings).expect("open the port");
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let _ = client.write_all(b"the host\n");
+        }
+    });
+    machine.ok(&["start"]);
+    let archive = e2e::image::busybox(&machine.config_dir());
+    machine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+    let made = machine.docker(&["network", "create", "own"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    for network in ["bridge", "own"] {
+        for name in ["host.docker.internal", "gateway.docker.internal"] {
+            let script = format!("nslookup -type=a {name} && nc -w 10 {name} {port} < /dev/null");
+            let run = ["run", "--rm", "--network", network, "busybox", "sh", "-c", &script];
+            let said = machine.docker(&run);
+            assert!(said.out.contains("10.0.2.100"), "{name} in {network}: {said:?}");
+            assert!(said.out.ends_with("the host"), "{name} in {network}: {said:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Questions to the gateway's port 53, passed on as they are to the host's resolvers, one after the other. (By stream they
-//! are connections as others are: see `tcp`.) Names are the resolvers' business: no message is understood here, but for
-//! telling at once that none of them answers.
+//! are connections as others are: see `tcp`.) Names are the resolvers' business, but for the host's (`host_names`): no
+//! message is understood here beyond its question, which is needed for telling at once that none of them answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,9 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Questions that may be open at once; of more, it is told that they failed.
 const MOST: usize = 512;
 /// RFC 1035, 4.1.1.
-const HEADER: usize = 12;
+pub(crate) const HEADER: usize = 12;
 /// The longest name, and its type and class.
 const LONGEST_QUESTION: usize = 255 + 4;
+pub(crate) const NO_ERROR: u8 = 0;
 const SERVER_FAILURE: u8 = 2;
 /// The longest answer by datagram that clients ask for is 4,096 bytes.
 const BLOCK: usize = 65_536;
@@ -154,27 +155,32 @@ fn answers(message: &[u8], query: &[u8]) -> bool {
     message.len() >= HEADER && message[..2] == query[..2] && is_answer(message)
 }
 
-/// Says that no resolver answers.
-fn fail(path: &Path, (guest, ours): (u16, u16), query: &[u8], wire: &mut Wire<'_>) {
-    wire.datagram(path, ours, guest, &failure(query));
+/// Whether the message is an ordinary question, and the only one.
+pub(crate) fn is_standard_query(message: &[u8]) -> bool {
+    message.len() >= HEADER && message[2] & 0xf8 == 0 && message[4..6] == [0, 1]
 }
 
-/// The answer that says so: the query's number and first question, which clients compare.
-fn failure(query: &[u8]) -> Vec<u8> {
+/// Says that no resolver answers.
+fn fail(path: &Path, (guest, ours): (u16, u16), query: &[u8], wire: &mut Wire<'_>) {
+    wire.datagram(path, ours, guest, &answer_to(query, SERVER_FAILURE));
+}
+
+/// An answer without records: the query's number and first question, which clients compare. `query` has a header.
+pub(crate) fn answer_to(query: &[u8], code: u8) -> Vec<u8> {
     let question = question(query).unwrap_or_default();
     let mut answer = vec![0; HEADER];
     answer[..2].copy_from_slice(&query[..2]);
     // An answer, with the operation and the wish for recursion as they were asked.
     answer[2] = query[2] & 0x79 | 0x80;
-    // Recursion is to be had, had it worked.
-    answer[3] = 0x80 | SERVER_FAILURE;
+    // Recursion is to be had.
+    answer[3] = 0x80 | code;
     answer[5] = u8::from(!question.is_empty());
     answer.extend_from_slice(question);
     answer
 }
 
 /// The first question's bytes: labels, each after its length, up to the empty one, type and class.
-fn question(query: &[u8]) -> Option<&[u8]> {
+pub(crate) fn question(query: &[u8]) -> Option<&[u8]> {
     let mut end = HEADER;
     loop {
         let length = usize::from(*query.get(end)?);
@@ -197,7 +203,7 @@ mod tests {
     fn a_failure_has_the_number_and_the_question_of_its_query() {
         let mut query = QUERY.to_vec();
         query.extend_from_slice(b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00");
-        let answer = failure(&query);
+        let answer = answer_to(&query, SERVER_FAILURE);
         assert_eq!(answer[..4], [0x12, 0x34, 0x81, 0x82]);
         assert_eq!(answer[12..], QUERY[12..]);
         assert!(answers(&answer, QUERY));
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_query_whose_name_has_no_end_is_answered_without_it() {
-        assert_eq!(failure(&QUERY[..20]).len(), HEADER);
+        assert_eq!(answer_to(&QUERY[..20], SERVER_FAILURE).len(), HEADER);
         assert_eq!(question(&[0x3f; 600]), None);
     }
 }

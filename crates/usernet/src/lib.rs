@@ -5,7 +5,8 @@
 //! guest ──frames──► Link ─► Stack ─┬─ ARP, NDP, DHCP, router advertisements: answered here
 //!                                  ├─ TCP: ended here, a socket of the host per connection (tcp)
 //!                                  ├─ UDP, echo: a socket per pair of addresses (datagram)
-//!                                  └─ port 53 of the gateway: the host's resolvers (dns)
+//!                                  └─ port 53 of the gateway: the host's resolvers (dns), but for
+//!                                     the host's own names (host_names)
 //! guest ◄─frames── Link ◄─ Stack ◄─── Door ◄── connections that the host accepted for it
 //! ```
 //!
@@ -23,6 +24,7 @@ mod dns;
 mod door;
 mod emit;
 mod fragments;
+mod host_names;
 mod icmp;
 mod link;
 mod ndp;

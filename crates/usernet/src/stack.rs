@@ -16,7 +16,7 @@ use crate::ndp::Router;
 use crate::packet::{self, Content, Packet};
 use crate::tcp::Connections;
 use crate::token::{Owner, owner};
-use crate::{Arrival, Link, Settings, arp, dhcp, icmp, resolvers};
+use crate::{Arrival, Link, Settings, arp, dhcp, host_names, icmp, resolvers};
 
 /// How long after something happened deadlines are looked at, at the latest.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -159,8 +159,13 @@ impl Stack {
         }
         let (from, to) = (ports.src_port, ports.dst_port);
         if settings.is_resolver(SocketAddr::new(path.remote, to)) {
+            let query = datagram.payload();
+            if let Some(answer) = host_names::answer(query, settings.v4.host) {
+                wire.datagram(path, to, from, &answer);
+                return;
+            }
             let resolvers = resolvers::read(&settings.resolvers);
-            questions.ask(path, (from, to), datagram.payload(), resolvers, registry, &mut wire);
+            questions.ask(path, (from, to), query, resolvers, registry, &mut wire);
         } else if to == dhcp::SERVER && path.remote == IpAddr::V4(settings.v4.gateway) {
             dhcp::answer(datagram.payload(), settings, &mut wire);
         } else {

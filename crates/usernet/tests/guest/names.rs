@@ -97,6 +97,62 @@ fn where_no_resolver_answers_it_is_told_at_once() {
     assert_eq!(answer[12..], QUERY[12..]);
 }
 
+/// A question with this name in it, and options of the client's at its end (RFC 6891).
+fn question(labels: &[&str], kind: u8, class: u8) -> Vec<u8> {
+    let mut question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01".to_vec();
+    for label in labels {
+        question.push(label.len() as u8);
+        question.extend(label.as_bytes());
+    }
+    question.extend([0, 0, kind, 0, class]);
+    question.extend(b"\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00");
+    question
+}
+
+#[test]
+fn the_host_has_two_names_that_no_resolver_is_asked_for() {
+    let mut guest = Guest::new(settings());
+    for labels in [["host", "docker", "internal"], ["GateWay", "Docker", "INTERNAL"]] {
+        let asked = question(&labels, 1, 1);
+        let answer = ask(&mut guest, (GATEWAY, 53), &asked);
+        // One question, one record, none of the client's options.
+        assert_eq!(answer[..12], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+        let asked = &asked[12..asked.len() - 11];
+        assert_eq!(answer[12..12 + asked.len()], *asked);
+        let record = &answer[12 + asked.len()..];
+        assert_eq!(record[..6], [0xc0, 12, 0, 1, 0, 1]);
+        assert_eq!(record[10..], [&[0, 4], &HOST.octets()[..]].concat());
+    }
+}
+
+#[test]
+fn the_host_s_names_have_nothing_but_an_address() {
+    let mut guest = Guest::new(settings());
+    for kind in [28, 15, 255] {
+        let asked = question(&["host", "docker", "internal"], kind, 1);
+        let answer = ask(&mut guest, (GATEWAY, 53), &asked);
+        assert_eq!(answer[..12], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0], "type {kind}");
+        assert_eq!(answer[12..], asked[12..asked.len() - 11]);
+    }
+}
+
+#[test]
+fn of_the_host_s_names_and_others_like_them_the_rest_is_the_resolvers() {
+    let mut guest = Guest::new(settings());
+    // Another class, a name beneath, one above, an operation that isn't a question: nobody here answers those.
+    let mut status = question(&["host", "docker", "internal"], 1, 1);
+    status[2] |= 2 << 3;
+    let others = [
+        question(&["host", "docker", "internal"], 1, 3),
+        question(&["a", "host", "docker", "internal"], 1, 1),
+        question(&["docker", "internal"], 1, 1),
+        status,
+    ];
+    for other in others {
+        assert_eq!(ask(&mut guest, (GATEWAY, 53), &other)[3], 0x82, "{other:?}");
+    }
+}
+
 #[test]
 fn questions_by_stream_reach_the_first_resolver_that_listens() {
     let Some(listener) = port_53(|| TcpListener::bind("127.0.53.6:53")) else { return };
