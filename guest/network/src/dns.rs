@@ -3,8 +3,10 @@
 //! Its sockets lie in the container's namespace on ports of the kernel's choice, with a translation from port 53
 //! there, so that the container's own port 53 stays free. One thread serves the datagrams of all containers; a
 //! stream has a thread of its own, and few streams are needed. What isn't a name of the container's networks goes
-//! to the container's name servers, else to this machine's own, from this machine.
+//! to the container's name servers, else to this machine's own, from this machine; what these say isn't there is kept
+//! for a while.
 
+mod absent;
 mod answer;
 mod directory;
 mod forward;
@@ -24,6 +26,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 pub(crate) use directory::Directory;
 
+use absent::Absent;
 use answer::Reply;
 use forward::Pending;
 use sockets::Sockets;
@@ -46,6 +49,7 @@ struct Shared {
     /// The sockets by container; `None` when the thread is to end.
     containers: Mutex<Option<HashMap<String, Arc<Sockets>>>>,
     streams: AtomicUsize,
+    absent: Absent,
 }
 
 impl Resolver {
@@ -55,6 +59,7 @@ impl Resolver {
             directory: Mutex::new(Directory::default()),
             containers: Mutex::new(Some(HashMap::new())),
             streams: AtomicUsize::new(0),
+            absent: Absent::default(),
         });
         let serving = Arc::clone(&shared);
         Builder::new().name("names".to_owned()).spawn(move || serve(&serving))?;
@@ -136,7 +141,7 @@ fn serve(shared: &Arc<Shared>) {
         }
         let (sockets, answers) = ready.split_at(containers.len() * 2);
         let mut answers = answers.iter();
-        pending.retain_mut(|one| !one.advance(*answers.next().unwrap_or(&false)));
+        pending.retain_mut(|one| !one.advance(*answers.next().unwrap_or(&false), &shared.absent));
         for (sockets, ready) in containers.iter().zip(sockets.chunks(2)) {
             if ready[0] {
                 take_datagram(shared, sockets, &mut pending);
@@ -174,7 +179,7 @@ fn take_datagram(shared: &Shared, sockets: &Arc<Sockets>, pending: &mut Vec<Pend
             let _ = sockets.datagrams.send_to(&answer, client);
         }
         Reply::Elsewhere if pending.len() < MOST_PENDING => {
-            pending.extend(Pending::start(sockets, client, query));
+            pending.extend(Pending::start(sockets, client, query, &shared.absent));
         }
         Reply::Elsewhere | Reply::Nothing => {}
     }
@@ -205,9 +210,8 @@ fn serve_stream(shared: &Shared, sockets: &Sockets, mut stream: TcpStream) -> io
         let query = read_framed(&mut stream)?;
         let answer = match shared.reply(&sockets.container, &query, false) {
             Reply::Known(answer) => answer,
-            Reply::Elsewhere => {
-                forward::over_stream(sockets, &query).unwrap_or_else(|| answer::failure(&query))
-            }
+            Reply::Elsewhere => forward::over_stream(sockets, &query, &shared.absent)
+                .unwrap_or_else(|| answer::failure(&query)),
             Reply::Nothing => return Ok(()),
         };
         write_framed(&mut stream, &answer)?;

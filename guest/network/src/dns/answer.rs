@@ -12,7 +12,7 @@ use super::directory::Directory;
 /// How long an answer may be kept, in seconds, as Docker says it.
 const TIME_TO_LIVE: u32 = 600;
 /// What a datagram holds unless the client says more (RFC 1035, 2.3.4).
-const SMALLEST: u16 = 512;
+pub(super) const SMALLEST: u16 = 512;
 
 /// Turns among several addresses.
 static TURN: AtomicUsize = AtomicUsize::new(0);
@@ -94,7 +94,8 @@ fn code(query: &Message, code: ResponseCode) -> Reply {
     respond(query, code).to_vec().map_or(Reply::Nothing, Reply::Known)
 }
 
-fn respond(query: &Message, code: ResponseCode) -> Message {
+/// An answer without records.
+pub(super) fn respond(query: &Message, code: ResponseCode) -> Message {
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     answer.metadata.recursion_desired = query.metadata.recursion_desired;
     answer.metadata.recursion_available = true;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::absent::Absent;
 use super::answer;
 use super::sockets::Sockets;
 
@@ -24,14 +25,27 @@ pub(super) struct Pending {
     sockets: Arc<Sockets>,
     client: SocketAddr,
     query: Vec<u8>,
+    /// All who may be asked,
+    resolvers: Vec<SocketAddr>,
+    /// and those who are still to be, last first.
     others: Vec<SocketAddr>,
     deadline: Instant,
 }
 
 impl Pending {
-    /// Asks the first resolver; where there is none, answers so at once.
-    pub(super) fn start(sockets: &Arc<Sockets>, client: SocketAddr, query: &[u8]) -> Option<Self> {
-        let mut others = resolvers(sockets);
+    /// Asks the first resolver; where there is none, or what it would say is known, answers so at once.
+    pub(super) fn start(
+        sockets: &Arc<Sockets>,
+        client: SocketAddr,
+        query: &[u8],
+        absent: &Absent,
+    ) -> Option<Self> {
+        let resolvers = resolvers(sockets);
+        if let Some(answer) = absent.answer(query, &resolvers) {
+            let _ = sockets.datagrams.send_to(&answer, client);
+            return None;
+        }
+        let mut others = resolvers.clone();
         others.reverse();
         let socket = ask_next(&mut others, query);
         let Some(socket) = socket else {
@@ -39,7 +53,7 @@ impl Pending {
             return None;
         };
         let (sockets, query, deadline) = (Arc::clone(sockets), query.to_vec(), Instant::now() + PATIENCE);
-        Some(Self { socket, sockets, client, query, others, deadline })
+        Some(Self { socket, sockets, client, query, resolvers, others, deadline })
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -51,13 +65,14 @@ impl Pending {
     }
 
     /// Takes an answer if there is one, or asks the next; whether the question is done with.
-    pub(super) fn advance(&mut self, ready: bool) -> bool {
+    pub(super) fn advance(&mut self, ready: bool, absent: &Absent) -> bool {
         let mut failed = Instant::now() >= self.deadline;
         if ready {
             let mut answer = [0; 4096];
             match self.socket.recv(&mut answer) {
                 Ok(length) if answers(&answer[..length], &self.query) => {
                     let _ = self.sockets.datagrams.send_to(&answer[..length], self.client);
+                    absent.keep(&self.query, &self.resolvers, &answer[..length]);
                     return true;
                 }
                 Ok(_) => {}
@@ -81,8 +96,12 @@ impl Pending {
     }
 }
 
-/// Asks by stream, and waits.
-pub(super) fn over_stream(sockets: &Sockets, query: &[u8]) -> Option<Vec<u8>> {
+/// Asks by stream, and waits, unless the answer is known.
+pub(super) fn over_stream(sockets: &Sockets, query: &[u8], absent: &Absent) -> Option<Vec<u8>> {
+    let resolvers = resolvers(sockets);
+    if let Some(answer) = absent.answer(query, &resolvers) {
+        return Some(answer);
+    }
     let ask = |resolver: SocketAddr| {
         let mut stream = TcpStream::connect_timeout(&resolver, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -90,7 +109,11 @@ pub(super) fn over_stream(sockets: &Sockets, query: &[u8]) -> Option<Vec<u8>> {
         super::write_framed(&mut stream, query)?;
         super::read_framed(&mut stream)
     };
-    resolvers(sockets).into_iter().find_map(|resolver| ask(resolver).ok())
+    let answer = resolvers.iter().find_map(|resolver| ask(*resolver).ok())?;
+    if answers(&answer, query) {
+        absent.keep(query, &resolvers, &answer);
+    }
+    Some(answer)
 }
 
 /// Whether the message answers the query: the same number and the mark of an answer (RFC 1035, 4.1.1).

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_network::{EndpointWish, NetworkWish};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::world::{NEIGHBOUR, World, within};
@@ -90,6 +91,65 @@ fn other_names_are_asked_outside() {
 }
 
 #[test]
+fn what_is_not_there_is_asked_outside_once_for_as_long_as_its_zone_says() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    let (_folder, asked) = nothing_outside(&neighbour);
+    world.network("mine");
+    let client = world.networks.open_sandbox("client").unwrap();
+    world.networks.join("client", "mine", &named("client", &[])).unwrap();
+    for name in ["gone.for60", "GONE.for60"] {
+        let answer = query(&client, name, RecordType::A, false);
+        assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+        assert_eq!(answer.authorities[0].name.to_utf8(), "for60.");
+    }
+    assert_eq!(asked.times("gone.for60"), 1);
+    query(&client, "gone.for60", RecordType::A, true);
+    assert_eq!(asked.times("gone.for60"), 1, "a stream is answered from the same");
+    query(&client, "gone.for60", RecordType::AAAA, false);
+    assert_eq!(asked.times("gone.for60"), 2, "another type is another question");
+
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while asked.times("gone.for1") < 2 {
+        assert!(Instant::now() < deadline, "not asked again");
+        let answer = query(&client, "gone.for1", RecordType::A, false);
+        assert_eq!(answer.authorities[0].ttl, 1);
+        thread::sleep(Duration::from_millis(50));
+    }
+    // A second has passed.
+    assert!(query(&client, "gone.for60", RecordType::A, false).authorities[0].ttl < 60);
+}
+
+#[test]
+fn what_may_be_there_the_next_time_is_asked_outside_each_time() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    let (_folder, asked) = nothing_outside(&neighbour);
+    world.network("mine");
+    let client = world.networks.open_sandbox("client").unwrap();
+    world.networks.join("client", "mine", &named("client", &[])).unwrap();
+    for name in ["bare.for60", "failing.for60", "cut.for60", "gone.for0"] {
+        query(&client, name, RecordType::A, false);
+        query(&client, name, RecordType::A, false);
+        assert_eq!(asked.times(name), 2, "{name}");
+    }
+}
+
+#[test]
+fn a_container_is_found_at_once_where_nothing_was() {
+    let Some((world, neighbour)) = World::with_neighbour() else { return };
+    let (_folder, asked) = nothing_outside(&neighbour);
+    world.network("for60");
+    let client = world.networks.open_sandbox("client").unwrap();
+    world.networks.join("client", "for60", &named("client", &[])).unwrap();
+    for _ in 0..2 {
+        assert!(look_up(&client, "web.for60", RecordType::A).is_empty());
+    }
+    assert_eq!(asked.times("web.for60"), 1);
+    world.networks.open_sandbox("server").unwrap();
+    world.networks.join("server", "for60", &named("web", &[])).unwrap();
+    assert_eq!(look_up(&client, "web.for60", RecordType::A), ["172.18.0.3"]);
+}
+
+#[test]
 fn a_resolver_that_is_down_is_passed_over() {
     let Some((world, neighbour)) = World::with_neighbour() else { return };
     let folder = resolve_outside(&neighbour);
@@ -161,7 +221,7 @@ fn texts(message: &Message) -> Vec<String> {
 fn query(namespace: &Path, name: &str, kind: RecordType, stream: bool) -> Message {
     let mut message = Message::new(0x1234, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_utf8(format!("{name}.")).unwrap(), kind));
+    message.add_query(Query::query(Name::from_ascii(format!("{name}.")).unwrap(), kind));
     let message = message.to_vec().unwrap();
     let patience = Some(Duration::from_secs(5));
     let answer = within(namespace, || {
@@ -190,18 +250,64 @@ fn query(namespace: &Path, name: &str, kind: RecordType, stream: bool) -> Messag
     answer
 }
 
+/// The questions that the resolver outside was asked, in lower case.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<String>>>);
+
+impl Asked {
+    fn times(&self, name: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|asked| *asked == name).count()
+    }
+}
+
+/// Puts a resolver outside that knows nothing, says so for as many seconds as the zone's name has (`for60`), and counts.
+/// Of some names it says it in a way that doesn't hold.
+fn nothing_outside(neighbour: &Path) -> (tempfile::TempDir, Asked) {
+    let asked = Asked::default();
+    let counted = asked.clone();
+    let answer = move |query: &[u8]| {
+        let query = Message::from_vec(query).unwrap();
+        let name = query.queries[0].name().to_utf8().to_ascii_lowercase();
+        let name = name.trim_end_matches('.');
+        counted.0.lock().unwrap().push(name.to_owned());
+        let (first, zone) = name.split_once('.').unwrap();
+        let seconds: u32 = zone.strip_prefix("for").unwrap().parse().unwrap();
+        let mut answer = Message::response(query.metadata.id, OpCode::Query);
+        answer.add_queries(query.queries);
+        answer.metadata.truncation = first == "cut";
+        let fails = first == "failing";
+        answer.metadata.response_code = if fails { ResponseCode::ServFail } else { ResponseCode::NXDomain };
+        if first != "bare" {
+            let zone = Name::from_utf8(format!("{zone}.")).unwrap();
+            let soa = SOA::new(zone.clone(), zone.clone(), 1, 2, 3, 4, seconds);
+            answer.authorities.push(Record::from_rdata(zone, seconds, RData::SOA(soa)));
+        }
+        answer.to_vec().unwrap()
+    };
+    (resolve_outside_by(neighbour, answer), asked)
+}
+
 /// Puts a resolver outside, and names it in this test's own resolv.conf.
 fn resolve_outside(neighbour: &Path) -> tempfile::TempDir {
+    resolve_outside_by(neighbour, outside_answer)
+}
+
+/// As [`resolve_outside`], one that answers so.
+fn resolve_outside_by(
+    neighbour: &Path,
+    answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static,
+) -> tempfile::TempDir {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("resolv.conf");
     std::fs::write(&file, format!("# a comment\nsearch example\nnameserver {NEIGHBOUR}\n")).unwrap();
     rustix::mount::mount_bind(&file, "/etc/resolv.conf").unwrap();
     let (socket, listener) =
         within(neighbour, || Ok((UdpSocket::bind("0.0.0.0:53")?, TcpListener::bind("0.0.0.0:53")?))).unwrap();
+    let answer_stream = answer.clone();
     thread::spawn(move || {
         let mut query = [0; 4096];
         while let Ok((length, client)) = socket.recv_from(&mut query) {
-            socket.send_to(&outside_answer(&query[..length]), client).unwrap();
+            socket.send_to(&answer(&query[..length]), client).unwrap();
         }
     });
     thread::spawn(move || {
@@ -210,7 +316,7 @@ fn resolve_outside(neighbour: &Path) -> tempfile::TempDir {
             stream.read_exact(&mut length).unwrap();
             let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
             stream.read_exact(&mut query).unwrap();
-            let answer = outside_answer(&query);
+            let answer = answer_stream(&query);
             let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
             stream.write_all(&[&length, &answer[..]].concat()).unwrap();
         }
