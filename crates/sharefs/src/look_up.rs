@@ -93,8 +93,13 @@ impl Server {
         status: Status,
     ) -> Entry {
         let attributes = self.shown_by_name(header, (folder, name), (node, file), status);
-        // A folder is to be looked up once more before the guest may go by its name for long: then it is watched.
-        let is_sure = status.kind() != Kind::Folder || self.watches.has(node);
+        let is_sure = match status.kind() {
+            // It is to be looked up once more before the guest may go by its name for long: then it is watched.
+            Kind::Folder => self.watches.has(node),
+            // Of several names the latest is known here, and only that one could be taken back.
+            Kind::Regular => status.links == 1,
+            Kind::Symlink | Kind::Special => true,
+        };
         let valid = if is_sure { self.name_valid(folder) } else { SHORT };
         Entry { node, attributes, valid }
     }

@@ -233,9 +233,18 @@ impl Nodes {
         self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.folder)
     }
 
-    /// Every node with its latest name.
-    pub(crate) fn all(&self) -> Vec<(u64, Place)> {
-        self.by_id.iter().map(|(id, node)| (*id, node.place.clone())).collect()
+    /// The names at these places may lead elsewhere by now; returns the nodes that they led to. Folders keep theirs as
+    /// the way to what is in them, which is checked whenever it is gone.
+    pub(crate) fn doubt(&mut self, which: impl Fn(&Place) -> bool) -> Vec<(u64, Place)> {
+        let mut doubted = Vec::new();
+        for (id, node) in self.by_id.iter_mut().filter(|(_, node)| which(&node.place)) {
+            node.displaced |= node.kind != Kind::Folder;
+            if self.by_place.get(&node.place) == Some(id) {
+                self.by_place.remove(&node.place);
+            }
+            doubted.push((*id, node.place.clone()));
+        }
+        doubted
     }
 
     /// What the guest itself has just done to a file left it changed at this time.

@@ -10,7 +10,7 @@ use crate::handles::Handles;
 use crate::locks::Locks;
 use crate::nodes::Nodes;
 use crate::sys::{self, Errno};
-use crate::watch::Watches;
+use crate::watch::{SHORT, Watches};
 use crate::wire::reply::Reply;
 use crate::wire::request::{self, Header, Operation};
 use crate::wire::{LONGEST_DATA, MAJOR, MINOR, REPLY_HEADER, init};
@@ -117,6 +117,7 @@ impl Server {
             _ => {}
         }
         let Some(payload) = room.checked_sub(REPLY_HEADER) else { return Some(0) };
+        let losses = self.watches.losses();
         let mut answer = Reply::new(reply);
         let (unique, result) = match decoded {
             Ok((header, Operation::SetLock(wish))) => match self.set_lock(&header, &wish, carrier) {
@@ -128,6 +129,10 @@ impl Server {
             }
             Err(malformed) => (malformed.unique.unwrap_or_default(), Err(malformed.error)),
         };
+        if self.watches.losses() != losses {
+            // It may rest on a watch that is none any longer, and come after the kernel was told so.
+            answer.shorten(SHORT);
+        }
         let fits = if answer.len() > payload { Err(Errno::IO) } else { Ok(()) };
         Some(answer.finish(unique, result.and(fits)))
     }

@@ -1,12 +1,18 @@
 //! From what happens on the host to what the guest's kernel is told: what it no longer may believe first, then the
 //! event for those who watch, so that whoever is woken reads what is new.
+//!
+//! Long lifetimes rest on this. When changes were lost, every watch is given up and the kernel told to ask for
+//! everything again; so it is of one folder whose watch is lost, and of everything when nothing can be watched any
+//! longer. What is said from then on is short, until a folder is looked at and watched anew.
 
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::echo::Expected;
 use crate::nodes::Place;
 use crate::server::Server;
 use crate::sys::{self, HostEvent, Watcher, event};
@@ -20,6 +26,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// What fits into a notification of a page.
 const LONGEST_PATH: usize = 4000;
 
+/// Why changes are carried no longer.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    NobodyListens,
+    /// More happened at once than the host keeps.
+    ChangesLost,
+}
+
 impl Server {
     /// Watches the folders that the guest looks into, and writes what changes there to `kernel` as FUSE notifications,
     /// until that fails or ends. `kernel` never says anything. One message isn't FUSE's: 0x4002 holds a path beneath
@@ -28,28 +42,47 @@ impl Server {
     /// # Errors
     /// When nothing can be watched or `kernel` no longer listens.
     pub fn tell_changes(&self, mut kernel: impl Write + AsFd) -> io::Result<()> {
-        let watcher = Arc::new(Watcher::new()?);
-        let mut messages = Vec::new();
-        // It may have been told things that nobody was there to take back.
-        self.forget_all(&mut messages);
-        kernel.write_all(&messages)?;
-        self.watches.begin(Arc::clone(&watcher));
-        let told = self.carry(&watcher, &mut kernel);
-        self.watches.end();
+        let told = self.keep_telling(&mut kernel);
+        if self.watches.end() && told.is_err() {
+            // Of what the kernel was told for long nobody hears any more; if it is he who is gone, the next one begins so.
+            let _ = self.take_back(&mut kernel);
+        }
         told
     }
 
-    fn carry(&self, watcher: &Watcher, kernel: &mut (impl Write + AsFd)) -> io::Result<()> {
+    fn keep_telling(&self, kernel: &mut (impl Write + AsFd)) -> io::Result<()> {
+        loop {
+            let watcher = Arc::new(Watcher::new()?);
+            // Another queue, so that no event of before is taken for one of now.
+            self.watches.begin(Arc::clone(&watcher));
+            *self.expected() = Expected::default();
+            // The kernel may have been told things that nobody was there to take back.
+            self.take_back(kernel)?;
+            if self.carry(&watcher, kernel)? == Ended::NobodyListens {
+                return Ok(());
+            }
+            tracing::info!("changes of shared folders were lost: everything is looked at and watched anew");
+        }
+    }
+
+    /// Carries changes until nobody listens or some were lost.
+    fn carry(&self, watcher: &Watcher, kernel: &mut (impl Write + AsFd)) -> io::Result<Ended> {
         let mut messages = Vec::new();
         while watcher.wait(kernel.as_fd())? {
             messages.clear();
-            let (mut last, mut unknown) = (None, Vec::new());
+            let (mut last, mut unknown, mut unwatched) = (None, Vec::new(), HashSet::new());
             for event in watcher.events(SETTLE)? {
+                if event.mask & event::OVERFLOW != 0 {
+                    kernel.write_all(&messages)?;
+                    return Ok(Ended::ChangesLost);
+                }
                 // Writing a large file is one change after the other: one is enough.
                 if last.as_ref() == Some(&event) {
                     continue;
                 }
-                if let Some(place) = self.is_unknown(&event) {
+                if event.mask & event::IGNORED != 0 {
+                    unwatched.extend(self.watches.lost(event.watch));
+                } else if let Some(place) = self.is_unknown(&event) {
                     self.ask_to_look(&place, &mut messages);
                     unknown.push((place, event.clone()));
                 } else {
@@ -67,8 +100,11 @@ impl Server {
                 self.translate(&event, &mut messages);
             }
             kernel.write_all(&messages)?;
+            if !unwatched.is_empty() {
+                self.take_back_of(&unwatched, kernel)?;
+            }
         }
-        Ok(())
+        Ok(Ended::NobodyListens)
     }
 
     /// The place of a changed file that the guest's kernel doesn't know, by this name or another.
@@ -90,15 +126,7 @@ impl Server {
     }
 
     fn translate(&self, happened: &HostEvent, messages: &mut Vec<u8>) {
-        if happened.mask & event::OVERFLOW != 0 {
-            tracing::info!("changes of shared folders were lost: everything is looked at anew");
-            return self.forget_all(messages);
-        }
         let Some(folder) = self.watches.folder(happened.watch) else { return };
-        if happened.mask & event::IGNORED != 0 {
-            self.watches.lost(happened.watch);
-            return notification::stale(messages, folder, Stale::Attributes);
-        }
         if happened.name.is_empty() {
             return self.of_folder(folder, happened, messages);
         }
@@ -177,10 +205,29 @@ impl Server {
     }
 
     /// Nothing that the kernel was told may be believed any longer.
-    fn forget_all(&self, messages: &mut Vec<u8>) {
-        for (node, place) in self.nodes().all() {
-            notification::stale_name(messages, place.folder, &place.name);
-            notification::stale(messages, node, Stale::Content);
+    fn take_back(&self, kernel: &mut impl Write) -> io::Result<()> {
+        let mut messages = Vec::new();
+        // What was said before arrives first.
+        std::thread::sleep(SETTLE);
+        for (node, place) in self.nodes().doubt(|_| true) {
+            notification::stale_name(&mut messages, place.folder, &place.name);
+            notification::stale(&mut messages, node, Stale::Content);
         }
+        kernel.write_all(&messages)
+    }
+
+    /// The same of what it was told of these folders and of what is in them. (Content is read anew where attributes say
+    /// that it changed.)
+    fn take_back_of(&self, folders: &HashSet<u64>, kernel: &mut impl Write) -> io::Result<()> {
+        let mut messages = Vec::new();
+        std::thread::sleep(SETTLE);
+        for folder in folders {
+            notification::stale(&mut messages, *folder, Stale::Attributes);
+        }
+        for (node, place) in self.nodes().doubt(|place| folders.contains(&place.folder)) {
+            notification::stale_name(&mut messages, place.folder, &place.name);
+            notification::stale(&mut messages, node, Stale::Attributes);
+        }
+        kernel.write_all(&messages)
     }
 }

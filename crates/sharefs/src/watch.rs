@@ -2,11 +2,12 @@
 //!
 //! Somebody must be there who carries changes to the kernel ([`Server::tell_changes`]): until then, and when he is gone,
 //! nothing is watched. A folder is watched from the first look at it; where the host allows no more watches, the short
-//! lifetime stays. A program of the host that writes through a mapping raises no event, so even what is watched isn't
-//! believed for ever.
+//! lifetime stays, and it is back where a watch is lost. A program of the host that writes through a mapping raises no
+//! event, so even what is watched isn't believed for ever.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::server::Server;
@@ -22,7 +23,11 @@ const MOST: usize = 8 << 10;
 
 /// The watched folders, while somebody carries changes.
 #[derive(Default)]
-pub(crate) struct Watches(Mutex<Option<Watched>>);
+pub(crate) struct Watches {
+    watched: Mutex<Option<Watched>>,
+    /// How often a watch was lost or all were given up.
+    losses: AtomicU64,
+}
 
 struct Watched {
     watcher: Arc<Watcher>,
@@ -31,14 +36,23 @@ struct Watched {
 }
 
 impl Watches {
-    /// From now on folders may be watched.
+    /// From now on folders may be watched; none is yet, whatever was before.
     pub(crate) fn begin(&self, watcher: Arc<Watcher>) {
-        *self.lock() = Some(Watched { watcher, by_node: HashMap::new(), by_watch: HashMap::new() });
+        let mut watched = self.lock();
+        *watched = Some(Watched { watcher, by_node: HashMap::new(), by_watch: HashMap::new() });
+        self.losses.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// From now on none is.
-    pub(crate) fn end(&self) {
-        *self.lock() = None;
+    /// From now on none is. False when none could be before.
+    pub(crate) fn end(&self) -> bool {
+        let mut watched = self.lock();
+        self.losses.fetch_add(1, Ordering::SeqCst);
+        watched.take().is_some()
+    }
+
+    /// Tells by a change whether folders that were watched at the first look may not be so at the second.
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
     }
 
     /// The folder of a watch.
@@ -46,19 +60,22 @@ impl Watches {
         self.lock().as_ref()?.by_watch.get(&watch).copied()
     }
 
-    /// A watch ended by itself.
-    pub(crate) fn lost(&self, watch: i32) {
-        if let Some(watched) = self.lock().as_mut()
-            && let Some(node) = watched.by_watch.remove(&watch)
-        {
-            watched.by_node.remove(&node);
-        }
+    /// A watch ended by itself; returns its folder. None when it was ended here.
+    pub(crate) fn lost(&self, watch: i32) -> Option<u64> {
+        let mut watched = self.lock();
+        let watched = watched.as_mut()?;
+        let node = watched.by_watch.remove(&watch)?;
+        watched.by_node.remove(&node);
+        self.losses.fetch_add(1, Ordering::SeqCst);
+        Some(node)
     }
 
     /// The kernel has forgotten a folder.
     pub(crate) fn forget(&self, node: u64) {
         if let Some(watched) = self.lock().as_mut()
             && let Some(watch) = watched.by_node.remove(&node)
+            // The same folder may be known by another number already, and watched by the same watch.
+            && watched.by_watch.get(&watch) == Some(&node)
         {
             watched.by_watch.remove(&watch);
             watched.watcher.remove(watch);
@@ -76,7 +93,7 @@ impl Watches {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Watched>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

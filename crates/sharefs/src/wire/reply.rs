@@ -34,13 +34,15 @@ pub(crate) struct Reply<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
     /// Bytes of the payload that lie with the carrier already.
     pub(crate) in_place: usize,
+    /// Where lifetimes stand.
+    lifetimes: Vec<usize>,
 }
 
 impl<'a> Reply<'a> {
     pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
         bytes.clear();
         bytes.resize(REPLY_HEADER, 0);
-        Self { bytes, in_place: 0 }
+        Self { bytes, in_place: 0, lifetimes: Vec::new() }
     }
 
     /// Writes the header; an error takes the payload away. Returns how long the reply is.
@@ -53,6 +55,21 @@ impl<'a> Reply<'a> {
         self.bytes[..REPLY_HEADER].copy_from_slice(&bare(unique, result));
         self.bytes[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
         length
+    }
+
+    /// Cuts all lifetimes to so many seconds.
+    pub(crate) fn shorten(&mut self, most: u64) {
+        for at in &self.lifetimes {
+            if let Some(Ok(field)) = self.bytes.get_mut(*at..at + 8).map(<&mut [u8; 8]>::try_from) {
+                *field = u64::from_le_bytes(*field).min(most).to_le_bytes();
+            }
+        }
+    }
+
+    /// For how many seconds something may be believed.
+    fn lifetime(&mut self, seconds: u64) {
+        self.lifetimes.push(self.bytes.len());
+        self.u64(seconds);
     }
 
     pub(crate) fn u16(&mut self, value: u16) {
@@ -93,7 +110,7 @@ impl<'a> Reply<'a> {
 
     /// `fuse_attr_out`.
     pub(crate) fn attributes_out(&mut self, of: &Attributes) {
-        self.u64(of.valid);
+        self.lifetime(of.valid);
         self.u64(0);
         self.attributes(of);
     }
@@ -103,8 +120,8 @@ impl<'a> Reply<'a> {
         self.u64(entry.node);
         // The generation: node numbers are never used again.
         self.u64(0);
-        self.u64(entry.valid);
-        self.u64(entry.attributes.valid);
+        self.lifetime(entry.valid);
+        self.lifetime(entry.attributes.valid);
         self.u64(0);
         self.attributes(&entry.attributes);
     }
@@ -114,7 +131,7 @@ impl<'a> Reply<'a> {
         // No node and no generation.
         self.u64(0);
         self.u64(0);
-        self.u64(valid);
+        self.lifetime(valid);
         let length = self.bytes.len();
         self.bytes.resize(length - 24 + ENTRY, 0);
     }
@@ -178,4 +195,32 @@ pub(crate) const ENTRY: usize = 128;
 /// How long [`Reply::folder_entry`] of a name is.
 pub(crate) fn folder_entry_length(name: &[u8]) -> usize {
     (24 + name.len()).next_multiple_of(8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_for_long_is_cut_and_the_rest_of_a_reply_stays() {
+        let attributes = Attributes {
+            status: Status { size: 77, ..Status::default() },
+            ino: 40,
+            uid: 30,
+            gid: 30,
+            of_asker: false,
+            valid: 30,
+        };
+        let reply = |valid: u64, attributes: Attributes| {
+            let mut bytes = Vec::new();
+            let mut reply = Reply::new(&mut bytes);
+            reply.entry(&Entry { node: 30, attributes, valid });
+            reply.folder_entry(40, 50, 8, b"name");
+            reply.attributes_out(&attributes);
+            reply.shorten(1);
+            bytes
+        };
+        assert_eq!(reply(30, attributes), reply(1, Attributes { valid: 1, ..attributes }));
+        assert_eq!(reply(0, attributes), reply(0, Attributes { valid: 1, ..attributes }));
+    }
 }

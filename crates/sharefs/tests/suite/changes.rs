@@ -15,24 +15,24 @@ const MODIFY: u32 = 0x2;
 const CLOSE_WRITE: u32 = 0x8;
 const MOVED_FROM: u32 = 0x40;
 const MOVED_TO: u32 = 0x80;
-const CREATE: u32 = 0x100;
+pub(crate) const CREATE: u32 = 0x100;
 const DELETE: u32 = 0x200;
 const OF_FOLDER: u32 = 0x4000_0000;
 
 /// One notification.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+pub(crate) enum Told {
     Stale { node: u64 },
     StaleName { folder: u64, name: String },
     Event { folder: u64, child: u64, mask: u32, cookie: u32, name: String },
 }
 
 /// The kernel's end of the stream of changes.
-struct Kernel<'g>(UnixStream, &'g Guest);
+pub(crate) struct Kernel<'g>(UnixStream, &'g Guest);
 
 impl<'g> Kernel<'g> {
     /// Listens to the changes of a guest's folder, and waits until something is watched.
-    fn of(guest: &'g Guest) -> Self {
+    pub(crate) fn of(guest: &'g Guest) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let server = Arc::clone(&guest.server);
@@ -50,7 +50,7 @@ impl<'g> Kernel<'g> {
         kernel
     }
 
-    fn next(&mut self) -> Told {
+    pub(crate) fn next(&mut self) -> Told {
         let mut header = [0; 16];
         self.0.read_exact(&mut header).unwrap();
         let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -80,7 +80,7 @@ impl<'g> Kernel<'g> {
     }
 
     /// The next event of a name, as (child, mask, cookie); what comes before is forgotten.
-    fn event(&mut self, wanted: &str) -> (u64, u32, u32) {
+    pub(crate) fn event(&mut self, wanted: &str) -> (u64, u32, u32) {
         loop {
             if let Told::Event { child, mask, cookie, name, .. } = self.next()
                 && name == wanted
@@ -91,7 +91,7 @@ impl<'g> Kernel<'g> {
     }
 
     /// Every event until one of this name, as (mask, name).
-    fn events_until(&mut self, last: &str) -> Vec<(u32, String)> {
+    pub(crate) fn events_until(&mut self, last: &str) -> Vec<(u32, String)> {
         let mut events = Vec::new();
         loop {
             if let Told::Event { mask, name, .. } = self.next() {

@@ -7,6 +7,7 @@ mod files;
 mod guest;
 mod hostile;
 mod locks;
+mod losses;
 mod mounted;
 mod names;
 mod owners;

@@ -1,10 +1,16 @@
 //! What the tests need of the system beyond the safe wrappers.
-#![expect(unsafe_code, reason = "mapping files; locking ranges of them")]
+#![expect(
+    unsafe_code,
+    reason = "mapping files; locking ranges of them; taking a watcher's descriptor from it"
+)]
 
 use std::ffi::{c_int, c_short};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::{Gid, Uid};
@@ -78,4 +84,36 @@ pub(crate) fn write_mapped(file: &File, bytes: &[u8]) {
         rustix::mm::msync(map, bytes.len(), rustix::mm::MsyncFlags::SYNC).unwrap();
         rustix::mm::munmap(map, bytes.len()).unwrap();
     }
+}
+
+/// Ends the watch that somebody in this process has on a folder, as the host ends one.
+pub(crate) fn end_watch(folder: &Path) {
+    let (watcher, watch) = watch_of(folder);
+    rustix::fs::inotify::remove_watch(&*watcher, watch).unwrap();
+}
+
+/// Has the watcher of a folder, which is somebody's in this process, fail as soon as he wakes from waiting.
+pub(crate) fn break_watcher(folder: &Path) {
+    let (mut watcher, _) = watch_of(folder);
+    let unreadable = File::options().write(true).open("/dev/null").unwrap();
+    rustix::io::dup2(&unreadable, &mut watcher).unwrap();
+}
+
+/// The descriptor and the number of the watch on a folder.
+fn watch_of(folder: &Path) -> (ManuallyDrop<OwnedFd>, i32) {
+    let wanted = format!("ino:{:x}", fs::metadata(folder).unwrap().ino());
+    let descriptors = fs::read_dir("/proc/self/fdinfo").unwrap().map(Result::unwrap);
+    let found = descriptors.filter_map(|entry| {
+        let text = fs::read_to_string(entry.path()).ok()?;
+        let line = text.lines().find(|line| {
+            line.starts_with("inotify ") && line.split(' ').any(|word| word == wanted.as_str())
+        })?;
+        let number = line.split(' ').find_map(|word| word.strip_prefix("wd:")).unwrap();
+        let descriptor: RawFd = entry.file_name().to_str().unwrap().parse().unwrap();
+        Some((descriptor, i32::from_str_radix(number, 16).unwrap()))
+    });
+    let (descriptor, watch) = found.last().expect("it is watched");
+    // SAFETY: the descriptor is open, as long as its owner is, which outlives the test's use of it; it is never closed
+    // by this value.
+    (ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(descriptor) }), watch)
 }
