@@ -5,6 +5,7 @@
 mod changes;
 mod files;
 mod guest;
+mod host;
 mod hostile;
 mod locks;
 mod losses;
