@@ -55,6 +55,11 @@ pub enum Error {
         target.display()
     )]
     VolumeMount { target: PathBuf, device: String, flags: u32, data: String, reason: String },
+    #[error(
+        "error while mounting volume '{}': error resolving passed in network volume address: {reason}",
+        target.display()
+    )]
+    VolumeAddress { target: PathBuf, reason: String },
     #[error("can't look at the container's files: {step}")]
     View { step: &'static str, source: std::io::Error },
     #[error("get {0}: no such volume")]

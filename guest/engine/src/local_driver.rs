@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
@@ -80,20 +80,14 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
             data.push(word);
         }
     }
-    let address = data.iter().find_map(|word| word.strip_prefix("addr="));
-    if address.is_some_and(|address| address.parse::<IpAddr>().is_err()) {
-        return Err(Error::InvalidRequest(format!(
-            "volume {}: the server in addr= must be an address, not a name",
-            volume.name
-        )));
-    }
+    let data =
+        resolved(&data).map_err(|reason| Error::VolumeAddress { target: target.to_owned(), reason })?;
     let device = if flags.contains(MountFlags::BIND) {
         paths.resolve(option("device"))?
     } else {
         option("device").into()
     };
     let kind = if option("type") == "none" { "" } else { option("type") };
-    let data = data.join(",");
     let failed = |error: io::Error| failed(flags, &data, error);
     let words = std::ffi::CString::new(data.as_str()).map_err(|error| failed(error.into()))?;
     rustix::mount::mount(&device, target, kind, flags, words.as_c_str())
@@ -104,6 +98,29 @@ fn mount(volume: &Volume, paths: &HostPaths, target: &Path) -> Result<(), Error>
         rustix::mount::mount_remount(target, again, "").map_err(|errno| failed(errno.into()))?;
     }
     Ok(())
+}
+
+/// The file system's words as the kernel takes them: it knows a server (`addr=`) by address alone. Blocks.
+fn resolved(words: &[&str]) -> Result<String, String> {
+    let resolve = |word: &&str| match word.strip_prefix("addr=") {
+        Some(server) if !server.is_empty() => Ok(format!("addr={}", address(server)?)),
+        _ => Ok((*word).to_owned()),
+    };
+    Ok(words.iter().map(resolve).collect::<Result<Vec<_>, String>>()?.join(","))
+}
+
+/// The first address of a server, of IPv4 if it has one, as Docker takes it.
+fn address(server: &str) -> Result<IpAddr, String> {
+    if let Ok(address) = server.parse() {
+        return Ok(address);
+    }
+    let found = (server, 0).to_socket_addrs().map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.strip_prefix("failed to lookup address information: ").unwrap_or(&reason);
+        format!("lookup {server}: {reason}")
+    })?;
+    let first = found.map(|address| address.ip()).min_by_key(IpAddr::is_ipv6);
+    first.ok_or_else(|| format!("lookup {server}: no such host"))
 }
 
 /// Takes away what is mounted at a volume's data; nothing is fine.
@@ -173,5 +190,21 @@ mod tests {
         for wrong in [&[("type", "tmpfs")][..], &[("device", "x")], &[("wings", "2")], &[("size", "1g")]] {
             assert!(check(&options(wrong)).is_err(), "{wrong:?}");
         }
+    }
+    #[test]
+    fn a_server_s_name_becomes_its_address() {
+        let words = ["vers=4", "addr=localhost", "hard"];
+        assert_eq!(resolved(&words).unwrap(), "vers=4,addr=127.0.0.1,hard");
+        assert_eq!(resolved(&["addr=fd00::1", "nolock"]).unwrap(), "addr=fd00::1,nolock");
+        assert_eq!(resolved(&["addr=", "size=1m"]).unwrap(), "addr=,size=1m");
+    }
+
+    #[test]
+    fn a_server_that_nobody_knows_is_refused_in_docker_s_words() {
+        let reason = resolved(&["addr=server.invalid"]).unwrap_err();
+        let error = Error::VolumeAddress { target: "/data".into(), reason }.to_string();
+        let expected = "error while mounting volume '/data': \
+                        error resolving passed in network volume address: lookup server.invalid: ";
+        assert!(error.starts_with(expected), "{error}");
     }
 }
