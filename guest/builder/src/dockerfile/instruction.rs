@@ -5,7 +5,7 @@ use berth_images::exec_form;
 use super::command::{Command, Healthcheck, Run};
 use super::copy::Copy;
 use super::flags::Flags;
-use super::heredoc::raw_words;
+use super::heredoc::{Heredoc, raw_words};
 use super::lines::{Node, split_word};
 use super::{Place, SyntaxError, pairs};
 
@@ -120,7 +120,7 @@ fn instruction(keyword: &str, node: &Node, escape: char) -> Result<Instruction, 
         "HEALTHCHECK" => Instruction::Healthcheck(Healthcheck::parse(text, escape)?),
         "LABEL" => Instruction::Label(pairs::parse("LABEL", text, escape)?.0),
         "MAINTAINER" => Instruction::Maintainer(some(text)?),
-        "ONBUILD" => onbuild(text)?,
+        "ONBUILD" => onbuild(text, &node.heredocs)?,
         "RUN" => Instruction::Run(Run::parse(text, &node.heredocs, escape)?),
         "SHELL" => match exec_form(text) {
             Some(shell) if !shell.is_empty() => Instruction::Shell(shell),
@@ -193,11 +193,40 @@ fn from(text: &str, escape: char) -> Result<Instruction, String> {
     Ok(Instruction::From { base: base.clone(), name, platform })
 }
 
-fn onbuild(text: &str) -> Result<Instruction, String> {
+/// A trigger's text has its here-documents below it, so that it can be read again by itself.
+fn onbuild(text: &str, heredocs: &[Heredoc]) -> Result<Instruction, String> {
     match split_word(text).0.to_ascii_uppercase().as_str() {
         "" => Err("ONBUILD requires at least one argument".into()),
         "ONBUILD" => Err("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".into()),
         keyword @ ("MAINTAINER" | "FROM") => Err(format!("{keyword} isn't allowed as an ONBUILD trigger")),
-        _ => Ok(Instruction::Onbuild(text.to_owned())),
+        _ => {
+            let bodies = heredocs.iter().map(|heredoc| format!("\n{}{}", heredoc.content, heredoc.name));
+            Ok(Instruction::Onbuild(std::iter::once(text.to_owned()).chain(bodies).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dockerfile, single};
+    use super::*;
+
+    #[test]
+    fn a_trigger_keeps_its_here_documents() {
+        let text = "FROM x\nONBUILD COPY <<A <<-'B' /d/\none\nA\n\ttwo\n\tB\nONBUILD RUN a\n";
+        let stage = &Dockerfile::parse(text).unwrap().stages[0];
+        let triggers: Vec<&str> = stage
+            .steps
+            .iter()
+            .filter_map(|step| match &step.instruction {
+                Instruction::Onbuild(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(triggers, ["COPY <<A <<-'B' /d/\none\nA\ntwo\nB", "RUN a"]);
+        let Instruction::Copy(copy) = single(triggers[0]).unwrap().instruction else { panic!("no COPY") };
+        let files: Vec<(&str, &str)> =
+            copy.files.iter().map(|file| (file.name.as_str(), file.content.as_str())).collect();
+        assert_eq!(files, [("A", "one\n"), ("B", "two\n")]);
     }
 }
