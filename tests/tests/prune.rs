@@ -49,6 +49,24 @@ fn one_prune_takes_an_image_and_what_it_was_made_on() {
 }
 
 #[test]
+fn a_list_of_images_tells_what_they_share_when_asked() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let shared = |path: &str| {
+        let images = engine.get(path);
+        let of = |image: &serde_json::Value| (image["SharedSize"].as_i64(), image["Size"].as_i64());
+        images.as_array().into_iter().flatten().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(shared("/v1.51/images/json?shared-size=1")[0].0, Some(0));
+    let size = shared("/v1.51/images/json")[0].1;
+    engine.ok(&["run", "--name", "box", "--network", "none", "busybox", "sh", "-c", "echo more > /srv/more"]);
+    engine.ok(&["commit", "box", "above:v1"]);
+    assert_eq!(shared("/v1.51/images/json?shared-size=1"), [(size, size.map(|size| size + 5)), (size, size)]);
+    for silent in ["/v1.51/images/json", "/v1.41/images/json?shared-size=1"] {
+        assert!(shared(silent).iter().all(|(shared, _)| *shared == Some(-1)), "{silent}");
+    }
+}
+
+#[test]
 fn df_adds_up() {
     let Some(engine) = Engine::native_with_busybox() else { return };
     let script =

@@ -27,6 +27,8 @@ use crate::wire::{self, query};
 
 /// The first minor version without a `filter` beside `filters`.
 const HAS_REFERENCE_FILTER: u16 = 41;
+/// The first minor version that tells what images share.
+const TELLS_SHARED: u16 = 42;
 /// The first minor version in which an image without names has none.
 const HAS_NAMELESS: u16 = 43;
 /// The first minor version without `VirtualSize`.
@@ -71,6 +73,12 @@ async fn list(
     let count = |id: &str| users.get(id).copied().unwrap_or_default();
     let mut summaries: Vec<_> =
         images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect();
+    if query.shared_size && !version.is_before(TELLS_SHARED) {
+        let shared = engine.shared_sizes();
+        for (image, summary) in images.iter().zip(&mut summaries) {
+            summary.tell_shared(shared.get(&image.id.to_string()).copied().unwrap_or_default());
+        }
+    }
     if version.is_before(HAS_NAMELESS) {
         summaries.iter_mut().for_each(Summary::name_nameless);
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use berth_images::Digest;
+
 use crate::Engine;
 use crate::images::Image;
 use crate::volumes::Volume;
@@ -38,18 +40,19 @@ impl Engine {
         sizes.values().sum()
     }
 
+    /// Bytes of layers that other images have too, by each image's id.
+    pub fn shared_sizes(&self) -> BTreeMap<String, u64> {
+        shared_sizes(&self.images.list())
+    }
+
     /// Every image, with what it shares.
     pub fn image_usage(&self) -> Vec<ImageUsage> {
         let images = self.images.list();
-        let mut owners: BTreeMap<String, usize> = BTreeMap::new();
-        for layer in images.iter().flat_map(|image| &image.layers) {
-            *owners.entry(layer.chain_id.to_string()).or_default() += 1;
-        }
-        let users = self.image_users();
+        let (shared, users) = (shared_sizes(&images), self.image_users());
         let usage = images.into_iter().map(|image| {
-            let shared = image.layers.iter().filter(|layer| owners[&layer.chain_id.to_string()] > 1);
-            let shared = shared.map(|layer| layer.size).sum();
-            let containers = users.get(&image.id.to_string()).copied().unwrap_or_default();
+            let id = image.id.to_string();
+            let shared = shared.get(&id).copied().unwrap_or_default();
+            let containers = users.get(&id).copied().unwrap_or_default();
             ImageUsage { image, shared, containers }
         });
         usage.collect()
@@ -64,4 +67,16 @@ impl Engine {
         });
         volumes.collect()
     }
+}
+
+fn shared_sizes(images: &[Image]) -> BTreeMap<String, u64> {
+    let mut owners: BTreeMap<&Digest, usize> = BTreeMap::new();
+    for layer in images.iter().flat_map(|image| &image.layers) {
+        *owners.entry(&layer.chain_id).or_default() += 1;
+    }
+    let shared = |image: &Image| {
+        let layers = image.layers.iter().filter(|layer| owners[&layer.chain_id] > 1);
+        layers.map(|layer| layer.size).sum()
+    };
+    images.iter().map(|image| (image.id.to_string(), shared(image))).collect()
 }

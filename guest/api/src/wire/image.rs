@@ -12,10 +12,13 @@ use crate::error::Failure;
 
 /// `GET /images/json`'s query.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct ListQuery {
     #[serde(deserialize_with = "flag")]
     pub(crate) all: bool,
+    /// Whether to tell what each image shares, since 1.42.
+    #[serde(deserialize_with = "flag")]
+    pub(crate) shared_size: bool,
     pub(crate) filters: Option<String>,
     /// A reference, until 1.41.
     pub(crate) filter: String,
@@ -124,6 +127,7 @@ pub(crate) struct Summary {
     repo_digests: Vec<String>,
     created: i64,
     size: u64,
+    /// -1 when nobody asked.
     shared_size: i64,
     labels: Option<BTreeMap<String, String>>,
     containers: i64,
@@ -167,13 +171,17 @@ impl Summary {
             virtual_size: None,
         }
     }
-}
 
-impl Summary {
+    /// Tells how many bytes of it others have, too.
+    pub(crate) fn tell_shared(&mut self, bytes: u64) {
+        self.shared_size = i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+
     /// The summary of an image with what it shares with others.
     pub(crate) fn with_usage(usage: &berth_engine::ImageUsage) -> Self {
-        let shared = i64::try_from(usage.shared).unwrap_or(i64::MAX);
-        Self { shared_size: shared, ..Self::new(&usage.image, usage.containers) }
+        let mut summary = Self::new(&usage.image, usage.containers);
+        summary.tell_shared(usage.shared);
+        summary
     }
 }
 
