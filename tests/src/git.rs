@@ -2,18 +2,16 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use crate::condition::eventually;
 use crate::engine::Engine;
 use crate::guard::need_program;
-use crate::registry::free_port;
+use crate::web::WebServer;
 
 /// A running server; it ends when dropped.
 pub struct GitServer {
-    process: Child,
-    folder: tempfile::TempDir,
-    address: String,
+    web: WebServer,
+    repositories: tempfile::TempDir,
 }
 
 impl GitServer {
@@ -22,38 +20,28 @@ impl GitServer {
     /// # Panics
     /// When it doesn't listen before the deadline.
     pub fn start(engine: &Engine) -> Option<Self> {
-        if !need_program("git") || !need_program("busybox") {
+        if !need_program("git") {
             return None;
         }
-        let folder = tempfile::tempdir().expect("make a folder for the server");
-        let programs = folder.path().join("www/cgi-bin");
-        std::fs::create_dir_all(&programs).expect("make a folder for the server");
+        let web = WebServer::start(engine)?;
+        let repositories = tempfile::tempdir().expect("make a folder for the server");
+        let programs = web.folder().join("cgi-bin");
+        std::fs::create_dir(&programs).expect("make a folder for the server");
         let script = format!(
             "#!/bin/sh\nexport GIT_PROJECT_ROOT={} GIT_HTTP_EXPORT_ALL=1 GIT_PROTOCOL=version=2\n\
              exec git -c safe.directory='*' http-backend\n",
-            folder.path().display()
+            repositories.path().display()
         );
         let program = programs.join("git");
         std::fs::write(&program, script).expect("write the server's program");
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&program, executable).expect("make it executable");
-        let port = engine.host_port().unwrap_or_else(free_port);
-        let process = engine
-            .beside("busybox")
-            .args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"])
-            .arg(folder.path().join("www"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start busybox");
-        let host = if engine.host_port().is_some() { "host.docker.internal" } else { "127.0.0.1" };
-        eventually("the git server listens", || engine.fetch(&format!("127.0.0.1:{port}")));
-        Some(Self { process, folder, address: format!("http://{host}:{port}/cgi-bin/git") })
+        Some(Self { web, repositories })
     }
 
     /// The address of a repository.
     pub fn url(&self, name: &str) -> String {
-        format!("{}/{name}", self.address)
+        self.web.url(&format!("cgi-bin/git/{name}"))
     }
 
     /// A new repository with what `commands` (a shell's) make in it; what they print last.
@@ -61,7 +49,7 @@ impl GitServer {
     /// # Panics
     /// When a command fails.
     pub fn repository(&self, name: &str, commands: &str) -> String {
-        repository(&self.folder.path().join(name), commands)
+        repository(&self.repositories.path().join(name), commands)
     }
 }
 
@@ -84,11 +72,4 @@ fn shell(folder: &Path, commands: &str) -> String {
     let output = command.envs(dates).output().expect("run git");
     assert!(output.status.success(), "{commands}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-impl Drop for GitServer {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
 }

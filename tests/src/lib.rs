@@ -17,5 +17,6 @@ pub mod image;
 pub mod machine;
 pub mod registry;
 pub mod ssh;
+pub mod web;
 pub mod webdriver;
 pub mod window;

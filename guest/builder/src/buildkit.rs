@@ -9,6 +9,7 @@ mod cache;
 mod content;
 mod export;
 mod frontend;
+mod ignored;
 mod jobs;
 mod messages;
 mod progress;

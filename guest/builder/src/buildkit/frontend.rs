@@ -14,7 +14,7 @@ use super::progress::{Watcher, definition, words};
 use super::receive::{self, Wanted};
 use super::session::Session;
 use super::sync::{self, ClientSources, Folder};
-use super::{BuildKit, cache};
+use super::{BuildKit, cache, ignored};
 use crate::beneath::Root;
 use crate::dockerfile::{self, Dockerfile, Place};
 use crate::history::Style;
@@ -99,9 +99,12 @@ async fn build(
         return Err(Error::Invalid(why));
     }
     let ignored = match (&remote, own_rules) {
-        (_, Some(rules)) => patterns(&rules),
+        (_, Some(rules)) => ignored::patterns(&rules),
         (Some(_), None) => Vec::new(),
-        (None, None) => ignore_file(kit, job, &session).await?,
+        (None, None) => {
+            let title = "[internal] load .dockerignore";
+            ignored::of_client(&kit.builder, &session, &job.progress, ("context", title)).await?
+        }
     };
     let contexts = given
         .iter()
@@ -195,35 +198,6 @@ fn from_folder(folder: &Folder, filename: &str) -> Result<(String, Option<String
     let missing =
         || Error::Invalid(format!("failed to read dockerfile: open {filename}: no such file or directory"));
     Ok((text.ok_or_else(missing)?, read(&format!("{filename}.dockerignore"))))
-}
-
-async fn ignore_file(kit: &Arc<BuildKit>, job: &Arc<Job>, session: &Session) -> Result<Vec<String>> {
-    const NAME: &str = ".dockerignore";
-    let work = job.progress.start("[internal] load .dockerignore");
-    let received = async {
-        let folder = Folder::temporary(&kit.builder)?;
-        let wanted = Wanted { name: "context", include: vec![NAME.to_owned()], exclude: Vec::new() };
-        let bytes = receive::receive(session, wanted, &folder, |_| {}).await?;
-        work.transfer("transferring context:", bytes, 0, true);
-        if !sync::is_filled(&folder.path) {
-            return Ok(Vec::new());
-        }
-        let root = Root::open(&folder.path).map_err(Error::file("open", &folder.path))?;
-        Ok(root.text(NAME, dockerfile::LONGEST as u64).as_deref().map(patterns).unwrap_or_default())
-    }
-    .await;
-    work.end(received.as_ref().err().map(words).as_deref());
-    received
-}
-
-fn patterns(text: &str) -> Vec<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let cleaned = lines.map(|line| match line.strip_prefix('!') {
-        Some(rest) => format!("!{}", crate::beneath::clean(rest.trim())),
-        None => crate::beneath::clean(line),
-    });
-    cleaned.filter(|line| !line.is_empty() && line != "!").collect()
 }
 
 /// Whether repositories come with their `.git` folders.

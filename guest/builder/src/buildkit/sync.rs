@@ -1,18 +1,18 @@
 //! What a build asks its client for, by the client's session: contexts, secrets, credentials, agents.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use berth_images::registry::Credentials;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
-use super::agents;
 use super::messages::session::{CredentialsRequest, CredentialsResponse, SecretRequest, SecretResponse};
 use super::progress::Progress;
 use super::receive::{self, Wanted};
 use super::session::Session;
+use super::{agents, ignored};
 use crate::known::Known;
 use crate::sources::{Agent, Named, Received, Sources};
 use crate::{Builder, Error, Result, git, kept, key_of};
@@ -101,10 +101,17 @@ impl ClientSources {
         self.folders.lock().await.insert("context".to_owned(), cell);
     }
 
-    async fn folder(&self, name: &str, title: &str, ignored: &[String]) -> Result<Received> {
+    /// A client's folder without what is ignored, received when it is first asked for.
+    async fn folder(
+        &self,
+        name: &str,
+        title: &str,
+        ignored: impl Future<Output = Result<Vec<String>>>,
+    ) -> Result<Received> {
         let cell = self.folders.lock().await.entry(name.to_owned()).or_default().clone();
         let folder = cell
             .get_or_try_init(|| async {
+                let ignored = ignored.await?;
                 let work = self.progress.start(title);
                 let received = self.received(name, ignored, &work).await;
                 work.end(received.as_ref().err().map(Error::describe).as_deref());
@@ -128,9 +135,36 @@ impl ClientSources {
         Ok(folder.received())
     }
 
-    async fn received(&self, name: &str, ignored: &[String], work: &super::progress::Work) -> Result<Folder> {
+    /// A client's folder that isn't the main context: without what its own ignore file names.
+    async fn named_folder(&self, name: &str, folder: &str) -> Result<Received> {
+        let title = format!("[context {name}] load .dockerignore");
+        let about = (folder, title.as_str());
+        let ignored = ignored::of_client(&self.builder, &self.session, &self.progress, about);
+        self.folder(folder, &format!("[context {name}] load from client"), ignored).await
+    }
+
+    /// A file of the web, downloaded when it is first asked for: a folder in which it is called `context`, archive or not.
+    async fn web_file(&self, name: &str, url: &str) -> Result<Received> {
+        let cell = self.folders.lock().await.entry(url.to_owned()).or_default().clone();
+        let folder = cell
+            .get_or_try_init(|| async {
+                let work = self.progress.start(&format!("[context {name}] {url}"));
+                let fetched = downloaded(&self.builder, url).await;
+                work.end(fetched.as_ref().err().map(Error::describe).as_deref());
+                fetched
+            })
+            .await?;
+        Ok(folder.received())
+    }
+
+    async fn received(
+        &self,
+        name: &str,
+        exclude: Vec<String>,
+        work: &super::progress::Work,
+    ) -> Result<Folder> {
         let folder = Folder::open(&self.builder, &self.session, name)?;
-        let wanted = Wanted { name, exclude: ignored.to_vec(), include: Vec::new() };
+        let wanted = Wanted { name, exclude, include: Vec::new() };
         let bytes = receive::receive(&self.session, wanted, &folder, |_| {}).await?;
         work.transfer("transferring context:", bytes, 0, true);
         Ok(folder)
@@ -139,7 +173,8 @@ impl ClientSources {
 
 impl Sources for ClientSources {
     fn context(&self) -> BoxFuture<'_, Result<Received>> {
-        Box::pin(self.folder("context", "[internal] load build context", &self.ignored))
+        let ignored = async { Ok(self.ignored.clone()) };
+        Box::pin(self.folder("context", "[internal] load build context", ignored))
     }
 
     fn named<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
@@ -160,17 +195,18 @@ impl Sources for ClientSources {
                 return Ok(Some(Named::Image(image.to_owned())));
             }
             if let Some(folder) = value.strip_prefix("local:") {
-                let title = format!("[context {name}] load from client");
-                let folder = self.folder(folder, &title, &[]).await?;
-                return Ok(Some(Named::Folder(folder)));
+                return Ok(Some(Named::Folder(self.named_folder(name, folder).await?)));
             }
             if git::Address::is_one(value) {
                 return Ok(Some(Named::Folder(self.repository(name, value).await?)));
             }
-            let message = format!(
-                "the build context {name}={value} isn't supported: give a folder, docker-image:// or a git repository"
-            );
-            Err(Error::Unsupported(message))
+            if value.starts_with("http://") || value.starts_with("https://") {
+                return Ok(Some(Named::Folder(self.web_file(name, value).await?)));
+            }
+            let Some((kind, _)) = value.split_once(':') else {
+                return Err(Error::Invalid(format!("invalid context specifier {value} for {name}")));
+            };
+            Err(Error::Unsupported(format!("unsupported context source {kind} for {name}")))
         })
     }
 
@@ -220,6 +256,13 @@ pub(super) async fn checked_out(
     Ok(folder)
 }
 
+/// A folder of this build's alone with what lies at an address, under the name that it has in BuildKit.
+async fn downloaded(builder: &Arc<Builder>, url: &str) -> Result<Folder> {
+    let folder = Folder::temporary(builder)?;
+    builder.registries.download(url, &folder.path.join("context"), &|_| {}).await?;
+    Ok(folder)
+}
+
 /// Who the client is to a registry; nobody when it doesn't say.
 pub(super) async fn credentials(session: &Session, registry: &str) -> Option<Credentials> {
     if !session.serves(CREDENTIALS) {
@@ -237,9 +280,4 @@ pub(super) async fn credentials(session: &Session, registry: &str) -> Option<Cre
     } else {
         Credentials { username: found.username, password: found.secret, ..Credentials::default() }
     })
-}
-
-/// Whether a path is a folder that holds something.
-pub(super) fn is_filled(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -17,7 +17,7 @@ pub struct InlineFile {
 }
 
 /// COPY or ADD. Texts may hold variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copy {
     /// Whether it is ADD: remote sources, and archives unpacked.
     pub add: bool,

@@ -6,6 +6,7 @@ use berth_images::registry::{Choice, pulled_status};
 use berth_images::{Image, ImageConfig, Platform, Progress, Reference, RemoveOptions};
 
 use super::blocking;
+use crate::dockerfile::Copy;
 use crate::files::Files;
 use crate::history::Style;
 use crate::observe::StepName;
@@ -27,14 +28,11 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
             state.cmd_set = false;
             Ok((state, Outcome::Setting))
         }
-        Base::Scratch => {
-            let platform = platform.unwrap_or_else(Platform::local);
-            let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
-            state.epoch = build.options.epoch;
-            if build.style == Style::BuildKit {
-                state.run().working_dir = "/".to_owned();
-            }
-            Ok((state, Outcome::Setting))
+        Base::Scratch => Ok((nothing(build, platform), Outcome::Setting)),
+        Base::Image(context) if is_folder(build, context).await? => {
+            let mut state = nothing(build, platform);
+            let outcome = whole_folder(build, stage, name, context, &mut state).await?;
+            Ok((state, outcome))
         }
         Base::Image(reference) => {
             let image = image(build, name, reference, platform.as_ref()).await?;
@@ -48,6 +46,43 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
     }
 }
 
+/// A stage without files.
+fn nothing(build: &Build, platform: Option<Platform>) -> State {
+    let platform = platform.unwrap_or_else(Platform::local);
+    let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
+    state.epoch = build.options.epoch;
+    if build.style == Style::BuildKit {
+        state.run().working_dir = "/".to_owned();
+    }
+    state
+}
+
+async fn is_folder(build: &Build, name: &str) -> Result<bool> {
+    Ok(matches!(build.sources.named(name).await?, Some(Named::Folder(_))))
+}
+
+/// Begins a stage with the files of a named context. History names it as BuildKit's does: by where they are from.
+async fn whole_folder(
+    build: &Arc<Build>,
+    stage: usize,
+    step: &StepName,
+    context: &str,
+    state: &mut State,
+) -> Result<Outcome> {
+    let whole = Copy {
+        from: Some(context.to_owned()),
+        sources: vec![".".to_owned()],
+        destination: "/".to_owned(),
+        ..Copy::default()
+    };
+    let outcome = super::copy::copy(build, stage, step, &whole, state).await?;
+    if let Some(entry) = state.config.history.last_mut() {
+        entry.created_by = format!("[context {context}] load from client");
+        "buildkit.exporter.image.v0".clone_into(&mut entry.comment);
+    }
+    Ok(outcome)
+}
+
 /// An image by name: a named context, one that is here, or the registry's.
 pub(super) async fn image(
     build: &Arc<Build>,
@@ -58,8 +93,7 @@ pub(super) async fn image(
     let replaced = match build.sources.named(name).await? {
         Some(Named::Image(other)) => other,
         Some(Named::Folder(_)) => {
-            let message =
-                format!("the build context {name:?} is a folder: FROM takes images and stages alone");
+            let message = format!("the build context {name:?} is a folder, not an image");
             return Err(Error::Unsupported(message));
         }
         None => name.to_owned(),

@@ -1,0 +1,79 @@
+//! Files from beyond the context: named contexts (`--build-context`, with the buildx plugin) and ADD of addresses.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use e2e::buildx::{Context, with_buildx};
+use e2e::context::{self, output};
+use e2e::engine::Engine;
+use e2e::web::WebServer;
+use sha2::{Digest, Sha256};
+
+#[test]
+fn a_named_folder_comes_without_what_its_own_ignore_file_names() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nCOPY --from=other . /other\nCOPY --from=other kept /again\n";
+    let context = Context::new(&buildx, text)
+        .write(".dockerignore", "kept\n")
+        .write("other/.dockerignore", "# a comment\n*.log\n!loud.log\n")
+        .write("other/kept", "kept")
+        .write("other/loud.log", "")
+        .write("other/quiet.log", "");
+    let built = context.built(&["-t", "x", "--build-context", "other=other"]);
+    assert!(built.contains("[context other] load .dockerignore\n"), "{built}");
+    assert_eq!(output(&buildx.0, "x", &["ls", "-A", "/other"]), ".dockerignore\nkept\nloud.log");
+}
+
+#[test]
+fn a_stage_begins_with_a_named_folder() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM base\nENTRYPOINT [\"/busybox\", \"cat\"]\nCMD [\"/n\"]\n");
+    let context = context.write("folder/n", "of the folder");
+    fs::copy("/bin/busybox", context.path().join("folder/busybox")).unwrap();
+    context.built(&["-t", "x", "--build-context", "base=folder"]);
+    assert_eq!(output(&buildx.0, "x", &[]), "of the folder");
+    let history = buildx.0.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "x"]);
+    assert!(history.ends_with("\n[context base] load from client"), "{history}");
+    let context = context.write("folder/n", "changed");
+    context.built(&["-t", "x", "--build-context", "base=folder"]);
+    assert_eq!(output(&buildx.0, "x", &[]), "changed");
+}
+
+#[test]
+fn a_file_of_the_web_is_a_context_with_one_file() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(server) = WebServer::start(&buildx.0) else { return };
+    fs::write(server.folder().join("page"), "from the web").unwrap();
+    let context = Context::new(&buildx, "FROM busybox\nCOPY --from=page context /page\n");
+    let named = |name: &str| format!("page={}", server.url(name));
+    context.built(&["-t", "x", "--build-context", &named("page")]);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/page"]), "from the web");
+    let missing = context.build(&["--build-context", &named("missing")]);
+    assert!(missing.err.contains("404"), "{}", missing.err);
+}
+
+#[test]
+fn a_file_of_the_web_is_added_with_the_servers_time_and_for_its_owner_alone() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(server) = WebServer::start(&engine) else { return };
+    let page = fs::File::create(server.folder().join("page")).unwrap();
+    (&page).write_all(b"from the web").unwrap();
+    page.set_modified(UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    let digest = Sha256::digest(b"from the web");
+    let digest = digest.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    let url = server.url("page");
+    let add =
+        |sum: &str| format!("FROM busybox\nADD --checksum={sum} {url} /f\nADD --chown=33 {url} /folder/\n");
+    context::Context::new(&add(&digest)).built(&engine, &["-t", "x"]);
+    let stat = "stat -c '%a %Y %u' /f /folder/page; cat /folder/page";
+    let seen = output(&engine, "x", &["sh", "-c", stat]);
+    assert_eq!(seen, "600 1000000000 0\n600 1000000000 33\nfrom the web");
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let said = context::Context::new(&add(&wrong)).build(&engine, &[]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains(&format!("digest mismatch {digest} : {wrong}")), "{}", said.err);
+    let local = context::Context::new(&format!("FROM busybox\nADD --checksum={digest} Dockerfile /f\n"));
+    assert!(local.build(&engine, &[]).err.contains("checksum requires HTTP(S) or Git sources"));
+}
