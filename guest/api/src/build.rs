@@ -11,6 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use berth_builder::buildkit::BuildKit;
+use berth_builder::options::Grants;
 use berth_builder::{Builder, Filter, Prune, Surroundings};
 use berth_engine::Engine;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ const FILTERS: &[&str] = &[
 /// Opens the engine's builder, which shares its images and networks.
 pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error> {
     let config = engine.config();
+    let granted = engine.settings().builds;
     let folder = |root: &PathBuf| root.join("builder");
     Builder::open(Surroundings {
         data_root: folder(&config.data_root),
@@ -48,6 +50,7 @@ pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error
         networks: engine.shared_networks(),
         cgroups: engine.cgroups().clone(),
         cgroup_parent: config.builds_cgroup(),
+        allowed: Grants { host_network: granted.host_network, insecure: granted.insecure },
         runtime_program: config.guard_program.with_file_name("berth-runtime"),
     })
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dockerfile::{Dockerfile, Instruction, Place, Step};
 use crate::history::Style;
-use crate::options::Options;
+use crate::options::{Grants, Options};
 use crate::solve::Build;
 use crate::sources::{Received, Sources};
 use crate::{Builder, Error, Result};
@@ -66,10 +66,12 @@ impl Builder {
         let no_cache = options.no_cache || serves_nothing;
         let narrator = Arc::new(Narrator::new(self.clone(), lines.clone(), quiet, no_cache));
         let sources: Arc<dyn Sources> = Arc::new(Folder(Received::anew(context.folder.clone())));
+        // The old API has no words to grant anything: dockerd's builder gave RUN the machine's network unasked.
+        let granted = Grants { host_network: true, insecure: false };
         let build = Build::new(
             self.clone(),
             file,
-            options.clone(),
+            Options { granted, ..options.clone() },
             sources,
             narrator.clone(),
             cancel,

@@ -1,13 +1,15 @@
 //! The container of a RUN step, as the OCI runtime specification describes it: Docker's defaults, nothing else.
 
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use berth_runtime::defaults;
 use berth_runtime::oci::{
-    Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroup,
-    LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capabilities, Linux, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDevice,
+    LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, LinuxResourcesBuilder, Mount,
+    MountBuilder, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, UserBuilder,
 };
 use oci_spec::OciSpecError;
 
@@ -27,6 +29,10 @@ const DEVICES: [(i64, Option<i64>); 9] = [
     (5, Some(2)),
     (136, None),
 ];
+/// What a step outside of the sandbox has of the machine's devices, and how many loop devices.
+const MACHINE_DEVICES: [&str; 6] =
+    ["/dev/kmsg", "/dev/cuse", "/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/loop-control"];
+const LOOPS: u32 = 8;
 /// Bytes of /dev/shm when nobody says otherwise.
 const SHM: i64 = 64 << 20;
 
@@ -51,6 +57,8 @@ pub(crate) struct Container<'a> {
     pub(crate) identity: Identity,
     pub(crate) hostname: &'a str,
     pub(crate) network: Network,
+    /// Whether it has every capability and device, and no filter.
+    pub(crate) is_insecure: bool,
     pub(crate) shm_size: i64,
     pub(crate) limits: &'a Limits,
     /// Beyond the kernel's own file systems.
@@ -64,7 +72,8 @@ impl Container<'_> {
     }
 
     fn build(&self) -> Result<Spec, OciSpecError> {
-        let mut mounts = kernel_mounts(if self.shm_size > 0 { self.shm_size } else { SHM })?;
+        let shm_size = if self.shm_size > 0 { self.shm_size } else { SHM };
+        let mut mounts = kernel_mounts(shm_size, if self.is_insecure { "rw" } else { "ro" })?;
         mounts.extend(self.mounts.iter().cloned());
         SpecBuilder::default()
             .version("1.2.0")
@@ -79,14 +88,16 @@ impl Container<'_> {
     fn process(&self) -> Result<Process, OciSpecError> {
         let Identity { uid, gid, groups, .. } = &self.identity;
         let user = UserBuilder::default().uid(*uid).gid(*gid).additional_gids(groups.clone()).build()?;
-        let all = capabilities();
-        let active = if *uid == 0 { all.clone() } else { Capabilities::new() };
+        let all = self.capabilities();
+        let active = if *uid == 0 || self.is_insecure { all.clone() } else { Capabilities::new() };
+        // Outside of the sandbox programs of any user have them, as in BuildKit.
+        let passed_on = if self.is_insecure { all.clone() } else { Capabilities::new() };
         let capabilities = LinuxCapabilitiesBuilder::default()
             .bounding(all)
             .effective(active.clone())
             .permitted(active)
-            .inheritable(Capabilities::new())
-            .ambient(Capabilities::new())
+            .inheritable(passed_on.clone())
+            .ambient(passed_on)
             .build()?;
         let mut limits = Vec::new();
         for (name, soft, hard) in &self.limits.ulimits {
@@ -129,15 +140,32 @@ impl Container<'_> {
             Network::At(path) => namespaces.push(network.path(path).build()?),
             Network::Host => {}
         }
-        LinuxBuilder::default()
+        let linux = LinuxBuilder::default()
             .namespaces(namespaces)
             .resources(self.resources()?)
             .sysctl(sysctl)
+            .rootfs_propagation("rprivate".to_owned());
+        if self.is_insecure {
+            let nothing = Vec::new();
+            return linux
+                .masked_paths(nothing.clone())
+                .readonly_paths(nothing)
+                .devices(machine_devices()?)
+                .build();
+        }
+        linux
             .masked_paths(owned(defaults::MASKED_PATHS))
             .readonly_paths(owned(defaults::READ_ONLY_PATHS))
-            .rootfs_propagation("rprivate".to_owned())
-            .seccomp(berth_runtime::seccomp::default_profile(&capabilities()))
+            .seccomp(berth_runtime::seccomp::default_profile(&self.capabilities()))
             .build()
+    }
+
+    /// What its root may do.
+    fn capabilities(&self) -> Capabilities {
+        if self.is_insecure {
+            return berth_runtime::available_capabilities();
+        }
+        defaults::CAPABILITIES.iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     fn resources(&self) -> Result<LinuxResources, OciSpecError> {
@@ -165,16 +193,13 @@ impl Container<'_> {
         if let Some(swap) = limits.memory_swap {
             memory = memory.swap(swap);
         }
-        LinuxResourcesBuilder::default().cpu(cpu.build()?).memory(memory.build()?).devices(devices()?).build()
+        let rules = if self.is_insecure { every_device()? } else { devices()? };
+        LinuxResourcesBuilder::default().cpu(cpu.build()?).memory(memory.build()?).devices(rules).build()
     }
 }
 
 fn owned(paths: &[&str]) -> Vec<String> {
     paths.iter().map(|&path| path.to_owned()).collect()
-}
-
-fn capabilities() -> Capabilities {
-    defaults::CAPABILITIES.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Nothing but the usual devices. Making nodes is harmless: using them isn't.
@@ -191,7 +216,31 @@ fn devices() -> Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
     Ok(rules)
 }
 
-fn kernel_mounts(shm_size: i64) -> Result<Vec<Mount>, OciSpecError> {
+fn every_device() -> Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
+    let rule = |kind| LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).access("rwm").build();
+    [LinuxDeviceType::C, LinuxDeviceType::B].into_iter().map(rule).collect()
+}
+
+/// Those of the machine's devices that BuildKit shows outside of the sandbox, as far as they are here.
+fn machine_devices() -> Result<Vec<LinuxDevice>, OciSpecError> {
+    let loops = (0..LOOPS).map(|number| format!("/dev/loop{number}"));
+    let paths = MACHINE_DEVICES.iter().map(|&path| path.to_owned()).chain(loops);
+    let found = paths.filter_map(|path| {
+        let device = std::fs::metadata(&path).ok()?;
+        let kind = match device.file_type() {
+            kind if kind.is_char_device() => LinuxDeviceType::C,
+            kind if kind.is_block_device() => LinuxDeviceType::B,
+            _ => return None,
+        };
+        let (major, minor) = (rustix::fs::major(device.rdev()), rustix::fs::minor(device.rdev()));
+        let described = LinuxDeviceBuilder::default().path(path).typ(kind);
+        Some(described.major(i64::from(major)).minor(i64::from(minor)).build())
+    });
+    found.collect()
+}
+
+/// The kernel's file systems; `access` is what the step has to the kernel's own settings.
+fn kernel_mounts(shm_size: i64, access: &str) -> Result<Vec<Mount>, OciSpecError> {
     let kernel = |destination: &str, kind: &str, options: &str| {
         let options: Vec<String> = options.split(',').map(str::to_owned).collect();
         MountBuilder::default().destination(destination).typ(kind).source(kind).options(options).build()
@@ -200,8 +249,8 @@ fn kernel_mounts(shm_size: i64) -> Result<Vec<Mount>, OciSpecError> {
         kernel("/proc", "proc", "nosuid,noexec,nodev")?,
         kernel("/dev", "tmpfs", "nosuid,strictatime,mode=755,size=65536k")?,
         kernel("/dev/pts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5")?,
-        kernel("/sys", "sysfs", "nosuid,noexec,nodev,ro")?,
-        kernel("/sys/fs/cgroup", "cgroup2", "nosuid,noexec,nodev,ro")?,
+        kernel("/sys", "sysfs", &format!("nosuid,noexec,nodev,{access}"))?,
+        kernel("/sys/fs/cgroup", "cgroup2", &format!("nosuid,noexec,nodev,{access}"))?,
         kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
         kernel("/dev/shm", "tmpfs", &format!("nosuid,noexec,nodev,mode=1777,size={shm_size}"))?,
     ])

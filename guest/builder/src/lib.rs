@@ -50,6 +50,7 @@ pub use filter::Filter;
 pub use prune::{Prune, Pruned, Usage, UsageKind};
 
 use crate::cache::Cache;
+use crate::options::Grants;
 
 /// What a builder is given.
 pub struct Surroundings {
@@ -69,6 +70,8 @@ pub struct Surroundings {
     pub cgroup_parent: String,
     /// The program that runs a step (`berth-runtime`).
     pub runtime_program: PathBuf,
+    /// What builds may be granted.
+    pub allowed: Grants,
 }
 
 /// One engine's builder.
@@ -81,6 +84,7 @@ pub struct Builder {
     cgroups: CgroupRoot,
     cgroup_parent: String,
     runtime_program: PathBuf,
+    allowed: Grants,
     cache: Cache,
     /// Steps being made, so that two builds that need the same make it once, and caches in use by one.
     busy: Mutex<HashMap<String, Lock>>,
@@ -110,6 +114,7 @@ impl Builder {
             cgroups,
             cgroup_parent,
             runtime_program,
+            allowed,
         } = surroundings;
         for folder in [&data_root, &exec_root] {
             std::fs::create_dir_all(folder).map_err(Error::file("make folder", folder))?;
@@ -125,6 +130,7 @@ impl Builder {
             cgroups,
             cgroup_parent,
             runtime_program,
+            allowed,
             cache,
             busy,
         };

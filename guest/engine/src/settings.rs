@@ -26,6 +26,8 @@ pub struct Settings {
     pub registries: Options,
     /// What new containers get.
     pub containers: ContainerDefaults,
+    /// What builds may be granted.
+    pub builds: BuildGrants,
     /// Blocks that networks' subnets are cut from, and the subnets' size; empty when they are Docker's own.
     pub address_pools: Vec<(String, u8)>,
     /// What a user should know of how this engine is reached.
@@ -41,9 +43,26 @@ impl Default for Settings {
             shutdown_timeout: 15,
             registries: Options::default(),
             containers: ContainerDefaults::default(),
+            builds: BuildGrants::default(),
             address_pools: Vec::new(),
             warnings: Vec::new(),
         }
+    }
+}
+
+/// What the steps of builds may be granted when a client asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildGrants {
+    /// The machine's own network.
+    pub host_network: bool,
+    /// Every capability and device.
+    pub insecure: bool,
+}
+
+impl Default for BuildGrants {
+    /// Docker's own.
+    fn default() -> Self {
+        Self { host_network: true, insecure: false }
     }
 }
 

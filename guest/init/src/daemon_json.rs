@@ -3,6 +3,7 @@
 //!
 //! [`keys`] is the list; each part of the engine takes its own keys from the parsed file.
 
+mod builder;
 mod fixed;
 mod keys;
 mod networks;

@@ -19,7 +19,7 @@ use crate::beneath::Root;
 use crate::dockerfile::{self, Dockerfile, Place};
 use crate::history::Style;
 use crate::observe::Observer;
-use crate::options::Options;
+use crate::options::{Grants, Options};
 use crate::solve::{self, Build};
 use crate::sources::Sources;
 use crate::state::State;
@@ -50,7 +50,8 @@ struct Definition {
 /// Does what a client's options ask for: a build, or words about its Dockerfile.
 pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -> Result<Answer> {
     let session = session_of(kit, job).await?;
-    let options = options::read(given)?;
+    let granted = Grants::of(&job.entitlements(), kit.builder.allowed)?;
+    let options = Options { granted, ..options::read(given)? };
     let definition = read(kit, job, &session, given).await?;
     if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {
         return requests::answer(request, &definition, &options).map(Answer::About);

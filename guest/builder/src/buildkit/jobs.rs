@@ -139,6 +139,11 @@ impl Job {
         self.inner().request.as_ref().map(|request| request.session.clone()).unwrap_or_default()
     }
 
+    /// What the build may do beyond the sandbox, by name.
+    pub(super) fn entitlements(&self) -> Vec<String> {
+        self.inner().request.as_ref().map(|request| request.entitlements.clone()).unwrap_or_default()
+    }
+
     /// Whether the result is to note its steps for later builds.
     pub(super) fn exports_inline(&self) -> bool {
         let inner = self.inner();

@@ -15,6 +15,7 @@ use crate::dockerfile::Run;
 use crate::files::Files;
 use crate::history::Style;
 use crate::observe::{StepName, Stream};
+use crate::options::{HOST_NETWORK, INSECURE};
 use crate::process::{self, Sandbox};
 use crate::solve::{Build, Outcome};
 use crate::state::{PATH, State};
@@ -35,6 +36,8 @@ struct Plan {
     folder: String,
     user: String,
     network: String,
+    /// Whether it runs outside of the sandbox.
+    is_insecure: bool,
     script: Option<(String, String)>,
 }
 
@@ -46,11 +49,8 @@ pub(super) async fn run(
     run: &Run,
     state: &mut State,
 ) -> Result<Outcome> {
-    if run.security.as_deref() == Some("insecure") {
-        let message = "security.insecure is not allowed: this engine runs build steps in the sandbox alone";
-        return Err(Error::Unsupported(message.to_owned()));
-    }
     let plan = plan(build, run, state)?;
+    check_grants(build, &plan)?;
     let wishes = mounts::resolve(build, stage, name, run, state).await?;
     let key = key(build, run, &plan, state, &wishes);
     let lock = build.builder.lock_for(key.hex());
@@ -101,7 +101,22 @@ fn plan(build: &Build, run: &Run, state: &State) -> Result<Plan> {
         None | Some("default") => build.options.network.clone(),
         Some(mode) => mode.to_owned(),
     };
-    Ok(Plan { argv, environment, folder, user: state.config.config.user.clone(), network, script })
+    let is_insecure = run.security.as_deref() == Some("insecure");
+    let user = state.config.config.user.clone();
+    Ok(Plan { argv, environment, folder, user, network, is_insecure, script })
+}
+
+/// Refuses what the build isn't granted.
+fn check_grants(build: &Build, plan: &Plan) -> Result<()> {
+    let granted = build.options.granted;
+    let wanted = [
+        (plan.network == "host", granted.host_network, HOST_NETWORK),
+        (plan.is_insecure, granted.insecure, INSECURE),
+    ];
+    match wanted.into_iter().find(|(is_wanted, is_granted, _)| *is_wanted && !is_granted) {
+        Some((.., name)) => Err(Error::Invalid(format!("{name} is not allowed"))),
+        None => Ok(()),
+    }
 }
 
 fn key(
@@ -128,6 +143,9 @@ fn key(
         build.options.hostname.clone(),
         mounts.join("\0"),
     ];
+    if plan.is_insecure {
+        parts.push(INSECURE.to_owned());
+    }
     // The same files may be for several processors, and programs ask which.
     if platform != Platform::local() {
         parts.push(platform.to_string());
@@ -185,6 +203,7 @@ async fn execute(
         identity,
         hostname,
         network: sandbox.network.clone(),
+        is_insecure: plan.is_insecure,
         shm_size: build.options.shm_size,
         limits: &build.options.limits,
         mounts,

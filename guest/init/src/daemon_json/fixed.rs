@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde_json::Value;
 
-use super::{DaemonJson, text};
+use super::{DaemonJson, builder, text};
 
 /// The values that a key may have.
 #[derive(Debug, Clone, Copy)]
@@ -103,22 +103,9 @@ pub(super) fn check(json: &DaemonJson, in_machine: bool) -> anyhow::Result<()> {
     if let Some(key) = NATIVE.iter().find(|key| in_machine && json.has(key)) {
         bail!("{key}: the VM has its own; leave it out");
     }
-    builder(json)?;
+    builder::check(json)?;
     exec_options(json)?;
     features(json)
-}
-
-/// Of the builder's settings, that its cache isn't collected by itself.
-fn builder(json: &DaemonJson) -> anyhow::Result<()> {
-    let Some(builder) = json.0.get("builder") else { return Ok(()) };
-    let off = builder.pointer("/gc/enabled") == Some(&Value::Bool(false));
-    let gc_alone = |fields: &serde_json::Map<String, Value>| fields.keys().eq(["gc"]);
-    if builder.as_object().is_some_and(|fields| fields.is_empty() || (gc_alone(fields) && off)) {
-        return Ok(());
-    }
-    bail!(
-        "builder: the cache isn't collected by itself: leave it out or say gc.enabled false, and use `docker builder prune`"
-    )
 }
 
 fn exec_options(json: &DaemonJson) -> anyhow::Result<()> {

@@ -6,7 +6,11 @@ use super::fixed;
 const EFFECTS: &[(&str, &str)] = &[
     ("bip", "address of the default network's bridge, as `10.1.0.1/24`"),
     ("bip6", "the same for IPv6; needs `ipv6`"),
-    ("builder", "nothing but `{\"gc\": {\"enabled\": false}}`: the build cache isn't collected by itself"),
+    (
+        "builder",
+        "`entitlements`: what builds may be granted, `network-host` (on) and `security-insecure` (off); of `gc`, \
+         that it isn't `enabled`: the build cache isn't collected by itself",
+    ),
     ("cgroup-parent", "cgroup above all containers' (natively)"),
     ("data-root", "folder of what outlives the machine (natively)"),
     ("debug", "log in detail, and say so in `docker info`; reloaded"),

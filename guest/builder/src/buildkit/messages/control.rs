@@ -20,6 +20,8 @@ pub(in super::super) struct SolveRequest {
     pub(in super::super) frontend_attrs: HashMap<String, String>,
     #[prost(message, optional, tag = "8")]
     pub(in super::super) cache: Option<CacheOptions>,
+    #[prost(string, repeated, tag = "9")]
+    pub(in super::super) entitlements: Vec<String>,
     #[prost(bool, tag = "11")]
     pub(in super::super) internal: bool,
     #[prost(message, repeated, tag = "13")]
