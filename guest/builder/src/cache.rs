@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use berth_images::{Digest, Layer, Store};
+use berth_images::{Digest, Kept, Layer, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub(crate) struct Record {
     /// The key of what the step was run on.
     #[serde(default)]
     pub(crate) parent: Option<Digest>,
+    /// Of a layer that doesn't depend on those below: the key of what went into it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    linked: Option<Digest>,
     /// All layers, lowest first.
     layers: Vec<LayerEntry>,
     /// Bytes of the layer that the step itself made.
@@ -98,11 +101,33 @@ impl Cache {
         Some((below.replaced_by(layers, kept, key.clone()), record.created))
     }
 
+    /// The layer that was made of what `linked` stands for, on whatever.
+    pub(crate) fn find_linked(&self, linked: &Digest) -> Option<(Layer, Kept)> {
+        let records = self.records();
+        let record = records.values().find(|record| record.linked.as_ref() == Some(linked))?;
+        let layer = record.layers.last()?.layer();
+        let kept = self.store.keep_layers(std::slice::from_ref(&layer.chain_id));
+        Some((layer, kept))
+    }
+
     /// Notes what the step with the key of `files` made on `below`.
     pub(crate) fn put(&self, files: &Files, below: &Files, size: u64, text: &str) -> Result<Timestamp> {
+        self.put_linked(files, below, size, text, None)
+    }
+
+    /// As [`Self::put`], of a step whose layer doesn't depend on `below` when `linked` stands for all that it is made of.
+    pub(crate) fn put_linked(
+        &self,
+        files: &Files,
+        below: &Files,
+        size: u64,
+        text: &str,
+        linked: Option<Digest>,
+    ) -> Result<Timestamp> {
         let now = Timestamp::now();
         self.store.hold(files.key.hex(), &files.layers)?;
-        self.note(files, Some(&below.key), size, text, now)?;
+        let record = Record { parent: Some(below.key.clone()), linked, ..Record::of(files, size, text, now) };
+        self.note(record)?;
         Ok(now)
     }
 
@@ -110,33 +135,15 @@ impl Cache {
     pub(crate) fn adopt(&self, files: &Files, created: &str) -> Result<()> {
         let created = created.parse().unwrap_or_else(|_| Timestamp::now());
         let size = files.layers.last().map_or(0, |layer| layer.size);
-        self.note(files, None, size, "step of an imported cache", created)
+        self.note(Record::of(files, size, "step of an imported cache", created))
     }
 
     /// Writes a record of layers that are held: a hold without one is given up at the next start.
-    fn note(
-        &self,
-        files: &Files,
-        parent: Option<&Digest>,
-        size: u64,
-        text: &str,
-        created: Timestamp,
-    ) -> Result<()> {
-        let record = Record {
-            version: VERSION,
-            key: files.key.clone(),
-            parent: parent.cloned(),
-            layers: files.layers.iter().map(LayerEntry::of).collect(),
-            size,
-            description: text.to_owned(),
-            created,
-            last_used: Timestamp::now(),
-            uses: 1,
-        };
-        let path = self.path(&files.key);
+    fn note(&self, record: Record) -> Result<()> {
+        let path = self.path(&record.key);
         let json = serde_json::to_vec(&record).map_err(|error| Error::file("encode", &path)(error.into()))?;
         std::fs::write(&path, json).map_err(Error::file("write", path))?;
-        self.records().insert(files.key.clone(), record);
+        self.records().insert(record.key.clone(), record);
         Ok(())
     }
 
@@ -161,6 +168,21 @@ impl Cache {
 }
 
 impl Record {
+    fn of(files: &Files, size: u64, text: &str, created: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            key: files.key.clone(),
+            parent: None,
+            linked: None,
+            layers: files.layers.iter().map(LayerEntry::of).collect(),
+            size,
+            description: text.to_owned(),
+            created,
+            last_used: Timestamp::now(),
+            uses: 1,
+        }
+    }
+
     /// The uppermost layer.
     pub(crate) fn top(&self) -> Option<&Digest> {
         self.layers.last().map(|layer| &layer.chain_id)

@@ -1,5 +1,7 @@
 //! COPY and ADD.
 
+mod linked;
+
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -95,7 +97,10 @@ pub(super) async fn copy(
     );
     let sources: Vec<&str> = found.iter().map(|found| found.kept.as_str()).collect();
     let parent = state.files.key.to_string();
-    let key = key_of(&["copy", &parent, &settings, &sources.join("\0"), &content.to_string()]);
+    let (sources, content_key) = (sources.join("\0"), content.to_string());
+    let made_of = [settings.as_str(), &sources, &content_key];
+    let key = key_of(&[["copy", &parent].as_slice(), &made_of].concat());
+    let linked = linked::is_independent(&plan).then(|| key_of(&[["linked"].as_slice(), &made_of].concat()));
     let entry = state.style.copy(&state.shell, &text, &shown(&plan, &found, &content));
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
@@ -106,10 +111,23 @@ pub(super) async fn copy(
         return Ok(Outcome::Cached);
     }
     let (builder, files) = (build.builder.clone(), state.files.clone());
+    let may_serve = !build.ignores_cache(stage) && build.options.cache_from.is_empty();
+    if let Some(linked) = linked.clone().filter(|_| may_serve)
+        && let Some((files, created)) = blocking({
+            let (builder, files, key, text) = (builder.clone(), files.clone(), key.clone(), text.clone());
+            move || linked::again(&builder, &files, key, linked, &text)
+        })
+        .await?
+    {
+        state.advance(files, &lock, &created.to_string(), entry);
+        return Ok(Outcome::Cached);
+    }
     let (files, created) = blocking(move || {
         let is_large = count >= MANY;
         let (next, size) = make(&builder, &plan, &opened, (&found, is_large), &files, key)?;
-        let created = builder.cache.put(&next, &files, size, &text)?;
+        // What changed nothing has no layer that others could have.
+        let linked = linked.filter(|_| next.layers.len() > files.layers.len());
+        let created = builder.cache.put_linked(&next, &files, size, &text, linked)?;
         Ok((next, created))
     })
     .await?;
