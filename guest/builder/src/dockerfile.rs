@@ -11,6 +11,7 @@ mod heredoc;
 mod instruction;
 mod lines;
 mod mount;
+mod nearest;
 mod pairs;
 mod pattern;
 mod stages;
@@ -18,6 +19,7 @@ mod stages;
 use std::fmt;
 
 pub use checks::Warning;
+pub(crate) use checks::variables;
 pub use command::{Command, Healthcheck};
 pub use copy::{Copy, InlineFile};
 pub use expand::{Expanded, Lexer, Purpose, Variables, value};
@@ -39,6 +41,14 @@ pub struct Place {
     pub column: usize,
     /// Its last line, here-documents included.
     pub end_line: usize,
+}
+
+impl Place {
+    /// Where it begins and ends as BuildKit has it: lines from 1, characters from 0; the last line counts from its beginning.
+    pub(crate) fn positions(self) -> ((usize, usize), (usize, usize)) {
+        let start = (self.line, self.column.saturating_sub(1));
+        if self.end_line > self.line { (start, (self.end_line, 0)) } else { (start, start) }
+    }
 }
 
 /// What the first comment lines say.

@@ -47,6 +47,8 @@ pub struct Options {
     pub hostname: String,
     /// The time that everything the build notes has (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<Timestamp>,
+    /// Patterns of what the context comes without.
+    pub ignored: Vec<String>,
     /// What RUN may do beyond the sandbox.
     pub granted: Grants,
     /// Put before the ids of caches that RUN mounts, so that projects don't share them (`BUILDKIT_CACHE_MOUNT_NS`).

@@ -1,10 +1,11 @@
 //! Walks the stages that the target needs: each from its base through its steps, independent ones at once.
 
+mod checks;
 mod plan;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use berth_images::Digest;
+use berth_images::{Digest, Platform};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -168,6 +169,7 @@ impl Build {
             at += usize::from(makes_files);
             let (text, title) = (step.text.clone(), title(at, &self.shown(step, &state)));
             let place = step.place;
+            self.check_step(number, index, &state)?;
             let name = StepName { stage: number, index: index + 1, text, title, makes_files, place };
             state = self.step(number, &name, step, state).await?;
         }
@@ -223,6 +225,11 @@ impl Build {
     /// The Dockerfile's way to expand variables.
     pub(crate) fn lexer(&self) -> Lexer {
         Lexer { escape: self.file.directives.escape, purpose: Purpose::Words }
+    }
+
+    /// What a stage is for, if anybody says.
+    pub(crate) fn platform(&self, stage: usize) -> Option<Platform> {
+        self.plan.platforms[stage].clone().or_else(|| self.options.platform.clone())
     }
 
     /// Expands a text with what is in scope.

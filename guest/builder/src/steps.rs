@@ -7,7 +7,7 @@ mod mounts;
 mod origin;
 mod remote;
 mod run;
-mod settings;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 

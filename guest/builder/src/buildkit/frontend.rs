@@ -52,8 +52,11 @@ pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -
     let session = session_of(kit, job).await?;
     let granted = Grants::of(&job.entitlements(), kit.builder.allowed)?;
     let options = Options { granted, ..options::read(given)? };
-    let definition = read(kit, job, &session, given).await?;
+    let mut definition = read(kit, job, &session, given).await?;
     if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {
+        if request == requests::LINT {
+            foresee(kit, job, session, given, options.clone(), &mut definition).await?;
+        }
         return requests::answer(request, &definition, &options).map(Answer::About);
     }
     build(kit, job, session, given, options, definition).await.map(Answer::Images)
@@ -90,39 +93,16 @@ async fn build(
     session: Arc<Session>,
     given: &Given,
     options: Options,
-    definition: Definition,
+    mut definition: Definition,
 ) -> Result<Vec<Built>> {
-    let Definition { file, own_rules, remote, .. } = definition;
     let imports = cache::imports(kit, job, job.cache()).await?;
     let watcher = Watcher { progress: job.progress.clone(), platform: None };
+    let file = &definition.file;
     file.warnings.iter().for_each(|warning| watcher.warns(warning));
-    if let Some(why) = file.forbidden() {
+    if let Some(why) = file.forbidden(&file.warnings) {
         return Err(Error::Invalid(why));
     }
-    let ignored = match (&remote, own_rules) {
-        (_, Some(rules)) => ignored::patterns(&rules),
-        (Some(_), None) => Vec::new(),
-        (None, None) => {
-            let title = "[internal] load .dockerignore";
-            ignored::of_client(&kit.builder, &session, &job.progress, ("context", title)).await?
-        }
-    };
-    let contexts = given
-        .iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix("context:")?.to_owned(), value.clone())));
-    let contexts: BTreeMap<String, String> = contexts.collect();
-    let (builder, progress, keeps) = (kit.builder.clone(), job.progress.clone(), keeps_git_dir(given));
-    let sources = ClientSources::new(builder, session, progress, ignored, contexts, keeps);
-    if let Some(folder) = remote {
-        sources.preset(folder).await;
-    }
-    let sources: Arc<dyn Sources> = Arc::new(sources);
-    let mut builds = Vec::new();
-    for (options, platform) in for_each_platform(options, &options::platforms(given)?) {
-        let watcher = Arc::new(Watcher { platform, ..watcher.clone() });
-        let (builder, file, cancel) = (kit.builder.clone(), file.clone(), job.cancel.clone());
-        builds.push(Build::new(builder, file, options, sources.clone(), watcher, cancel, Style::BuildKit)?);
-    }
+    let builds = prepared(kit, job, session, given, options, &mut definition).await?;
     for import in &imports {
         let work = job.progress.start(&format!("importing cache manifest from {}", import.depot.name()));
         let mut taken = Ok(());
@@ -137,6 +117,62 @@ async fn build(
     let running = builds.iter().cloned().map(|build| async move { build.at_once().await });
     let states = solve::all_or_why(join_all(running).await)?;
     Ok(builds.iter().zip(states).map(|(build, state)| finished(build, state, is_inline)).collect())
+}
+
+/// The builds that were asked for, one for each platform, with the context on its way.
+async fn prepared(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    session: Arc<Session>,
+    given: &Given,
+    options: Options,
+    definition: &mut Definition,
+) -> Result<Vec<Arc<Build>>> {
+    let remote = definition.remote.take();
+    let ignored = match (&remote, &definition.own_rules) {
+        (_, Some(rules)) => ignored::patterns(rules),
+        (Some(_), None) => Vec::new(),
+        (None, None) => {
+            let title = "[internal] load .dockerignore";
+            ignored::of_client(&kit.builder, &session, &job.progress, ("context", title)).await?
+        }
+    };
+    let options = Options { ignored: ignored.clone(), ..options };
+    let contexts = given
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("context:")?.to_owned(), value.clone())));
+    let contexts: BTreeMap<String, String> = contexts.collect();
+    let (builder, progress, keeps) = (kit.builder.clone(), job.progress.clone(), keeps_git_dir(given));
+    let sources = ClientSources::new(builder, session, progress, ignored, contexts, keeps);
+    if let Some(folder) = remote {
+        sources.preset(folder).await;
+    }
+    let sources: Arc<dyn Sources> = Arc::new(sources);
+    let build = |(options, platform)| {
+        let watcher = Arc::new(Watcher { progress: job.progress.clone(), platform });
+        let (builder, file, cancel) = (kit.builder.clone(), definition.file.clone(), job.cancel.clone());
+        Build::new(builder, file, options, sources.clone(), watcher, cancel, Style::BuildKit)
+    };
+    for_each_platform(options, &options::platforms(given)?).into_iter().map(build).collect()
+}
+
+/// Adds what the build checks find only when they know what stages come to.
+async fn foresee(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    session: Arc<Session>,
+    given: &Given,
+    options: Options,
+    definition: &mut Definition,
+) -> Result<()> {
+    let builds = prepared(kit, job, session, given, options, definition).await;
+    // What can't be built has been looked at as a text.
+    let Some(build) = builds.ok().and_then(|builds| builds.into_iter().next()) else { return Ok(()) };
+    let found = crate::steps::blocking(move || Ok(build.foreseen())).await?;
+    let warnings = &mut definition.file.warnings;
+    warnings.extend(found);
+    warnings.sort_by_key(|warning| warning.place.line);
+    Ok(())
 }
 
 /// A build's wishes once for each platform, with what its steps are called by when there are several.

@@ -1,5 +1,6 @@
 //! A build's progress as BuildKit's clients draw it: vertexes that start and complete, their logs and transfers.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -37,6 +38,8 @@ struct Inner {
     events: Vec<StatusResponse>,
     vertexes: Vec<Vertex>,
     source: Option<SourceInfo>,
+    /// What the build checks were told to have found.
+    warned: HashSet<String>,
     /// What failed first.
     failed: Option<Place>,
     ended: bool,
@@ -269,10 +272,18 @@ impl Observer for Watcher {
 
     fn warns(&self, warning: &Warning) {
         let number = |value: usize| i32::try_from(value).unwrap_or(i32::MAX);
-        let at = |line: usize| Some(Position { line: number(line), character: 0 });
-        let ranges = vec![Range { start: at(warning.place.line), end: at(warning.place.end_line) }];
-        let info = self.progress.inner().source.clone();
         let short = format!("{}: {} (line {})", warning.rule, warning.message, warning.place.line);
+        let info = {
+            let mut inner = self.progress.inner();
+            // Of several platforms each finds the same.
+            if !inner.warned.insert(short.clone()) {
+                return;
+            }
+            inner.source.clone()
+        };
+        let (start, end) = warning.place.positions();
+        let at = |(line, character)| Some(Position { line: number(line), character: number(character) });
+        let ranges = vec![Range { start: at(start), end: at(end) }];
         let warning = VertexWarning {
             vertex: info.as_ref().map(|info| work_digest(&definition(&info.filename))).unwrap_or_default(),
             level: 1,

@@ -1,13 +1,24 @@
 //! Build checks: what BuildKit's linter says of a Dockerfile before anything is built. Rules by their names there.
 
+mod comments;
+mod defaults;
+mod setting;
+pub(crate) mod variables;
+
 use std::collections::BTreeSet;
 
 use super::command::Command;
 use super::expand::{Lexer, Purpose};
 use super::instruction::Instruction;
 use super::lines::{Node, split_word};
+use super::nearest::nearest;
 use super::stages::{Dockerfile, Stage};
 use super::{Place, pairs};
+
+pub(crate) use setting::Setting;
+
+/// The rule that BuildKit has no page for.
+const BASE_PLATFORM: &str = "InvalidBaseImagePlatform";
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +34,27 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// The page that explains the rule.
+    /// A stage's image is for another machine than the stage is.
+    pub(crate) fn base_platform(image: &str, expected: &str, found: &str, place: Place) -> Self {
+        let message = format!(
+            "Base image {image} was pulled with platform {found:?}, expected {expected:?} for current build"
+        );
+        let about = "Base image platform does not match expected target platform";
+        Self { rule: BASE_PLATFORM, about, message, place }
+    }
+
+    /// A source that the context comes without.
+    pub(crate) fn ignored_source(keyword: &str, source: &str, place: Place) -> Self {
+        let message = format!("Attempting to {keyword} file {source:?} that is excluded by .dockerignore");
+        let about = "Attempting to Copy file that is excluded by .dockerignore";
+        Self { rule: "CopyIgnoredFile", about, message, place }
+    }
+
+    /// The page that explains the rule; empty when there is none.
     pub fn url(&self) -> String {
+        if self.rule == BASE_PLATFORM {
+            return String::new();
+        }
         let page: String = self.rule.char_indices().fold(String::new(), |mut page, (at, c)| {
             // JSONArgsRecommended is json-args-recommended: a capital starts a word unless it is in a run of them.
             let next_is_lower = self.rule[at + 1..].starts_with(|next: char| next.is_ascii_lowercase());
@@ -39,25 +69,22 @@ impl Warning {
     }
 }
 
-struct Findings<'a> {
-    skipped: BTreeSet<&'a str>,
+struct Findings {
+    setting: Setting,
     warnings: Vec<Warning>,
 }
 
-impl Findings<'_> {
+impl Findings {
     fn add(&mut self, rule: &'static str, about: &'static str, place: Place, message: String) {
-        if !self.skipped.contains(rule) && !self.skipped.contains("all") {
+        if self.setting.wants(rule) {
             self.warnings.push(Warning { rule, about, message, place });
         }
     }
 }
 
-/// Every finding, in the order of lines. `# check=skip=Rule,…` leaves rules out.
+/// Every finding, in the order of lines.
 pub(super) fn all(file: &Dockerfile, nodes: &[Node], empty: &[Place]) -> Vec<Warning> {
-    let setting = file.directives.check.as_deref().unwrap_or_default();
-    let skipped = setting.split(';').filter_map(|part| part.trim().strip_prefix("skip="));
-    let skipped = skipped.flat_map(|rules| rules.split(',')).map(str::trim).collect();
-    let mut findings = Findings { skipped, warnings: Vec::new() };
+    let mut findings = Findings { setting: file.checks(), warnings: Vec::new() };
     for place in empty {
         let message = "Empty continuation line".to_owned();
         findings.add(
@@ -70,7 +97,9 @@ pub(super) fn all(file: &Dockerfile, nodes: &[Node], empty: &[Place]) -> Vec<War
     casing(&mut findings, nodes);
     for node in nodes {
         node_rules(&mut findings, node, file.directives.escape);
+        comments::rule(&mut findings, node, file.directives.escape);
     }
+    defaults::rule(&mut findings, file);
     stage_rules(&mut findings, file);
     for stage in &file.stages {
         step_rules(&mut findings, stage);
@@ -80,7 +109,7 @@ pub(super) fn all(file: &Dockerfile, nodes: &[Node], empty: &[Place]) -> Vec<War
 }
 
 /// Keywords in the case that most of them have.
-fn casing(findings: &mut Findings<'_>, nodes: &[Node]) {
+fn casing(findings: &mut Findings, nodes: &[Node]) {
     let is_upper = |node: &&Node| node.keyword == node.keyword.to_ascii_uppercase();
     let is_lower = |node: &&Node| node.keyword == node.keyword.to_ascii_lowercase();
     let (upper, lower) = (nodes.iter().filter(is_upper).count(), nodes.iter().filter(is_lower).count());
@@ -93,7 +122,7 @@ fn casing(findings: &mut Findings<'_>, nodes: &[Node]) {
     }
 }
 
-fn node_rules(findings: &mut Findings<'_>, node: &Node, escape: char) {
+fn node_rules(findings: &mut Findings, node: &Node, escape: char) {
     let keyword = node.keyword.to_ascii_uppercase();
     if matches!(keyword.as_str(), "ENV" | "LABEL")
         && pairs::parse(&keyword, &node.rest, escape).is_ok_and(|(_, is_old)| is_old)
@@ -155,7 +184,7 @@ fn secret_names(keyword: &str, text: &str, escape: char) -> Vec<String> {
     names.into_iter().filter(is_secret).collect()
 }
 
-fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
+fn stage_rules(findings: &mut Findings, file: &Dockerfile) {
     let mut names = BTreeSet::new();
     for stage in &file.stages {
         if let Some(name) = &stage.name {
@@ -183,7 +212,9 @@ fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
             .collect();
         for text in std::iter::once(&stage.base).chain(&stage.platform) {
             for name in lexer.expand(text, &known).map(|expanded| expanded.unset).unwrap_or_default() {
-                let message = format!("FROM argument '{name}' is not declared");
+                let near = nearest(&name, known.iter().map(|(known, _)| known.as_str()));
+                let hint = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+                let message = format!("FROM argument '{name}' is not declared{hint}");
                 findings.add(
                     "UndefinedArgInFrom",
                     "FROM command must use declared ARGs",
@@ -211,7 +242,7 @@ fn stage_rules(findings: &mut Findings<'_>, file: &Dockerfile) {
     }
 }
 
-fn step_rules(findings: &mut Findings<'_>, stage: &Stage) {
+fn step_rules(findings: &mut Findings, stage: &Stage) {
     let has_shell = stage.steps.iter().any(|step| matches!(step.instruction, Instruction::Shell(_)));
     let mut counts = [("CMD", Vec::new()), ("HEALTHCHECK", Vec::new()), ("ENTRYPOINT", Vec::new())];
     let mut has_absolute = false;
@@ -263,7 +294,7 @@ fn step_rules(findings: &mut Findings<'_>, stage: &Stage) {
     }
 }
 
-fn expose_rules(findings: &mut Findings<'_>, port: &str, place: Place) {
+fn expose_rules(findings: &mut Findings, port: &str, place: Place) {
     if let Some((_, protocol)) = port.split_once('/')
         && protocol != protocol.to_ascii_lowercase()
     {
@@ -308,6 +339,31 @@ mod tests {
                 ("LegacyKeyValueFormat", 4, 1),
             ]
         );
+    }
+
+    #[test]
+    fn a_base_must_have_a_name_without_build_arguments() {
+        let text = "ARG A\nARG B=busybox\nARG C=$B:1\nFROM $A\nFROM busybox:$A\nFROM $B\nFROM $C\nFROM $B$TARGETARCH\n";
+        assert_eq!(rules(text), [("InvalidDefaultArgInFrom", 4, 1), ("InvalidDefaultArgInFrom", 5, 1)]);
+    }
+
+    #[test]
+    fn what_a_comment_describes_is_looked_at_when_asked_for() {
+        let text = "# about\nARG A=a\n# B is b\nARG A=a B=b\n# other\n\nFROM $A AS one\n# one\n#\nARG C\n  # x y\n  FROM $A AS Two\n";
+        let rule = "InvalidDefinitionDescription";
+        let has = |text: &str| rules(text).contains(&(rule, 3, 1));
+        let found = rules(&format!("# check=experimental={rule};skip=all\n{text}"));
+        assert_eq!(found, [(rule, 3, 1), (rule, 13, 3)]);
+        assert!(
+            has(&format!("# check=experimental=all\n{text}")) && !has(&format!("# check=skip=x\n{text}"))
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_told() {
+        let file = Dockerfile::parse("ARG VERSION=1\nFROM busybox:$VERSON\n").unwrap();
+        let message = "FROM argument 'VERSON' is not declared (did you mean VERSION?)";
+        assert!(file.warnings.iter().any(|warning| warning.message == message), "{:?}", file.warnings);
     }
 
     #[test]

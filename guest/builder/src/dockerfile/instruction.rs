@@ -7,6 +7,7 @@ use super::copy::Copy;
 use super::flags::Flags;
 use super::heredoc::{Heredoc, raw_words};
 use super::lines::{Node, split_word};
+use super::nearest::nearest;
 use super::{Place, SyntaxError, pairs};
 
 /// What one instruction says; variables aren't expanded yet.
@@ -146,28 +147,9 @@ fn words(keyword: &str, text: &str, escape: char) -> Result<Vec<String>, String>
 
 fn unknown(keyword: &str) -> String {
     let upper = keyword.to_ascii_uppercase();
-    let near =
-        KEYWORDS.iter().map(|known| (distance(known, &upper), known)).filter(|(far, _)| *far <= 2).min();
-    let hint = near.map(|(_, known)| format!(" (did you mean {known}?)")).unwrap_or_default();
+    let hint = nearest(&upper, KEYWORDS.iter().copied());
+    let hint = hint.map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
     format!("unknown instruction: {keyword}{hint}")
-}
-
-/// How many letters must change, at most 3.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 2 {
-        return 3;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 fn from(text: &str, escape: char) -> Result<Instruction, String> {

@@ -17,6 +17,8 @@ pub struct Node {
     pub rest: String,
     /// Its here-documents.
     pub heredocs: Vec<Heredoc>,
+    /// The comment on the line above, if it says something.
+    pub comment: Option<String>,
     /// Where it stands.
     pub place: Place,
 }
@@ -35,8 +37,8 @@ pub(super) fn split(text: &str) -> Result<Lines, SyntaxError> {
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let all: Vec<&str> = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-    let directives = directives(&all)?;
-    let mut reader = Reader { lines: all, at: 0, escape: directives.escape, empty_continuations: Vec::new() };
+    let (directives, at) = directives(&all)?;
+    let mut reader = Reader { lines: all, at, escape: directives.escape, empty_continuations: Vec::new() };
     let mut nodes = Vec::new();
     while let Some(node) = reader.next_node()? {
         nodes.push(node);
@@ -47,8 +49,8 @@ pub(super) fn split(text: &str) -> Result<Lines, SyntaxError> {
     Ok(Lines { directives, nodes, empty_continuations: reader.empty_continuations })
 }
 
-/// `# escape=`, `# syntax=` and `# check=` stand before everything else.
-fn directives(lines: &[&str]) -> Result<Directives, SyntaxError> {
+/// `# escape=`, `# syntax=` and `# check=` stand before everything else; also, how many lines they are.
+fn directives(lines: &[&str]) -> Result<(Directives, usize), SyntaxError> {
     let mut found = Directives::default();
     let mut seen: Vec<String> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
@@ -73,7 +75,7 @@ fn directives(lines: &[&str]) -> Result<Directives, SyntaxError> {
         }
         seen.push(name);
     }
-    Ok(found)
+    Ok((found, seen.len()))
 }
 
 fn directive(line: &str) -> Option<(String, String)> {
@@ -92,9 +94,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn next_node(&mut self) -> Result<Option<Node>, SyntaxError> {
-        while self.lines.get(self.at).is_some_and(|line| is_blank(line) || is_comment(line)) {
+        let mut comment = None;
+        while let Some(line) = self.lines.get(self.at).filter(|line| is_blank(line) || is_comment(line)) {
+            comment = line.trim().strip_prefix('#').map(str::trim).filter(|comment| !comment.is_empty());
             self.at += 1;
         }
+        let comment = comment.map(str::to_owned);
         let Some(first) = self.lines.get(self.at) else { return Ok(None) };
         let start = self.at + 1;
         let column = first.len() - first.trim_start().len() + 1;
@@ -111,7 +116,7 @@ impl Reader<'_> {
             Vec::new()
         };
         place.end_line = self.at;
-        Ok(Some(Node { keyword: keyword.to_owned(), rest: rest.to_owned(), heredocs, place }))
+        Ok(Some(Node { keyword: keyword.to_owned(), rest: rest.to_owned(), heredocs, comment, place }))
     }
 
     /// Joins a line with those it continues on. Comments and empty lines in between vanish.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::checks::{self, Warning};
+use super::checks::{self, Setting, Warning};
 use super::instruction::{self, Instruction, Step};
 use super::lines::{self, Node};
 use super::{Directives, Place, SyntaxError};
@@ -82,12 +82,15 @@ impl Dockerfile {
         Ok(file)
     }
 
-    /// Why the build checks forbid a build (`# check=error=true`); none when they don't.
-    pub fn forbidden(&self) -> Option<String> {
-        let setting = self.directives.check.as_deref().unwrap_or_default();
-        let is_strict = setting.split(';').any(|part| part.trim() == "error=true");
-        let rules: BTreeSet<&str> = self.warnings.iter().map(|warning| warning.rule).collect();
-        let rules: Vec<&str> = rules.into_iter().filter(|_| is_strict).collect();
+    /// What the first lines say of the build checks.
+    pub(crate) fn checks(&self) -> Setting {
+        Setting::parse(self.directives.check.as_deref().unwrap_or_default())
+    }
+
+    /// Why the build checks forbid a build (`# check=error=true`) with these findings; none when they don't.
+    pub(crate) fn forbidden(&self, found: &[Warning]) -> Option<String> {
+        let rules: BTreeSet<&str> = found.iter().map(|warning| warning.rule).collect();
+        let rules: Vec<&str> = rules.into_iter().filter(|_| self.checks().is_strict).collect();
         (!rules.is_empty()).then(|| format!("lint violation found for rules: {}", rules.join(", ")))
     }
 

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// A stage's beginning.
 pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> Result<(State, Outcome)> {
-    let platform = build.plan.platforms[stage].clone().or_else(|| build.options.platform.clone());
+    let platform = build.platform(stage);
     match &build.plan.bases[stage] {
         Base::Stage(base) => {
             let mut state = build.stage(*base).await?;
@@ -36,18 +36,23 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
         }
         Base::Image(reference) => {
             let image = image(build, name, reference, platform.as_ref()).await?;
-            let files = Files::of_image(&image, &build.builder.store);
-            let platform = image.config.platform();
-            let config = ImageConfig::clone(&image.config);
-            let mut state = State::new(files, config, &platform, build.style);
-            state.epoch = build.options.epoch;
-            Ok((state, Outcome::Setting))
+            build.check_base(stage, &image)?;
+            Ok((of_image(build, &image), Outcome::Setting))
         }
     }
 }
 
+/// A stage that begins with an image.
+pub(crate) fn of_image(build: &Build, image: &Image) -> State {
+    let files = Files::of_image(image, &build.builder.store);
+    let (config, platform) = (ImageConfig::clone(&image.config), image.config.platform());
+    let mut state = State::new(files, config, &platform, build.style);
+    state.epoch = build.options.epoch;
+    state
+}
+
 /// A stage without files.
-fn nothing(build: &Build, platform: Option<Platform>) -> State {
+pub(crate) fn nothing(build: &Build, platform: Option<Platform>) -> State {
     let platform = platform.unwrap_or_else(Platform::local);
     let mut state = State::new(Files::empty(), ImageConfig::default(), &platform, build.style);
     state.epoch = build.options.epoch;

@@ -21,7 +21,7 @@ pub(super) const PROXIES: [&str; 10] = [
 ];
 
 /// Applies a setting.
-pub(super) fn apply(build: &Build, instruction: &Instruction, state: &mut State) -> Result<()> {
+pub(crate) fn apply(build: &Build, instruction: &Instruction, state: &mut State) -> Result<()> {
     match instruction {
         Instruction::Arg(arguments) => {
             let mut shown = Vec::with_capacity(arguments.len());

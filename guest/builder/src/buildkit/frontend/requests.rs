@@ -15,11 +15,13 @@ use crate::dockerfile::{Place, Stage};
 use crate::options::Options;
 use crate::{Error, Result};
 
+/// What the build checks say.
+pub(super) const LINT: &str = "frontend.lint";
 /// The version of every request's form.
 const VERSION: &str = "1.0.0";
 /// What may be asked, each with what it is about.
 const REQUESTS: [(&str, &str); 4] = [
-    ("frontend.lint", "Lint a Dockerfile"),
+    (LINT, "Lint a Dockerfile"),
     ("frontend.outline", "List all parameters current build target supports"),
     ("frontend.targets", "List all targets current build supports"),
     ("frontend.subrequests.describe", "List available subrequest types"),
@@ -32,7 +34,7 @@ pub(super) fn answer(
     options: &Options,
 ) -> Result<HashMap<String, Vec<u8>>> {
     let (json, text, status) = match request {
-        "frontend.lint" => {
+        LINT => {
             let found = lint::of(definition);
             (to_json(&found)?, lint::text(definition), Some(u8::from(!found.is_clean())))
         }
@@ -86,11 +88,19 @@ struct Range {
 #[derive(Debug, Serialize)]
 struct Position {
     line: usize,
+    #[serde(skip_serializing_if = "is_first")]
+    character: usize,
+}
+
+fn is_first(character: &usize) -> bool {
+    *character == 0
 }
 
 impl Location {
     fn of(place: Place) -> Self {
-        let (start, end) = (Position { line: place.line }, Position { line: place.end_line.max(place.line) });
+        let (start, end) = place.positions();
+        let position = |(line, character)| Position { line, character };
+        let (start, end) = (position(start), position(end));
         Self { ranges: vec![Range { start, end }] }
     }
 }
@@ -145,6 +155,10 @@ mod tests {
         assert_eq!(found["result.statuscode"], b"1");
         let json: serde_json::Value = serde_json::from_slice(&found["result.json"]).unwrap();
         assert_eq!(json["warnings"][0]["location"]["ranges"][0]["start"]["line"], 1);
+        let indented = ask("frontend.lint", "FROM busybox\n  run true\n");
+        let json: serde_json::Value = serde_json::from_slice(&indented["result.json"]).unwrap();
+        let start = &json["warnings"][0]["location"]["ranges"][0]["start"];
+        assert_eq!(*start, serde_json::json!({ "line": 2, "character": 2 }));
         let clean = ask("frontend.lint", "FROM busybox\n");
         assert_eq!((text(&clean).as_str(), clean["result.statuscode"].as_slice()), ("", b"0".as_slice()));
     }
