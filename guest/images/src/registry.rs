@@ -2,6 +2,7 @@
 
 mod challenge;
 mod connect;
+mod decode;
 mod documents;
 mod download;
 mod endpoint;
@@ -25,6 +26,7 @@ use self::connect::Names;
 use self::endpoint::Endpoint;
 use self::pull::InFlight;
 use self::session::Session;
+pub use decode::decode;
 pub use documents::Repository;
 pub use plain::{Downloaded, percent_decoded};
 pub use search::Found;

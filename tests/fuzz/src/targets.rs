@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("layer", layer),
     ("protocol", protocol_messages),
     ("reference", reference),
+    ("registry", registry),
     ("usernet", network::frames),
 ];
 
@@ -87,6 +88,11 @@ fn protocol_messages(bytes: &[u8]) {
     let _ = frame::decode::<guest::FromGuest>(body);
     let _ = frame::decode::<control::Request>(body);
     let _ = frame::decode::<control::Reply>(body);
+}
+
+/// What registries and token servers say.
+fn registry(bytes: &[u8]) {
+    berth_images::registry::decode(bytes);
 }
 
 /// Names of images, and what stands in them. What is printed again must mean the same.

@@ -60,7 +60,7 @@ async fn list(session: &Session, reference: &Reference) -> Result<Vec<String>> {
 }
 
 /// The path in `</v2/…/tags/list?last=x>; rel="next"`; one that leads to another host isn't followed.
-fn next_page(link: &str) -> Option<&str> {
+pub(super) fn next_page(link: &str) -> Option<&str> {
     let (path, relation) = link.strip_prefix('<')?.split_once('>')?;
     (relation.contains("next") && path.starts_with('/') && !path.starts_with("//")).then_some(path)
 }

@@ -77,12 +77,16 @@ pub(super) async fn fetch(
     if !response.status().is_success() {
         return Err(session::refusal(response).await.into_plain_error());
     }
-    let body = session::read(response, LARGEST).await?;
+    granted(&session::read(response, LARGEST).await?, &wanted.realm)
+}
+
+/// What an answer of the server at `realm` holds.
+pub(super) fn granted(body: &[u8], realm: &str) -> Result<Granted> {
     let answer: Answer =
-        serde_json::from_slice(&body).map_err(|source| Error::Json { subject: "token answer", source })?;
+        serde_json::from_slice(body).map_err(|source| Error::Json { subject: "token answer", source })?;
     let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
     let token = token
-        .ok_or_else(|| Error::BadAnswer { url: wanted.realm.clone(), problem: "there is no token in it" })?;
+        .ok_or_else(|| Error::BadAnswer { url: realm.to_owned(), problem: "there is no token in it" })?;
     Ok(Granted { token, identity: answer.refresh_token })
 }
 
