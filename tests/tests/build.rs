@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use e2e::condition::eventually;
 use e2e::context::{Context, output};
 use e2e::engine::Engine;
+use e2e::registry::Registry;
 
 #[test]
 fn a_first_app_is_built_tagged_and_runs() {
@@ -435,4 +436,68 @@ fn the_cache_is_pruned_by_what_its_records_are() {
     assert_eq!(records().len(), 1);
     assert_eq!(prune("shared=true").code, 0);
     assert_eq!(records().len(), 0);
+}
+
+#[test]
+fn a_check_of_the_bases_is_switched_off() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    Context::new("FROM busybox\nHEALTHCHECK CMD true\n").built(&engine, &["-t", "x"]);
+    Context::new("FROM x\nHEALTHCHECK NONE\n").built(&engine, &["-t", "y"]);
+    assert_eq!(engine.inspect("y", "json .Config.Healthcheck"), r#"{"Test":["NONE"]}"#);
+    engine.ok(&["run", "-d", "--name", "box", "--network", "none", "y", "sleep", "1000"]);
+    assert_eq!(engine.inspect("box", "if .State.Health}}checked{{else}}unchecked{{end"), "unchecked");
+}
+
+#[test]
+fn a_syntax_line_names_a_frontend_that_is_ours_and_asks_nobody() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let text =
+        "# syntax=registry.invalid/docker/dockerfile:1\n# escape=`\nFROM busybox\nRUN echo `\n  one > /f\n";
+    Context::new(text).built(&engine, &["-t", "x"]);
+    assert_eq!(output(&engine, "x", &["cat", "/f"]), "one");
+}
+
+#[test]
+fn a_dockerfile_of_another_name_has_an_ignore_file_of_its_own() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let context = Context::new("FROM scratch\n")
+        .write("build/Other", "FROM busybox\nCOPY . /all\n")
+        .write("build/Other.dockerignore", "two\nbuild\nDockerfile\n")
+        .write(".dockerignore", "one\n")
+        .write("one", "")
+        .write("two", "");
+    let file = context.path().join("build/Other");
+    context.built(&engine, &["-t", "x", "-f", file.to_str().unwrap()]);
+    let files = output(&engine, "x", &["sh", "-c", "cd /all; ls -A | grep -v ignore"]);
+    assert_eq!(files, "one");
+}
+
+#[test]
+fn a_stage_is_for_the_platform_that_it_names() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let text = "FROM --platform=linux/s390x scratch AS other\nCOPY f /f\n\
+                FROM --platform=$BUILDPLATFORM busybox AS tools\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\n\
+                FROM other\nCOPY --from=tools /arch /arch\n";
+    let context = Context::new(text).write("f", "f");
+    context.built(&engine, &["-t", "x"]);
+    assert_eq!(engine.inspect("x", ".Architecture"), "s390x");
+    context.built(&engine, &["-t", "y", "--target", "tools"]);
+    assert_eq!(engine.inspect("y", ".Architecture"), engine.inspect("busybox", ".Architecture"));
+}
+
+#[test]
+fn the_registry_is_asked_again_when_the_build_says_so() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let base = format!("{}/team/base:1", registry.address);
+    for (text, tag) in [("old", "old:v1"), ("new", &*base)] {
+        Context::new(&format!("FROM busybox\nRUN echo {text} > /f\n")).built(&engine, &["-t", tag]);
+    }
+    engine.ok(&["push", "--quiet", &base]);
+    engine.ok(&["tag", "old:v1", &base]);
+    let context = Context::new(&format!("FROM {base}\nCMD cat /f\n"));
+    context.built(&engine, &["-t", "x"]);
+    assert_eq!(output(&engine, "x", &[]), "old");
+    context.built(&engine, &["-t", "x", "--pull"]);
+    assert_eq!(output(&engine, "x", &[]), "new");
 }

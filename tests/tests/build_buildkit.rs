@@ -2,13 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use e2e::buildx::{Context, with_buildx};
+use e2e::buildx::{self, Context, with_buildx};
 use e2e::condition::eventually;
 use e2e::context::output;
-use e2e::engine::said;
+use e2e::engine::{Engine, said};
 use e2e::registry::Registry;
+use e2e::ssh::Agent;
 
 #[test]
 fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
@@ -132,15 +134,98 @@ fn secrets_and_named_contexts_come_from_the_client() {
 #[test]
 fn an_agent_is_forwarded_to_the_step() {
     let Some(buildx) = with_buildx() else { return };
-    let context = Context::new(
-        &buildx,
-        "FROM busybox\nRUN --mount=type=ssh test -S \"$SSH_AUTH_SOCK\" && echo there > /agent\n",
+    let Some(agent) = Agent::start("ed25519") else { return };
+    let text = "FROM busybox\nCOPY root /\nRUN --mount=type=ssh ssh-add -L > /keys\nRUN test -z \"$SSH_AUTH_SOCK\"\n";
+    let context = Context::new(&buildx, text);
+    copy_program("/usr/bin/ssh-add", &context.path().join("root"));
+    context.built(&["-t", "x", "--ssh", &agent.forwarded()]);
+    let key = fs::read_to_string(agent.key().with_extension("pub")).unwrap();
+    assert_eq!(output(&buildx.0, "x", &["cat", "/keys"]), key.trim_end());
+    let without = context.build(&["--no-cache"]);
+    assert_eq!(without.code, 1, "{}", without.out);
+}
+
+/// Copies a program of this machine with the libraries that it is linked with, each to its own place beneath a folder.
+fn copy_program(program: &str, folder: &Path) {
+    let listed = Command::new("ldd").arg(program).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries.chain([program]) {
+        let to = folder.join(file.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(file, to).unwrap();
+    }
+}
+
+#[test]
+fn independent_stages_run_at_once() {
+    let Some(buildx) = with_buildx() else { return };
+    // Each waits for the other, for half a minute at most.
+    let meet = |own: &str, other: &str| {
+        format!(
+            "FROM busybox AS {own}\nRUN --mount=type=cache,target=/c touch /c/{own}; for i in $(seq 300); do \
+             test -e /c/{other} && touch /{own} && exit; sleep 0.1; done; exit 1\n"
+        )
+    };
+    let text = format!(
+        "{}{}FROM busybox\nCOPY --from=one /one /\nCOPY --from=two /two /\n",
+        meet("one", "two"),
+        meet("two", "one")
     );
-    let socket = context.path().join("agent.sock");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let agent = format!("default={}", socket.display());
-    context.built(&["-t", "x", "--ssh", &agent]);
-    assert_eq!(output(&buildx.0, "x", &["cat", "/agent"]), "there");
+    Context::new(&buildx, &text).built(&["-t", "x"]);
+    output(&buildx.0, "x", &["ls", "/one", "/two"]);
+}
+
+#[test]
+fn a_step_leaves_the_sandbox_only_when_the_engine_and_the_client_allow_it() {
+    let Some(config) = buildx::config() else { return };
+    let Some(engine) = Engine::configured(
+        r#"{"builder": {"entitlements": {"network-host": false, "security-insecure": true}}}"#,
+        &[],
+    ) else {
+        return;
+    };
+    engine.load_busybox();
+    let buildx = (engine, config);
+    let text = "FROM busybox\nUSER 33\nRUN --security=insecure grep CapEff /proc/self/status > /tmp/caps\n\
+                USER 0\nRUN --security=insecure mkdir /m && mount -t tmpfs none /m && umount /m\n\
+                RUN --security=sandbox ! mount -t tmpfs none /m\n";
+    let context = Context::new(&buildx, text);
+    let refused = context.build(&[]);
+    assert!(refused.err.contains("security.insecure is not allowed"), "{}", refused.err);
+    context.built(&["-t", "x", "--allow", "security.insecure"]);
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let bounding = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim();
+    assert_eq!(output(&buildx.0, "x", &["cat", "/tmp/caps"]), format!("CapEff:\t{bounding}"));
+    let context = Context::new(&buildx, "FROM busybox\nRUN --network=host true\n");
+    let refused = context.build(&[]);
+    assert!(refused.err.contains("network.host is not allowed"), "{}", refused.err);
+    let refused = context.build(&["--allow", "network.host"]);
+    let words = "granting entitlement network.host is not allowed by build daemon configuration";
+    assert!(refused.err.contains(words), "{}", refused.err);
+}
+
+#[test]
+fn checks_know_the_variables_of_the_base_and_what_is_ignored() {
+    let Some(buildx) = with_buildx() else { return };
+    let text =
+        "FROM busybox AS base\nENV NAME=x\nARG LATER\nFROM base\nWORKDIR /$NAM\n  COPY a $PATH$LATER /d/\n";
+    let context = Context::new(&buildx, text).write(".dockerignore", "a\n").write("a", "");
+    let said = context.build(&["--check"]);
+    assert_ne!(said.code, 0, "{}", said.out);
+    for words in [
+        "Usage of undefined variable '$NAM' (did you mean $NAME?)\nDockerfile:5\n",
+        "Attempting to Copy file \"a\" that is excluded by .dockerignore\nDockerfile:6\n",
+    ] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    assert_eq!(said.out.matches("WARNING").count(), 2, "{}", said.out);
+    let built = context.build(&[]);
+    assert!(built.err.contains("UndefinedVar: Usage of undefined variable '$NAM'"), "{}", built.err);
+    let strict =
+        Context::new(&buildx, "# check=error=true\nFROM busybox\nENV A=$NO\nRUN touch /never\n").build(&[]);
+    assert!(strict.err.contains("lint violation found for rules: UndefinedVar"), "{}", strict.err);
+    assert!(!strict.err.contains("RUN touch /never\n"), "{}", strict.err);
 }
 
 #[test]
@@ -403,4 +488,26 @@ fn a_remote_builder_is_the_engines_own_socket() {
     assert_eq!(fs::read_to_string(context.path().join("folder/b")).unwrap(), "remote");
     assert!(run(&["buildx", "du", "--builder", "raw"]).contains("Total:"));
     run(&["buildx", "prune", "--builder", "raw", "--all", "--force"]);
+}
+
+#[test]
+fn a_linked_copy_is_not_made_again_on_another_base() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "ARG BASE=one\nFROM busybox AS one\nRUN echo one > /base\nFROM busybox AS two\nRUN echo two > /base\n\
+                FROM $BASE\nCOPY --link --chown=33:33 a /deep/folder/a\nCOPY --chown=33:33 a /copied/a\n";
+    let context = Context::new(&buildx, text).write("a", "linked");
+    context.built(&["-t", "x"]);
+    let again = context.built(&["-t", "y", "--build-arg", "BASE=two"]);
+    assert_eq!(again.matches("CACHED").count(), 1, "{again}");
+    let engine = &buildx.0;
+    let layers = |image: &str| engine.inspect(image, "json .RootFS.Layers");
+    let (x, y): (Vec<String>, Vec<String>) =
+        (serde_json::from_str(&layers("x")).unwrap(), serde_json::from_str(&layers("y")).unwrap());
+    assert_eq!((x.len(), &x[2]), (4, &y[2]));
+    assert_eq!(output(engine, "y", &["cat", "/base", "/deep/folder/a"]), "two\nlinked");
+    assert_eq!(output(engine, "y", &["stat", "-c", "%u:%g", "/deep/folder/a"]), "33:33");
+    let id = engine.inspect("y", ".Id");
+    context.built(&["-t", "y", "--build-arg", "BASE=two"]);
+    assert_eq!(engine.inspect("y", ".Id"), id);
+    assert!(!context.built(&["--no-cache", "--build-arg", "BASE=two"]).contains("CACHED"));
 }

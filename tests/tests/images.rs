@@ -1,5 +1,6 @@
 //! Images through the unmodified `docker` client and a real registry.
 
+use e2e::context::Context;
 use e2e::engine::Engine;
 use e2e::registry::Registry;
 
@@ -151,4 +152,41 @@ fn what_is_no_archive_is_refused_when_loaded() {
     let said = e2e::engine::said(&client.output().expect("run docker"));
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("truncated header"), "{said:?}");
+}
+
+#[test]
+fn a_digest_decides_and_the_tag_beside_it_does_not() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let repository = format!("{}/team/box", registry.address);
+    let id = engine.inspect(BUSYBOX, ".Id");
+    engine.ok(&["tag", BUSYBOX, &format!("{repository}:1")]);
+    let pushed = engine.ok(&["push", &format!("{repository}:1")]);
+    let digest = pushed.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest");
+    engine.ok(&["rmi", &format!("{repository}:1"), BUSYBOX]);
+    let name = format!("{repository}:nowhere@{digest}");
+    let pulled = engine.ok(&["pull", &name]);
+    assert!(pulled.contains(&format!("Digest: {digest}")), "{pulled}");
+    assert_eq!(engine.inspect(&format!("{repository}@{digest}"), ".Id"), id);
+    assert_eq!(engine.ok(&["images", "--format", "{{.Tag}}", &repository]), "<none>");
+    assert_eq!(engine.ok(&["run", "--rm", "--network", "none", &name, "echo", "there"]), "there");
+    let other = format!("{repository}:1@sha256:{}", "0".repeat(64));
+    assert!(engine.docker(&["pull", &other]).err.contains("not found: manifest unknown"));
+}
+
+#[test]
+fn after_a_late_change_one_layer_is_pushed() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let name = format!("{}/team/app:1", registry.address);
+    let text = "FROM busybox\nRUN echo one > /one\nRUN echo two > /two\nCOPY late /late\n";
+    let context = Context::new(text).write("late", "before");
+    context.built(&engine, &["-t", &name]);
+    let first = engine.ok(&["push", &name]);
+    assert_eq!(first.matches(": Pushed").count(), 4, "{first}");
+    let context = context.write("late", "after");
+    context.built(&engine, &["-t", &name]);
+    let second = engine.ok(&["push", &name]);
+    let counts = [": Layer already exists", ": Pushed"].map(|word| second.matches(word).count());
+    assert_eq!(counts, [3, 1], "{second}");
 }

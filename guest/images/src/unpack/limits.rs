@@ -58,3 +58,49 @@ impl Spent {
         within(longest as u64, NAME_LONGEST as u64, "a name's length")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::unpack::unpack;
+
+    const LIMITS: Limits = Limits { entries: 10, bytes: 1 << 20, devices: 0 };
+
+    fn archive(files: usize, size: usize) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for number in 0..files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(size as u64);
+            tar.append_data(&mut header, number.to_string(), vec![0; size].as_slice()).unwrap();
+        }
+        tar.into_inner().unwrap()
+    }
+
+    fn gzipped(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn refused(archive: &[u8]) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = unpack(archive, folder.path(), &LIMITS).err().map(|error| error.to_string());
+        let entries = std::fs::read_dir(folder.path()).unwrap().count() as u64;
+        assert!(entries <= LIMITS.entries, "{entries} were unpacked");
+        refused
+    }
+
+    #[test]
+    fn a_layer_of_more_than_the_limits_is_refused_by_name_as_it_comes() {
+        assert_eq!(refused(&archive(10, 1)), None);
+        let (too_many, too_much) =
+            (refused(&archive(11, 1)).unwrap(), refused(&archive(2, 1 << 20)).unwrap());
+        assert!(too_many.contains("entries") && too_many.contains("10"), "{too_many}");
+        assert!(too_much.contains("bytes of content") && too_much.contains("1048576"), "{too_much}");
+        let bomb = gzipped(&archive(1, 64 << 20));
+        assert!(bomb.len() < 100_000, "{}", bomb.len());
+        assert!(refused(&bomb).unwrap().contains("bytes of content"));
+    }
+}
