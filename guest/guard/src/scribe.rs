@@ -17,8 +17,8 @@ use crate::log_file::{FileLog, end_with_parent};
 
 /// The argument that makes this program a scribe.
 pub(crate) const SCRIBE: &str = "--scribe";
-/// How long the last compression may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the last compression may take, while the guard waits a little longer.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// How much is read at a time.
 const BLOCK: usize = 64 * 1024;
 

@@ -20,6 +20,9 @@ use super::process::{self, Process};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long processes may take to die of SIGKILL.
 const DYING: Duration = Duration::from_secs(5);
+/// How long the log may take to be written and compressed: less than whoever killed the container waits for its end. The
+/// next guard compresses the rest.
+const LOG: Duration = Duration::from_secs(5);
 
 /// Where the container is in its life.
 pub(super) enum Phase {
@@ -310,7 +313,7 @@ impl Session {
     pub(super) fn is_log_complete(&mut self) -> bool {
         let Some(log) = &mut self.log else { return true };
         if !log.is_complete() {
-            if Instant::now() < *self.log_by.get_or_insert_with(|| Instant::now() + PATIENCE) {
+            if Instant::now() < *self.log_by.get_or_insert_with(|| Instant::now() + LOG) {
                 return false;
             }
             log.give_up();
