@@ -15,6 +15,7 @@ pub mod git;
 pub mod guard;
 pub mod image;
 pub mod machine;
+pub mod perl;
 pub mod registry;
 pub mod ssh;
 pub mod web;

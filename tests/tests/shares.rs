@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
-use e2e::guard::need_program;
+use e2e::perl::perl;
 
 /// Within this a change of the host is known in a container, on a loaded machine too; what isn't told is cached longer.
 const SOON: Duration = Duration::from_secs(10);
@@ -20,23 +20,6 @@ const SOON: Duration = Duration::from_secs(10);
 const WATCH: &str = r#"$| = 1; $p = "/x"; $fd = syscall(294, 0); syscall(254, $fd, $p, 0x3ce); open(I, "<&=", $fd);
     print "watching\n"; while (sysread I, $b, 4096) { while (length $b) { ($w, $m, $c, $l) = unpack "iIII", $b;
     printf "%x %s\n", $m, unpack("Z*", substr $b, 16, $l); substr($b, 0, 16 + $l) = ""; } }"#;
-
-/// Puts this machine's perl into the folder, for what busybox can't do; returns how a container that sees the folder at
-/// `/x` starts it. None, with the reason printed, where there is none.
-fn perl(folder: &Path) -> Option<String> {
-    if !need_program("perl") {
-        return None;
-    }
-    let libraries = Command::new("ldd").arg("/usr/bin/perl").output().expect("run ldd").stdout;
-    let libraries = String::from_utf8(libraries).expect("paths");
-    let place = folder.join("perl");
-    fs::create_dir(&place).expect("make a folder for perl");
-    for file in libraries.split_whitespace().filter(|word| word.starts_with('/')).chain(["/usr/bin/perl"]) {
-        let name = Path::new(file).file_name().expect("a file's path");
-        fs::copy(file, place.join(name)).expect("copy perl");
-    }
-    Some("/x/perl/ld-linux-x86-64.so.2 --library-path /x/perl /x/perl/perl".to_owned())
-}
 
 /// Runs a script in a container that sees the folder at `/x`; returns what it prints.
 fn run(engine: &Engine, folder: &Path, user: &str, script: &str) -> String {

@@ -1,0 +1,158 @@
+//! Connections and datagrams through published ports that aren't a page and its end: slow ones, half-closed ones,
+//! ones whose reader stalls.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+use e2e::perl::perl;
+use sha2::{Digest, Sha256};
+
+/// Bytes that are more than what sockets and pipes on the way hold.
+const LARGE: usize = 24 << 20;
+
+/// A connection of the user's machine, through busybox's nc: the end of its input closes the writing side alone.
+struct Connection {
+    process: Child,
+    to: Option<ChildStdin>,
+    from: ChildStdout,
+}
+
+impl Connection {
+    fn open(engine: &Engine, host: &str, port: &str) -> Self {
+        let mut command = engine.beside("/bin/busybox");
+        command.args(["nc", host, port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("run nc");
+        let to = process.stdin.take();
+        let from = process.stdout.take().expect("its output");
+        Self { process, to, from }
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        self.to.as_mut().expect("a writing side").write_all(bytes).expect("write");
+    }
+
+    /// Closes the writing side.
+    fn said_all(&mut self) {
+        self.to = None;
+    }
+
+    fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.from.read_to_end(&mut bytes).expect("read");
+        bytes
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs a server in a container: the script is a connection's, whose bytes are its input and output.
+fn serve(engine: &Engine, name: &str, publish: &str, script: &str) {
+    let run = ["run", "-d", "--name", name, "-p", publish, "busybox", "nc", "-ll", "-p", "80", "-e"];
+    engine.ok(&[&run[..], &["sh", "-c", script]].concat());
+    let listens = || engine.ok(&["exec", name, "netstat", "-tln"]).contains(":80 ");
+    eventually("it listens", || listens().then_some(()));
+}
+
+fn sum(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+#[test]
+fn a_connection_that_was_said_all_to_still_gets_the_whole_answer() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    // Nothing is said before the other side has said all.
+    serve(&engine, "half", "18100:80", "cat > /tmp/all; sha256sum < /tmp/all; cat /tmp/all");
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for host in ["127.0.0.1", "::1"] {
+        if host == "::1" && engine.ok(&["port", "half"]).lines().all(|line| !line.contains("[::]")) {
+            continue;
+        }
+        let mut connection = Connection::open(&engine, host, "18100");
+        connection.say(&bytes);
+        connection.said_all();
+        let answer = connection.read_to_end();
+        assert_eq!(String::from_utf8_lossy(&answer[..64]), sum(&bytes), "{host}");
+        assert!(answer.ends_with(&bytes), "{host}: {} bytes", answer.len());
+    }
+}
+
+#[test]
+fn a_connection_of_single_bytes_carries_each_at_once() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    serve(&engine, "echo", "18101:80", "cat");
+    let mut connection = Connection::open(&engine, "127.0.0.1", "18101");
+    for byte in 0..=255_u8 {
+        connection.say(&[byte]);
+        let mut answer = [0];
+        connection.from.read_exact(&mut answer).expect("its echo");
+        assert_eq!(answer, [byte]);
+    }
+    connection.said_all();
+    assert_eq!(connection.read_to_end(), b"", "both sides end");
+}
+
+#[test]
+fn a_reader_that_stalls_gets_all_of_it_once_it_reads_and_delays_nobody() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let fill = format!("[ -e /tmp/all ] || head -c {LARGE} /dev/urandom > /tmp/all; cat /tmp/all");
+    serve(&engine, "flood", "18102:80", &fill);
+    let mut stalled = Connection::open(&engine, "127.0.0.1", "18102");
+    let waiting = || {
+        let sockets = engine.ok(&["exec", "flood", "netstat", "-tn"]);
+        let line = sockets.lines().find(|line| line.contains(":80 ") && line.contains("ESTABLISHED"))?;
+        line.split_whitespace().nth(2)?.parse::<u64>().ok().filter(|bytes| *bytes > 0)
+    };
+    eventually("all on the way is full", || {
+        let before = waiting()?;
+        (Some(before) == waiting() && Some(before) == waiting()).then_some(())
+    });
+    let mut other = Connection::open(&engine, "127.0.0.1", "18102");
+    let whole = other.read_to_end();
+    assert_eq!(whole.len(), LARGE, "another's connection goes on meanwhile");
+    let late = stalled.read_to_end();
+    assert_eq!(late.len(), LARGE);
+    assert!(late == whole, "and each byte is in its place");
+}
+
+/// Answers each datagram at port 53 with its sender's bytes turned around, at any address of either family.
+const TURN: &str = r#"socket(S, 10, 2, 17); bind(S, pack("S n N x16 N", 10, 53, 0, 0)) or die;
+    while ($p = recv(S, $q, 65535, 0)) { send(S, scalar reverse($q), 0, $p); }"#;
+
+/// Sends one datagram after the other and prints the answers: to an address of either family.
+const SEND: &str = r#"($v, $port, @words) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 2; $| = 1;
+    $to = $v == 6 ? pack("S n N x15 C N", 10, $port, 0, 1, 0) : pack("S n C4 x8", 2, $port, 127, 0, 0, 1);
+    socket(S, $v == 6 ? 10 : 2, 2, 17); connect(S, $to) or die;
+    for (@words) { send(S, $_, 0); defined recv(S, $a, 65535, 0) or exit 1; print "$a\n"; }"#;
+
+#[test]
+fn datagrams_to_a_published_port_are_answered_over_both_families() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let Some(perl) = perl(folder.path()) else { return };
+    std::fs::write(folder.path().join("turn"), TURN).expect("write a script");
+    let bind = format!("{}:/x", folder.path().display());
+    engine.ok(&["network", "create", "--ipv6", "both"]);
+    let run = ["run", "-d", "--name", "turns", "--network", "both", "-p", "18103:53/udp", "-v", &bind];
+    engine.ok(&[&run[..], &["busybox", "sh", "-c", &format!("exec {perl} /x/turn")]].concat());
+    assert!(engine.ok(&["port", "turns"]).contains("53/udp -> 0.0.0.0:18103"));
+    let large = "ab".repeat(700);
+    let send = |version: &str, words: &[&str]| {
+        let mut command = engine.beside("perl");
+        let output = command.args(["-e", SEND, version, "18103"]).args(words).output().expect("run perl");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for version in ["4", "6"] {
+        eventually("an answer comes", || (send(version, &["hello"]) == "olleh\n").then_some(()));
+        let turned = large.chars().rev().collect::<String>();
+        assert_eq!(send(version, &["one", "two", &large, "four"]), format!("eno\nowt\n{turned}\nruof\n"));
+    }
+    engine.ok(&["rm", "-f", "turns"]);
+    assert_eq!(send("4", &["hello"]), "", "the port closes with its container");
+}
