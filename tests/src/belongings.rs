@@ -32,6 +32,31 @@ impl Engine {
     }
 }
 
+/// The sockets of each kind in a native engine's network, whoever has them, and what the engine holds open: its
+/// descriptors of each kind, sockets in the networks of containers among them.
+///
+/// # Panics
+/// When the engine doesn't run.
+pub fn open_things(engine: &Engine) -> BTreeMap<String, usize> {
+    let process = PathBuf::from(format!("/proc/{}", engine.process().expect("a native engine")));
+    let mut counts = BTreeMap::new();
+    for kind in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix", "netlink", "packet"] {
+        let table = std::fs::read_to_string(process.join("net").join(kind)).expect("read the sockets");
+        // Streams that nobody has any more linger a minute, without an inode.
+        let inode = |line: &str| line.split_whitespace().nth(9).map(str::to_owned);
+        let lingers = |line: &&str| kind.starts_with("tcp") && inode(line).as_deref() == Some("0");
+        counts.insert(format!("{kind} sockets"), table.lines().skip(1).filter(|line| !lingers(line)).count());
+    }
+    for descriptor in std::fs::read_dir(process.join("fd")).expect("list what is open").flatten() {
+        let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
+        // `socket:[17]`, `anon_inode:[pidfd]`, a path.
+        let target = target.to_string_lossy();
+        let kind = target.split_once(":[").filter(|(kind, _)| *kind != "anon_inode").map(|(kind, _)| kind);
+        *counts.entry(format!("open {}", kind.unwrap_or(&target))).or_default() += 1;
+    }
+    counts
+}
+
 /// The files of `folder` that name or contain `id`.
 ///
 /// # Panics

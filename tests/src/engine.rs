@@ -206,6 +206,11 @@ impl Engine {
         &self.socket
     }
 
+    /// A native engine's process.
+    pub fn process(&self) -> Option<u32> {
+        self.native.as_ref().map(|native| native.process.id())
+    }
+
     /// A native engine's folder of things that outlive it.
     pub fn data_root(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use e2e::belongings::open_things;
 use e2e::chance::repeats;
 use e2e::condition::eventually;
 use e2e::engine::Engine;
@@ -443,19 +444,39 @@ fn what_makes_no_sense_of_a_network_is_refused_in_dockers_words() {
 #[test]
 fn networks_that_came_and_went_leave_nothing() {
     let Some(engine) = Engine::native_with_busybox() else { return };
-    let cycle = || {
-        engine.ok(&["network", "create", "passing"]);
-        serve(&engine, "guest", &["--network", "passing", "-p", "18084:80"]);
+    let mut cycle = 0;
+    let mut pass = || {
+        engine.ok(&["network", "create", "--ipv6", "passing"]);
+        let published = ["--network", "passing", "-p", "18084:80", "-p", "18084:53/udp"];
+        serve(&engine, "guest", &published);
+        // Names are asked and pages fetched, so that the resolver and the ports have had something to do.
+        let ask = engine.ok(&["exec", "guest", "nslookup", "guest"]);
+        assert!(ask.contains("Name:\tguest"), "{ask}");
+        eventually("the page comes", || engine.fetch("127.0.0.1:18084"));
+        if cycle % 2 == 0 {
+            engine.ok(&["network", "disconnect", "passing", "guest"]);
+        }
         engine.ok(&["rm", "--force", "guest"]);
         engine.ok(&["network", "rm", "passing"]);
+        cycle += 1;
     };
     // The first run of anything may make what stays: chains, the forwarding switch.
-    cycle();
-    let before = engine.belongings();
+    pass();
+    pass();
+    let has = || (engine.belongings(), open_things(&engine));
+    let before = eventually("all is still", || {
+        let seen = has();
+        (seen == has()).then_some(seen)
+    });
     for _ in 0..repeats("BERTH_E2E_CYCLES", 10) {
-        cycle();
+        pass();
     }
-    eventually("nothing is left", || (engine.belongings() == before).then_some(()));
+    let mut after = has();
+    let gone = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while after != before && std::time::Instant::now() < gone {
+        after = has();
+    }
+    assert_eq!(before, after, "something is left");
 }
 
 #[test]
