@@ -1,0 +1,163 @@
+//! What a container finds when it tries every address around it at every port that anything listens on: no engine
+//! (CVE-2025-9074), and of the host's loopback only what is named.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::process::Child;
+
+use e2e::condition::eventually;
+use e2e::engine::Engine;
+use e2e::perl::perl;
+
+/// Where engines are known to listen, where nobody should, and where names are asked.
+const USUAL: &[u16] = &[53, 2375, 2376, 1024, 1025, 1026, 1027, 1028, 1029, 1030];
+
+/// Tries each `address port` of `/x/targets` (an IPv6 address as 32 digits), many at once, with an engine's ping, and
+/// tells `address port answer` of those that listen.
+const SCAN: &str = r#"open(T, "/x/targets"); @all = map { [split] } <T>; open(I, "/sys/class/net/eth0/ifindex"); $card = 0 + <I>;
+    sub try { my ($address, $port) = @_; my $six = length $address == 32;
+        my $to = $six ? pack("S n N H32 L", 10, $port, 0, $address, $address =~ /^fe80/ ? $card : 0)
+                      : pack("S n C4 x8", 2, $port, split /\./, $address);
+        socket(my $s, $six ? 10 : 2, 1, 6) or die; fcntl($s, 4, 2048); connect($s, $to); $s }
+    sub bits { my $bits = ""; vec($bits, fileno $_->[0], 1) = 1 for @_; $bits }
+    while (@batch = map { [try(@$_), @$_] } splice @all, 0, 500) {
+        # Each phase ends when nothing has happened for a second.
+        my @open; for ($still = 0; @batch && $still < 4;) {
+            select(undef, $w = bits(@batch), undef, 0.25) or $still++, next; $still = 0;
+            push @open, grep { vec($w, fileno $_->[0], 1) && unpack("i", getsockopt($_->[0], 1, 4)) == 0 } @batch;
+            @batch = grep { !vec($w, fileno $_->[0], 1) } @batch; }
+        syswrite($_->[0], "GET /_ping HTTP/1.0\r\n\r\n") for @open;
+        for ($still = 0; @open && $still < 4;) {
+            select($r = bits(@open), undef, undef, 0.25) or $still++, next; $still = 0;
+            for (grep { vec($r, fileno $_->[0], 1) } @open) { next if sysread($_->[0], $_->[3], 4096, length $_->[3]);
+                $_->[3] =~ s/\s+/ /g; print "$_->[1] $_->[2] $_->[3]\n"; $_->[4] = 1; }
+            @open = grep { !$_->[4] } @open; }
+        for (@open) { $_->[3] =~ s/\s+/ /g; print "$_->[1] $_->[2] stays open $_->[3]\n"; } }"#;
+
+/// What the kernel tells of addresses and of who listens, of both families.
+const TABLES: [&str; 4] = ["/proc/net/fib_trie", "/proc/net/if_inet6", "/proc/net/tcp", "/proc/net/tcp6"];
+
+/// What an address is called in a target: IPv6 as its 32 digits.
+fn digits(address: Ipv6Addr) -> String {
+    address.octets().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// What the kernel tells on the user's machine, and where the engine is.
+fn tables(engine: &Engine) -> String {
+    let beside = engine.beside("cat").args(TABLES).output().expect("run cat").stdout;
+    let within = ["run", "--rm", "--network", "host", "busybox", "cat"];
+    format!("{}\n{}", String::from_utf8_lossy(&beside), engine.ok(&[&within[..], &TABLES].concat()))
+}
+
+/// Every address of the host and of the VM, and those that stand for them.
+fn addresses(tables: &str) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> =
+        ["0.0.0.0", "127.0.0.1", "127.0.0.11", "127.1.2.3", "169.254.169.254", "10.0.2.2", "10.0.2.100"]
+            .map(str::to_owned)
+            .into();
+    found.extend([Ipv6Addr::LOCALHOST, Ipv4Addr::LOCALHOST.to_ipv6_mapped()].map(digits));
+    let lines: Vec<&str> = tables.lines().collect();
+    let own = lines.windows(2).filter(|pair| pair[1].contains("/32 host LOCAL"));
+    found.extend(own.filter_map(|pair| pair[0].split_whitespace().last().map(str::to_owned)));
+    let first = lines.iter().filter_map(|line| line.split_whitespace().next());
+    found.extend(first.filter(|word| word.len() == 32).map(str::to_owned));
+    found
+}
+
+/// Every port at which something listens on the host or in the VM, at whatever address.
+fn ports(tables: &str) -> BTreeSet<u16> {
+    let port = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let listens = words.get(3) == Some(&"0A");
+        u16::from_str_radix(words.get(1)?.rsplit_once(':')?.1, 16).ok().filter(|_| listens)
+    };
+    USUAL.iter().copied().chain(tables.lines().filter_map(port)).collect()
+}
+
+/// Where the scan finds something that answers: address and port. The resolvers are left out, unless they are engines.
+fn scan(engine: &Engine, perl: &str, folder: &Path) -> BTreeSet<(String, u16)> {
+    let bind = format!("{}:/x", folder.display());
+    let run = ["run", "--rm", "--network", "wide", "-v", &bind, "busybox", "sh", "-c"];
+    let said = engine.ok(&[&run[..], &[&format!("exec {perl} /x/scan")]].concat());
+    let places = said.lines().filter_map(|line| {
+        let [address, port, answer] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let resolves = matches!((address, port), ("10.0.2.2" | "127.0.0.11", "53"));
+        (!resolves || answer.contains("Api-Version"))
+            .then(|| (address.to_owned(), port.parse().expect("a port")))
+    });
+    places.collect()
+}
+
+/// A server of the user's machine that answers like an engine; it ends when dropped.
+struct Server(Child);
+
+impl Server {
+    fn at(engine: &Engine, address: &str, folder: &Path) -> Self {
+        let mut command = engine.beside("/bin/busybox");
+        command.args(["httpd", "-f", "-p", address, "-h"]).arg(folder);
+        Self(command.spawn().expect("run httpd"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn no_engine_and_no_unnamed_service_of_the_host_answers_a_container_anywhere() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let Some(perl) = perl(folder.path()) else { return };
+    fs::write(folder.path().join("scan"), SCAN).expect("write a script");
+    fs::write(folder.path().join("_ping"), "Api-Version: 1 OK").expect("write a page");
+    // A container that is found, which shows that the scan finds engines.
+    engine.ok(&["network", "create", "--ipv6", "wide"]);
+    let ping = "mkdir /www; printf 'Api-Version: 1 OK' > /www/_ping; exec httpd -f -p 2375 -h /www";
+    let run = ["run", "-d", "--name", "decoy", "--network", "wide", "-p", "18110:2375"];
+    engine.ok(&[&run[..], &["busybox", "sh", "-c", ping]].concat());
+    eventually("the decoy listens", || engine.fetch("127.0.0.1:18110"));
+    let of_decoy = |field: &str| engine.inspect("decoy", &format!(".NetworkSettings.Networks.wide.{field}"));
+    let six = |field: &str| digits(of_decoy(field).parse().expect("an IPv6 address"));
+    let decoy = [of_decoy("IPAddress"), six("GlobalIPv6Address")];
+    // On the host, a service on the loopback that nobody named; one that every neighbour reaches; in the VM, a named one.
+    let mut servers = vec![
+        Server::at(&engine, "127.0.0.1:18111", folder.path()),
+        Server::at(&engine, "[::]:18112", folder.path()),
+    ];
+    let named = engine.host_port().map(|port| format!("127.0.0.1:{port}"));
+    servers.extend(named.iter().map(|address| Server::at(&engine, address, folder.path())));
+    for port in [18111, 18112].into_iter().chain(engine.host_port()) {
+        eventually("the service listens", || engine.fetch(&format!("127.0.0.1:{port}")));
+    }
+    let tables = tables(&engine);
+    let (mut targets, mut addresses, ports) = (String::new(), addresses(&tables), ports(&tables));
+    addresses.extend(decoy.clone());
+    assert!(ports.is_superset(&[18110, 18111, 18112].into()), "{ports:?}");
+    for (address, port) in addresses.iter().flat_map(|address| ports.iter().map(move |port| (address, port)))
+    {
+        writeln!(targets, "{address} {port}").expect("write to a text");
+    }
+    fs::write(folder.path().join("targets"), &targets).expect("write the targets");
+    let found = scan(&engine, &perl, folder.path());
+    let found: BTreeSet<(&str, u16)> =
+        found.iter().map(|(address, port)| (address.as_str(), *port)).collect();
+    let mut expected: BTreeSet<(&str, u16)> = decoy.iter().map(|address| (address.as_str(), 2375)).collect();
+    if let Some(port) = engine.host_port() {
+        expected.insert(("10.0.2.100", port));
+    }
+    if engine.is_machine() {
+        assert_eq!(found, expected);
+        return;
+    }
+    // Natively the machine is the containers' neighbour, as with every engine: it answers where it listens for all.
+    let of_machine = |(_, port): &&(&str, u16)| matches!(port, 18110 | 18112);
+    assert_eq!(found.iter().filter(|place| !of_machine(place)).copied().collect::<BTreeSet<_>>(), expected);
+    let gateway = of_decoy("Gateway");
+    assert!(found.contains(&(&gateway, 18110)) && found.contains(&(&gateway, 18112)), "{found:?}");
+}
