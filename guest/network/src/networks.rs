@@ -1,5 +1,6 @@
 //! All networks of one engine.
 
+mod announce;
 mod bridge;
 mod config_only;
 mod create;

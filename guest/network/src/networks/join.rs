@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use super::announce::announce;
 use super::departed::Departure;
 use super::{Networks, State, file, hang, kernel, random, random_id};
 use crate::endpoint::{Endpoint, EndpointWish, Mac};
@@ -102,6 +103,8 @@ impl Networks {
             None => self.plug(state, network, endpoint, sandbox)?,
         }
         set_up_inside(endpoint, sandbox)?;
+        let port = network.parent.is_none().then(|| self.outside_name(endpoint));
+        announce(&mut state.kernel, port.as_deref(), endpoint, sandbox);
         set_kernel_settings(endpoint, sysctls, sandbox)
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
@@ -55,6 +55,16 @@ impl Kernel {
             Some((name?, link.header.index))
         });
         Ok(named.collect())
+    }
+
+    /// Whether an interface of this name passes packets; one that isn't there does not.
+    pub(crate) fn is_running(&mut self, name: &str) -> io::Result<bool> {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let Some(RouteNetlinkMessage::NewLink(link)) = self.get(RouteNetlinkMessage::GetLink(link))? else {
+            return Ok(false);
+        };
+        Ok(link.attributes.contains(&LinkAttribute::OperState(State::Up)))
     }
 
     /// The largest packets that an interface carries, if it says so.

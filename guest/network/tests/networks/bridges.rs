@@ -163,6 +163,28 @@ fn a_network_of_ipv6_alone_publishes_at_ipv6_alone() {
 }
 
 #[test]
+fn who_gets_anothers_address_is_reached_at_it_at_once() {
+    let Some(world) = World::new() else { return };
+    let wish =
+        NetworkWish { name: "six".to_owned(), ipv4: Some(false), ipv6: Some(true), ..NetworkWish::default() };
+    world.networks.create(wish).unwrap();
+    let (client, _) = world.container("client", "six");
+    let reach = |name: &str| {
+        let (server, at) = world.container(name, "six");
+        serve(&server, 80);
+        let address = at.ipv6.unwrap().0.to_string();
+        let answer = ask(&client, &address, 80);
+        assert!(answer.is_some(), "{name} at {address}");
+        (address, at.mac)
+    };
+    let (first, card) = reach("first");
+    world.networks.leave("first", "six").unwrap();
+    let (second, other_card) = reach("second");
+    assert_eq!(first, second);
+    assert_ne!(card, other_card);
+}
+
+#[test]
 fn nobody_gets_a_network_without_addresses() {
     let Some(world) = World::new() else { return };
     let refused = |wish: NetworkWish| {
