@@ -55,14 +55,24 @@ pub struct EndpointSettings {
 }
 
 impl EndpointSettings {
-    /// Forgets what only held while the container ran; what the user asked for stays.
-    pub(crate) fn forget(&mut self) {
+    /// Forgets what only held while the container ran; what the user asked for, a card's address among it, stays.
+    pub(crate) fn forget(&mut self, asked_mac: Option<String>) {
         if self.endpoint_id.is_empty() {
             return;
         }
         let Self { ipam_config, links, aliases, driver_opts, gw_priority, network_id, .. } =
             std::mem::take(self);
-        *self = Self { ipam_config, links, aliases, driver_opts, gw_priority, network_id, ..Self::default() };
+        let mac_address = asked_mac.unwrap_or_default();
+        *self = Self {
+            ipam_config,
+            links,
+            aliases,
+            mac_address,
+            driver_opts,
+            gw_priority,
+            network_id,
+            ..Self::default()
+        };
     }
 }
 

@@ -142,7 +142,9 @@ impl Engine {
         container.apply(|record| {
             record.ports.clear();
             record.endpoints.clear();
-            record.networks.values_mut().for_each(EndpointSettings::forget);
+            for (name, settings) in &mut record.networks {
+                settings.forget(record.asked_macs.remove(name));
+            }
         });
     }
 
@@ -283,6 +285,9 @@ fn is_link_local(address: &IpAddr) -> bool {
 /// Notes a container's place in a network.
 pub(crate) fn joined(record: &mut Record, name: &str, endpoint: Endpoint) {
     let settings = record.networks.entry(name.to_owned()).or_default();
+    if settings.endpoint_id.is_empty() && !settings.mac_address.is_empty() {
+        record.asked_macs.insert(name.to_owned(), settings.mac_address.clone());
+    }
     let text = |address: Option<String>| address.unwrap_or_default();
     settings.network_id.clone_from(&endpoint.network_id);
     settings.endpoint_id.clone_from(&endpoint.endpoint_id);
@@ -300,6 +305,7 @@ pub(crate) fn joined(record: &mut Record, name: &str, endpoint: Endpoint) {
 /// Takes a network out of what is recorded of a container.
 pub(crate) fn left(record: &mut Record, network: &Network) {
     record.networks.remove(&network.name);
+    record.asked_macs.remove(&network.name);
     record.endpoints.retain(|endpoint| endpoint.network_id != network.id);
 }
 

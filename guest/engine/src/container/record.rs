@@ -40,6 +40,9 @@ pub struct Record {
     pub state: State,
     /// Its networks by name.
     pub networks: BTreeMap<String, EndpointSettings>,
+    /// Card addresses that the user asked for, by network, while it runs: `networks` has those in use.
+    #[serde(default)]
+    pub asked_macs: BTreeMap<String, String>,
     /// What is mounted in it beside its root.
     pub mounts: Vec<MountPoint>,
     /// Its places in networks, while it runs.
@@ -66,6 +69,7 @@ impl Record {
             host_config,
             state: State::default(),
             networks: BTreeMap::new(),
+            asked_macs: BTreeMap::new(),
             mounts: Vec::new(),
             endpoints: Vec::new(),
             ports: Vec::new(),
