@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use berth_runtime::go_duration;
 use jiff::{SignedDuration, Timestamp};
+use regex::RegexBuilder;
 
 use crate::Error;
+
+/// Bytes that a compiled expression may take.
+const EXPRESSION_LARGEST: usize = 256 << 10;
 
 /// Parsed filters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +34,11 @@ impl Filters {
     /// Whether `key` isn't filtered by, or one of its values is accepted by `matches`.
     pub fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
         self.values(key).is_none_or(|values| values.iter().any(|value| matches(value)))
+    }
+
+    /// Whether `key` isn't filtered by, or `text` is one of its values, or has one in it as a regular expression.
+    pub(crate) fn finds(&self, key: &str, text: &str) -> bool {
+        self.any(key, |wanted| found_in(text, wanted))
     }
 
     /// Whether every `label` value (`name` or `name=value`) is among `labels`.
@@ -86,6 +95,13 @@ impl Filters {
     }
 }
 
+/// Whether `text` is `wanted` or has it in it as a regular expression. What isn't one is only compared.
+pub(crate) fn found_in(text: &str, wanted: &str) -> bool {
+    // A hostile expression may be long to compile: its size is limited.
+    let expression = RegexBuilder::new(wanted).size_limit(EXPRESSION_LARGEST).build();
+    text == wanted || expression.is_ok_and(|expression| expression.is_match(text))
+}
+
 /// As Go's `strconv.ParseBool`.
 pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text {
@@ -118,6 +134,14 @@ mod tests {
         let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         assert!(!filters("label!", &["a"]).labels_match(&labels));
         assert!(filters("label!", &["a=2"]).labels_match(&labels));
+    }
+
+    #[test]
+    fn a_name_is_found_by_its_part_or_an_expression() {
+        let finds = |value: &str| filters("name", &[value]).finds("name", "app_web");
+        assert!(finds("web") && finds("^app_web$") && finds("a.p_w[a-f]+"));
+        assert!(!finds("^web") && !finds("app_web2"));
+        assert!(found_in("a(b", "a(b") && !found_in("a(bc", "a(b"));
     }
 
     #[test]

@@ -4,13 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use regex::RegexBuilder;
 
 use crate::container::Container;
 use crate::container::mounts::MountKind;
 use crate::container::record::Record;
 use crate::container::state::Status;
-use crate::filters::Filters;
+use crate::filters::{Filters, found_in};
 use crate::{Engine, Error};
 
 /// Filters that a list of containers knows.
@@ -31,9 +30,6 @@ const KNOWN: &[&str] = &[
     "status",
     "volume",
 ];
-
-/// Bytes that a compiled name filter may take.
-const EXPRESSION_LARGEST: usize = 256 << 10;
 
 /// Which containers.
 #[derive(Debug, Default)]
@@ -173,12 +169,7 @@ fn status_named(name: &str) -> Result<(), Error> {
 
 /// Docker's name filter is a regular expression, on the name with or without its slash. What isn't one is compared.
 fn name_matches(name: &str, wanted: &str) -> bool {
-    let slashed = format!("/{name}");
-    // A hostile expression may be long to compile: its size is limited.
-    match RegexBuilder::new(wanted).size_limit(EXPRESSION_LARGEST).build() {
-        Ok(expression) => expression.is_match(name) || expression.is_match(&slashed),
-        Err(_) => name == wanted || slashed == wanted,
-    }
+    found_in(name, wanted) || found_in(&format!("/{name}"), wanted)
 }
 
 /// The ports and the protocol of `80`, `80/tcp` or `80-90/udp`.

@@ -45,8 +45,8 @@ impl Engine {
         }
         let wanted = |network: &Network| {
             let unused = || !network.is_predefined() && self.members(network).is_empty();
-            filters.any("name", |name| network.name.contains(name))
-                && filters.any("id", |id| network.id.starts_with(id))
+            filters.finds("name", &network.name)
+                && filters.finds("id", &network.id)
                 && filters.any("driver", |driver| network.driver.name() == driver)
                 && filters.any("scope", |scope| scope == "local")
                 && filters.any("type", |kind| (kind == "builtin") == network.is_predefined())

@@ -49,7 +49,7 @@ impl Engine {
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
         let wanted = |(volume, used): &(Volume, bool)| {
             dangling.is_none_or(|dangling| dangling != *used)
-                && filters.any("name", |name| volume.name.contains(name))
+                && filters.finds("name", &volume.name)
                 && filters.any("driver", |driver| driver == "local")
                 && filters.labels_match(&volume.labels)
         };
