@@ -51,26 +51,31 @@ fn a_subpath_is_inside_its_volume_whatever_links_it_has() {
 
 #[test]
 fn the_local_driver_mounts_what_its_options_say_while_a_container_runs() {
-    let Some(engine) = Engine::native_with_busybox() else { return };
+    let Some(engine) = Engine::with_busybox() else { return };
     let memory = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=2m,nosuid"];
     engine.ok(&[&["volume", "create"], &memory[..], &["memory"]].concat());
     let shown =
         engine.ok(&[RUN, &["-v", "memory:/m", "busybox", "sh", "-c", "grep ' /m ' /proc/mounts"]].concat());
     assert!(shown.starts_with("tmpfs /m tmpfs") && shown.contains("size=2048k"), "{shown}");
     assert_eq!(engine.ok(&["volume", "inspect", "--format", "{{.Options.o}}", "memory"]), "size=2m,nosuid");
-    let here = tempfile::tempdir().unwrap();
+    let here = engine.shared_folder();
     fs::write(here.path().join("page"), "outside").unwrap();
     let device = format!("device={}", here.path().display());
     engine.ok(&["volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", &device, "folder"]);
     engine.ok(&["create", "--name", "rest", "-v", "folder:/f", "busybox"]);
-    assert_eq!(engine.ok(&[RUN, &["-v", "folder:/f", "busybox", "cat", "/f/page"]].concat()), "outside");
+    let script = "cat /f/page; echo inside > /f/back";
+    let run = [RUN, &["-v", "folder:/f", "-v", "memory:/m", "busybox", "sh", "-c", script]].concat();
+    assert_eq!(engine.ok(&run), "outside");
+    assert_eq!(fs::read_to_string(here.path().join("back")).unwrap(), "inside\n");
     // A container at rest has it too, for cp.
     assert!(
         String::from_utf8_lossy(&engine.client(&["cp", "rest:/f/page", "-"]).output().unwrap().stdout)
             .contains("outside")
     );
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    assert!(!mounts.contains("volumes/memory") && !mounts.contains("volumes/folder"), "{mounts}");
+    if !engine.is_machine() {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!mounts.contains("volumes/memory") && !mounts.contains("volumes/folder"), "{mounts}");
+    }
     engine.ok(&["rm", "rest"]);
     engine.ok(&["volume", "rm", "folder"]);
     assert!(here.path().join("page").exists());
@@ -170,4 +175,164 @@ fn a_volume_over_etc_leaves_a_container_its_names() {
     assert_eq!(engine.ok(&[RUN, &run].concat()), "hostname\nhosts\nresolv.conf");
     let run = ["-v", "only-read:/etc:ro", "busybox", "sh", "-c", "hostname | diff - /etc/hostname"];
     engine.ok(&[RUN, &run].concat());
+}
+
+/// What a command prints in lines, in order of the alphabet, in one line.
+fn sorted(said: &str) -> String {
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    lines.join(" ")
+}
+
+#[test]
+fn volumes_are_listed_as_dockers_filters_say_and_pruned_by_kind() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["volume", "create", "--label", "colour=red", "--label", "kept", "fv-red"]);
+    engine.ok(&["volume", "create", "--label", "colour=blue", "fv-blue"]);
+    let list = |filters: &[&str]| {
+        let filters: Vec<&str> = filters.iter().flat_map(|&filter| ["--filter", filter]).collect();
+        sorted(&engine.ok(&[&["volume", "ls", "--quiet"], &filters[..]].concat()))
+    };
+    engine.ok(&["create", "--name", "uses", "-v", "fv-red:/v", "-v", "/anonymous", "busybox"]);
+    let used = list(&["dangling=false"]);
+    let anonymous = used.split(' ').find(|name| *name != "fv-red").expect("an anonymous one").to_owned();
+    assert_eq!(anonymous.len(), 64);
+    for (filters, expected) in [
+        (&["name=fv-"][..], "fv-blue fv-red"),
+        (&["name=^fv-red$"], "fv-red"),
+        (&["label=kept"], "fv-red"),
+        (&["label=colour=blue"], "fv-blue"),
+        (&["label=colour", "label=kept"], "fv-red"),
+        (&["driver=local", "name=fv-b"], "fv-blue"),
+        (&["driver=other"], ""),
+        (&["dangling=true"], "fv-blue"),
+        (&["dangling=false", "name=fv-"], "fv-red"),
+    ] {
+        assert_eq!(list(filters), expected, "{filters:?}");
+    }
+    for (filter, expected) in
+        [("size=1", "invalid filter 'size'"), ("dangling=perhaps", "invalid filter 'dangling=[perhaps]'")]
+    {
+        let said = engine.docker(&["volume", "ls", "--filter", filter]);
+        assert!(said.code == 1 && said.err.contains(expected), "{said:?}");
+    }
+    let prune = |more: &[&str]| engine.ok(&[&["volume", "prune", "--force"], more].concat());
+    assert_eq!(prune(&[]), "Total reclaimed space: 0B", "none of what is unused is anonymous");
+    engine.ok(&["rm", "uses"]);
+    assert!(prune(&[]).contains(&anonymous));
+    assert_eq!(list(&[]), "fv-blue fv-red");
+    assert!(prune(&["--all", "--filter", "label!=kept"]).contains("fv-blue"));
+    assert_eq!(list(&[]), "fv-red");
+    assert!(prune(&["--all", "--filter", "label=kept"]).contains("fv-red"));
+    assert_eq!(list(&[]), "");
+}
+
+#[test]
+fn df_tells_a_volumes_size_and_how_many_containers_have_it() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&[RUN, &["-v", "filled:/v", "busybox", "sh", "-c", "head -c 500000 /dev/zero > /v/big"]].concat());
+    engine.ok(&["volume", "create", "empty"]);
+    for name in ["one", "two"] {
+        engine.ok(&["create", "--name", name, "-v", "filled:/v", "busybox"]);
+    }
+    let row = |name: &str| {
+        let volumes = engine.get("/system/df?type=volume")["Volumes"].clone();
+        let row = volumes.as_array().unwrap().iter().find(|row| row["Name"] == name).unwrap().clone();
+        (row["UsageData"]["RefCount"].as_i64().unwrap(), row["UsageData"]["Size"].as_i64().unwrap())
+    };
+    let (links, size) = row("filled");
+    assert!(links == 2 && (500_000..520_000).contains(&size), "{links} {size}");
+    assert_eq!(row("empty").0, 0);
+    let shown = engine.ok(&["system", "df", "-v"]);
+    let line = shown.lines().find(|line| line.starts_with("filled ")).expect("its line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[1], "2", "{shown}");
+    assert!(words[2].starts_with("50") && words[2].ends_with("kB"), "{shown}");
+    engine.ok(&["rm", "one", "two"]);
+    assert_eq!(row("filled").0, 0);
+}
+
+#[test]
+fn a_mount_makes_its_source_only_when_told_and_takes_words_of_other_systems() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let here = engine.shared_folder();
+    let missing = here.path().join("not/yet");
+    let create = |made: bool| {
+        let mount = serde_json::json!({
+            "Type": "bind", "Source": missing, "Target": "/b", "BindOptions": { "CreateMountpoint": made },
+        });
+        let host = serde_json::json!({ "Mounts": [mount], "NetworkMode": "none" });
+        let body = serde_json::json!({ "Image": "busybox", "Cmd": ["touch", "/b/page"], "HostConfig": host });
+        engine.call("POST", "/containers/create", &body)
+    };
+    let (status, answer) = create(false);
+    let message = answer["message"].as_str().unwrap_or_default();
+    assert!(status == 400 && message.contains("bind source path does not exist"), "{answer}");
+    let (status, answer) = create(true);
+    assert_eq!(status, 201, "{answer}");
+    engine.ok(&["start", "-a", answer["Id"].as_str().unwrap()]);
+    assert!(missing.join("page").exists());
+    for consistency in ["consistent", "cached", "delegated", "default"] {
+        let mount = format!("type=bind,source={},target=/b,consistency={consistency}", missing.display());
+        assert_eq!(engine.ok(&[RUN, &["--mount", &mount, "busybox", "ls", "/b"]].concat()), "page");
+    }
+}
+
+/// A folder of this machine that is a mount of its own, as a bind; unmounted when dropped.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    /// One whose mounts others see (`--make-shared`), or don't (`--make-private`).
+    fn new(propagation: &str) -> Self {
+        let mount = Self(tempfile::tempdir().expect("make a folder"));
+        let path = mount.0.path().to_string_lossy();
+        run("mount", &["--bind", &path, &path]);
+        run("mount", &[propagation, &path]);
+        mount
+    }
+
+    /// Mounts something with a file `page` on a folder in it.
+    fn mount(&self, name: &str) {
+        let at = self.0.path().join(name);
+        fs::create_dir(&at).expect("make a folder");
+        run("mount", &["-t", "tmpfs", "tmpfs", &at.to_string_lossy()]);
+        fs::write(at.join("page"), "").expect("write a file");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(Command::new("umount").args(["--recursive", "--lazy"]).arg(self.0.path()).status());
+    }
+}
+
+fn run(program: &str, words: &[&str]) {
+    assert!(Command::new(program).args(words).status().expect("run a tool").success(), "{program} {words:?}");
+}
+
+#[test]
+fn mounts_cross_into_a_container_and_out_of_it_as_its_propagation_says() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let shared = Mount::new("--make-shared");
+    let path = shared.0.path().display();
+    for propagation in ["rprivate", "rslave", "rshared"] {
+        let mount = format!("type=bind,source={path},target=/b,bind-propagation={propagation}");
+        let run = ["run", "-d", "--name", propagation, "--privileged", "--mount", &mount];
+        engine.ok(&[&run[..], &["busybox", "sleep", "1000"]].concat());
+    }
+    shared.mount("late");
+    let sees = |name: &str| engine.ok(&["exec", name, "ls", "/b/late"]);
+    assert_eq!(["rprivate", "rslave", "rshared"].map(sees), ["", "page", "page"]);
+    let script = "mkdir /b/$0; mount -t tmpfs tmpfs /b/$0; touch /b/$0/page";
+    let crosses = |name: &str| {
+        engine.ok(&["exec", name, "sh", "-c", script, name]);
+        shared.0.path().join(name).join("page").exists()
+    };
+    assert_eq!(["rprivate", "rslave", "rshared"].map(crosses), [false, false, true]);
+    assert_eq!(engine.inspect("rslave", "(index .Mounts 0).Propagation"), "rslave");
+    engine.ok(&["rm", "--force", "rprivate", "rslave", "rshared"]);
+    let private = Mount::new("--make-private");
+    let mount = format!("type=bind,source={},target=/b,bind-propagation=rshared", private.0.path().display());
+    let said = engine.docker(&[RUN, &["--mount", &mount, "busybox", "true"]].concat());
+    assert!(said.err.contains("but it is not a shared mount"), "{said:?}");
 }
