@@ -1,5 +1,4 @@
 //! Files from beyond the context: named contexts (`--build-context`, with the buildx plugin) and ADD of addresses.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::io::Write;
