@@ -342,7 +342,7 @@ fn copy_content(mut source: &File, mut target: &File, stat: &Stat) -> io::Result
 /// Extended attributes, capabilities among them.
 fn copy_attributes(source: impl AsFd, target: impl AsFd) -> io::Result<()> {
     // Most have none, and room for all of them takes longer than to ask.
-    let mut names = match rustix::fs::flistxattr(&source, &mut [0; 0][..]) {
+    let mut names = match rustix::fs::flistxattr_query(&source) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(()),
         _ => vec![0; 64 << 10],
     };

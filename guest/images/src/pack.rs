@@ -348,11 +348,16 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// Whose attributes are asked for: an open file's, which is faster, or what a path leads to.
 trait Attributed {
+    fn length(&self) -> rustix::io::Result<usize>;
     fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize>;
     fn get(&self, name: &OsStr, value: &mut [u8]) -> rustix::io::Result<usize>;
 }
 
 impl Attributed for BorrowedFd<'_> {
+    fn length(&self) -> rustix::io::Result<usize> {
+        rustix::fs::flistxattr_query(self)
+    }
+
     fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize> {
         rustix::fs::flistxattr(self, names)
     }
@@ -363,6 +368,10 @@ impl Attributed for BorrowedFd<'_> {
 }
 
 impl Attributed for Path {
+    fn length(&self) -> rustix::io::Result<usize> {
+        rustix::fs::llistxattr_query(self)
+    }
+
     fn list(&self, names: &mut [u8]) -> rustix::io::Result<usize> {
         rustix::fs::llistxattr(self, names)
     }
@@ -375,7 +384,7 @@ impl Attributed for Path {
 /// The attributes that belong into an archive; `name` is for errors.
 fn xattrs(of: &(impl Attributed + ?Sized), name: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
     // Most have none, and room for all of them takes longer than to ask.
-    let mut names = match of.list(&mut []) {
+    let mut names = match of.length() {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
         _ => vec![0; 64 << 10],
     };
