@@ -344,6 +344,13 @@ impl Error {
         }
     }
 
+    /// Whether it is that the disk is full.
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| full.contains(&error.kind()))
+    }
+
     pub(crate) fn file(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { operation, path, source }

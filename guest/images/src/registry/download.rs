@@ -29,7 +29,7 @@ const DOWNLOAD: &str = "download";
 const WAITING: usize = 64;
 
 /// Fetches a blob, and once more from its beginning when what an earlier attempt had left of it turns out to be wrong: a
-/// power cut leaves files whose bytes aren't all there.
+/// power cut leaves files whose bytes aren't all there. On a full disk what has come isn't kept for another attempt.
 pub(super) async fn begun_or_afresh<F: Future<Output = Result<()>>>(
     store: &Store,
     digest: &Digest,
@@ -38,6 +38,10 @@ pub(super) async fn begun_or_afresh<F: Future<Output = Result<()>>>(
     let is_begun = fs::metadata(store.blobs().partial_path(digest)).is_ok_and(|left| left.len() > 0);
     match fetch().await {
         Err(Error::WrongDigest { subject: DOWNLOAD, .. }) if is_begun => fetch().await,
+        Err(error) if error.is_lack_of_room() => {
+            drop(fs::remove_file(store.blobs().partial_path(digest)));
+            Err(error)
+        }
         fetched => fetched,
     }
 }
