@@ -458,21 +458,6 @@ fn a_syntax_line_names_a_frontend_that_is_ours_and_asks_nobody() {
 }
 
 #[test]
-fn a_dockerfile_of_another_name_has_an_ignore_file_of_its_own() {
-    let Some(engine) = Engine::with_busybox() else { return };
-    let context = Context::new("FROM scratch\n")
-        .write("build/Other", "FROM busybox\nCOPY . /all\n")
-        .write("build/Other.dockerignore", "two\nbuild\nDockerfile\n")
-        .write(".dockerignore", "one\n")
-        .write("one", "")
-        .write("two", "");
-    let file = context.path().join("build/Other");
-    context.built(&engine, &["-t", "x", "-f", file.to_str().unwrap()]);
-    let files = output(&engine, "x", &["sh", "-c", "cd /all; ls -A | grep -v ignore"]);
-    assert_eq!(files, "one");
-}
-
-#[test]
 fn a_stage_is_for_the_platform_that_it_names() {
     let Some(engine) = Engine::with_busybox() else { return };
     let text = "FROM --platform=linux/s390x scratch AS other\nCOPY f /f\n\

@@ -158,6 +158,19 @@ fn copy_program(program: &str, folder: &Path) {
 }
 
 #[test]
+fn a_dockerfile_of_another_name_has_an_ignore_file_of_its_own() {
+    let Some(buildx) = with_buildx() else { return };
+    let context = Context::new(&buildx, "FROM scratch\n")
+        .write("build/Other", "FROM busybox\nCOPY . /all\n")
+        .write("build/Other.dockerignore", "two\nbuild\n")
+        .write(".dockerignore", "one\n")
+        .write("one", "")
+        .write("two", "");
+    context.built(&["-t", "x", "-f", "build/Other"]);
+    assert_eq!(output(&buildx.0, "x", &["ls", "-A", "/all"]), ".dockerignore\nDockerfile\none");
+}
+
+#[test]
 fn independent_stages_run_at_once() {
     let Some(buildx) = with_buildx() else { return };
     // Each waits for the other, for half a minute at most.

@@ -1,5 +1,4 @@
 //! A disk without room: what needs more of it fails and says so, and the engine goes on.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 
