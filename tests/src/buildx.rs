@@ -71,6 +71,20 @@ impl<'a> Context<'a> {
         client
     }
 
+    /// Whether the plugin is `0.<minor>` or later; prints the reason of a skip when it is older.
+    ///
+    /// # Panics
+    /// When it doesn't say its version.
+    pub fn is_at_least(&self, minor: u32) -> bool {
+        let version = said(&self.client(&["buildx", "version"]).output().expect("run docker")).out;
+        let word = version.split_whitespace().nth(1).expect("a version").trim_start_matches('v');
+        let own = word.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).expect("a number");
+        if own < minor {
+            eprintln!("skipped: this is buildx {word}, and it takes 0.{minor}");
+        }
+        own >= minor
+    }
+
     /// Builds it.
     ///
     /// # Panics

@@ -224,6 +224,11 @@ fn checks_know_the_variables_of_the_base_and_what_is_ignored() {
     let text =
         "FROM busybox AS base\nENV NAME=x\nARG LATER\nFROM base\nWORKDIR /$NAM\n  COPY a $PATH$LATER /d/\n";
     let context = Context::new(&buildx, text).write(".dockerignore", "a\n").write("a", "");
+    let built = context.build(&[]);
+    assert!(built.err.contains("UndefinedVar: Usage of undefined variable '$NAM'"), "{}", built.err);
+    if !context.is_at_least(20) {
+        return;
+    }
     let said = context.build(&["--check"]);
     assert_ne!(said.code, 0, "{}", said.out);
     for words in [
@@ -233,8 +238,6 @@ fn checks_know_the_variables_of_the_base_and_what_is_ignored() {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
     assert_eq!(said.out.matches("WARNING").count(), 2, "{}", said.out);
-    let built = context.build(&[]);
-    assert!(built.err.contains("UndefinedVar: Usage of undefined variable '$NAM'"), "{}", built.err);
     let strict =
         Context::new(&buildx, "# check=error=true\nFROM busybox\nENV A=$NO\nRUN touch /never\n").build(&[]);
     assert!(strict.err.contains("lint violation found for rules: UndefinedVar"), "{}", strict.err);
@@ -352,8 +355,7 @@ fn builds_are_remembered_until_they_are_removed() {
     let context = Context::new(&buildx, "FROM busybox\nRUN echo no\"\"ted\n");
     let history =
         |args: &[&str]| said(&context.client(&[&["buildx", "history"], args].concat()).output().unwrap());
-    if !history(&["ls"]).out.starts_with("BUILD ID") {
-        eprintln!("skipped: this buildx has no history");
+    if !context.is_at_least(20) {
         return;
     }
     context.built(&[]);

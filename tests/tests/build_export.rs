@@ -161,11 +161,14 @@ fn an_image_goes_to_a_folder_or_to_a_registry_alone_and_may_be_named_by_its_dige
     let elsewhere = context.build(&["--output", "type=oci,dest=x.tar,\"annotation[linux/s390x].of=one\""]);
     assert!(elsewhere.err.contains("no platform linux/s390x found in source"), "{}", elsewhere.err);
 
-    let name = format!("{}/team/passing:v1", registry.address);
-    context.built(&["--output", &format!("type=image,name={name},push=true,store=false")]);
-    assert!(!engine.ok(&["images", "--all"]).contains("passing"));
-    engine.ok(&["pull", "--quiet", &name]);
-    assert_eq!(output(engine, &name, &["cat", "/x"]), "folder");
+    // Before, the client pushed once more by itself what isn't here.
+    if context.is_at_least(20) {
+        let name = format!("{}/team/passing:v1", registry.address);
+        context.built(&["--output", &format!("type=image,name={name},push=true,store=false")]);
+        assert!(!engine.ok(&["images", "--all"]).contains("passing"));
+        engine.ok(&["pull", "--quiet", &name]);
+        assert_eq!(output(engine, &name, &["cat", "/x"]), "folder");
+    }
 
     let context = Context::new(&buildx, "FROM busybox\nRUN echo nameless > /x\n");
     context.built(&["--output", "type=image,dangling-name-prefix=team/none"]);
