@@ -99,16 +99,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for layers in &args.layers {
         let name = format!("127.0.0.1:{SOURCE}/bench/l{layers}:v1");
         let subject = Subject { layers: *layers, name, archive: folder.path().join("image.tar") };
-        made::archive(&subject.name, &files, *layers, &subject.archive)?;
-        let known = floor::layers(&registry, args.packing).unwrap_or_default();
-        publish(&mut engines[1], &subject)?;
-        if args.packing == Packing::Zstd {
-            builds::repack(&engines[0], &subject)?;
-        }
-        let mut blobs = floor::layers(&registry, args.packing)?;
-        blobs.retain(|blob| !known.contains(blob));
-        let (lives, floor) =
-            lives::measure(&mut engines, &mut podman, &subject, (&blobs, args.packing), args.runs)?;
+        let mut images = 0;
+        let mut make = |engines: &mut [Measured; 2]| {
+            let mut archive = || {
+                images += 1;
+                made::archive(&subject.name, &files, (*layers, images), &subject.archive)
+            };
+            let known = floor::layers(&registry, args.packing).unwrap_or_default();
+            archive()?;
+            publish(&mut engines[1], &subject)?;
+            if args.packing == Packing::Zstd {
+                builds::repack(&engines[0], &subject)?;
+            }
+            archive()?;
+            let mut blobs = floor::layers(&registry, args.packing)?;
+            blobs.retain(|blob| !known.contains(blob));
+            Ok(blobs)
+        };
+        let (lives, floor) = lives::measure(&mut engines, &mut podman, &subject, &mut make, args)?;
         let pull = lives[0].1;
         let floor_name = format!("pull, {layers} layers, to {}|tar", args.packing.program());
         floors.push((floor_name, (pull.0, floor)));

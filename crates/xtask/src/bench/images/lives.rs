@@ -5,8 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::floor::{self, Packing};
-use super::{Measured, Rows, timed};
+use super::{Args, Measured, Rows, floor, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
 use crate::registry::Registry;
@@ -49,26 +48,30 @@ trait Lives {
     fn take(&mut self, verb: Verb, subject: &Subject) -> anyhow::Result<f64>;
 }
 
-/// Medians of every verb; and of a pull's floor, for these layers.
+/// Medians of every verb; and of a pull's floor. `make` puts an image that nobody has seen into the registry, says which
+/// layers those are, and lays another one's archive out: dockerd 28 keeps most layers of an image of many that it pulled
+/// when that is removed, and wouldn't fetch or load them again.
 pub(super) fn measure(
-    [ours, theirs]: &mut [Measured; 2],
+    both: &mut [Measured; 2],
     podman: &mut Podman,
     subject: &Subject,
-    (layers, packing): (&[PathBuf], Packing),
-    runs: usize,
+    make: &mut dyn FnMut(&mut [Measured; 2]) -> anyhow::Result<Vec<PathBuf>>,
+    args: &Args,
 ) -> anyhow::Result<(Rows, f64)> {
     println!("==> {} layers", subject.layers);
-    let folder = ours.folder.clone();
-    let mut engines: [&mut dyn Lives; 3] = [ours, theirs, podman];
+    let folder = both[0].folder.clone();
     let mut took = VERBS.map(|_| [const { Vec::new() }; 3]);
     let mut floors = Vec::new();
-    for _ in 0..runs {
+    for _ in 0..args.runs {
+        let layers = make(both)?;
+        let [ours, theirs] = &mut *both;
+        let mut engines: [&mut dyn Lives; 3] = [ours, theirs, podman];
         for (index, engine) in engines.iter_mut().enumerate() {
             for ((_, verb), took) in VERBS.iter().zip(&mut took) {
                 took[index].push(engine.take(*verb, subject)?);
             }
         }
-        floors.push(floor::unpack(layers, packing, &folder)?);
+        floors.push(floor::unpack(&layers, args.packing, &folder)?);
     }
     let mut rows = Rows::new();
     for ((name, _), took) in VERBS.iter().zip(took) {

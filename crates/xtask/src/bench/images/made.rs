@@ -55,8 +55,14 @@ pub(super) fn files(size: u64) -> anyhow::Result<Vec<Member>> {
     Ok(files)
 }
 
-/// Writes the archive that `docker load` reads, of an image called `name` whose files lie in so many layers.
-pub(super) fn archive(name: &str, files: &[Member], layers: u64, path: &Path) -> anyhow::Result<()> {
+/// Writes the archive that `docker load` reads, of an image called `name` whose files lie in so many layers, none of
+/// which another image with as many has, unless it has the same `number`.
+pub(super) fn archive(
+    name: &str,
+    files: &[Member],
+    (layers, number): (u64, u32),
+    path: &Path,
+) -> anyhow::Result<()> {
     let size: u64 = files.iter().map(|file| file.length).sum();
     let folder = tempfile::tempdir().context("make a folder for layers")?;
     let (mut diff_ids, mut names) = (Vec::new(), Vec::new());
@@ -71,7 +77,7 @@ pub(super) fn archive(name: &str, files: &[Member], layers: u64, path: &Path) ->
         let (own, after) = rest.split_at(count);
         rest = after;
         let content = folder.path().join("layer.tar");
-        write_layer(own, &content)?;
+        write_layer(own, number, &content)?;
         diff_ids.push(format!("sha256:{}", hash(&content)?));
         names.push(format!("{layer}/layer.tar"));
         output.append_path_with_name(&content, format!("{layer}/layer.tar"))?;
@@ -87,8 +93,9 @@ pub(super) fn archive(name: &str, files: &[Member], layers: u64, path: &Path) ->
     Ok(())
 }
 
-fn write_layer(files: &[Member], path: &Path) -> anyhow::Result<()> {
+fn write_layer(files: &[Member], number: u32, path: &Path) -> anyhow::Result<()> {
     let mut layer = Builder::new(File::create(path)?);
+    small(&mut layer, "number", number.to_string().as_bytes())?;
     for Member { source, place, .. } in files {
         let add = layer.append_path_with_name(source, place);
         add.with_context(|| format!("read {}", source.display()))?;
