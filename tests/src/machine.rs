@@ -21,10 +21,18 @@ impl Machine {
     /// When it doesn't start.
     pub fn with_busybox() -> Option<Self> {
         let machine = Self::stopped()?;
-        machine.ok(&["start"]);
-        let archive = image::busybox(machine.home.path());
-        machine.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+        machine.start_with_busybox();
         Some(machine)
+    }
+
+    /// Starts it, and loads `busybox:latest`.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub fn start_with_busybox(&self) {
+        self.ok(&["start"]);
+        let archive = image::busybox(self.home.path());
+        self.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
     }
 
     /// A user whose machine doesn't run yet; none, with the reason printed, where this machine can't run one.

@@ -20,6 +20,8 @@ use e2e::machine::Machine;
 const KILLS: &str = "BERTH_E2E_MACHINE_KILLS";
 /// Some three minutes of them.
 const SOME: u32 = 50;
+/// One of so many is with folders over vsock.
+const OVER_VSOCK: u32 = 5;
 /// After the first number, in which some more are synced.
 const MOMENTS: Duration = Duration::from_millis(1500);
 /// A connection that says nothing for so long hangs.
@@ -47,15 +49,28 @@ const VICTIMS: &[Victim] =
 
 #[test]
 fn what_was_synced_survives_any_kill_and_ports_and_mounts_come_back() {
-    let Some(machine) = Machine::with_busybox() else { return };
+    let rounds = repeats(KILLS, SOME);
+    survives("virtio-fs", rounds - rounds / OVER_VSOCK);
+}
+
+#[test]
+fn the_same_of_folders_over_vsock() {
+    survives("vsock", repeats(KILLS, SOME) / OVER_VSOCK);
+}
+
+fn survives(shares_over: &str, rounds: u32) {
+    let Some(machine) = Machine::stopped() else { return };
+    let settings = format!(r#"{{"shares_over": "{shares_over}"}}"#);
+    fs::write(machine.config_dir().join("settings.json"), settings).expect("choose how folders come");
+    machine.start_with_busybox();
     let mut chance = Chance::seeded(3);
     let (folder, port) = (machine.folder("share"), free_port());
     run_counter(&machine, &folder, port);
     let mut told = 0;
-    for round in 0..repeats(KILLS, SOME) {
+    for round in 0..rounds {
         // The first rounds kill each once, whatever the seed.
         let next = if round < 3 { u64::from(round) } else { chance.number(VICTIMS.len() as u64) };
-        let victim = VICTIMS[usize::try_from(next).unwrap()];
+        let victim = VICTIMS[usize::try_from(next).expect("one of a few")];
         let what = format!("round {round}: {victim:?}, after {told}");
         eprintln!("{what}");
         let listener = Listener::connect(port, &what);
