@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::handles::Handle;
 use crate::look_up::look_again;
-use crate::nodes::{Identity, Place};
+use crate::nodes::Identity;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, event, mode};
 use crate::wire::reply::Reply;
@@ -116,7 +116,7 @@ impl Server {
             // The host has put something else there meanwhile: the kernel is to look again.
             _ => return Err(Errno::STALE),
         };
-        let place = Place::new(header.node, name);
+        let place = self.found_place(header.node, name, &status);
         let (node, file) = self.nodes().tell(file, &status, place);
         self.nodes().changed_by_guest(node, status.ctime);
         if is_new {
@@ -152,7 +152,8 @@ impl Server {
     pub(crate) fn remove(&self, folder: u64, name: &CStr, is_folder: bool) -> Result<(), Errno> {
         let parent = self.folder(folder)?;
         self.change_names(&[(folder, name, event::DELETE)], || sys::remove(parent.as_fd(), name, is_folder))?;
-        self.nodes().displaced(&Place::new(folder, name));
+        let place = self.place(folder, name);
+        self.nodes().displaced(&place);
         Ok(())
     }
 
@@ -171,7 +172,8 @@ impl Server {
         let moved = |folder: u64, name: &CStr, parent: &OwnedFd| {
             // Gone again already: then no name of it is known, and it is found by the next look-up.
             if let Ok(status) = sys::status_of_name(parent.as_fd(), name) {
-                self.nodes().moved(&status, Place::new(folder, name));
+                let place = self.place(folder, name);
+                self.nodes().moved(&status, place);
             }
         };
         moved(new_folder, new_name, &to);

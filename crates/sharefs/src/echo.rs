@@ -5,11 +5,11 @@
 //! the time that it left on it, once it is over: events of files are merged, so they can't be counted.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::nodes::Place;
+use crate::place::Place;
 use crate::server::Server;
 use crate::sys::{self, event};
 
@@ -24,39 +24,52 @@ const MANY: usize = 4096;
 /// What is about to come back: changes of names, and the last changes of files whose name the guest took away.
 #[derive(Default)]
 pub(crate) struct Expected {
-    by_place: HashMap<Place, Vec<(u32, Instant)>>,
+    by_place: HashMap<Place, Vec<Echo>>,
     /// How many names there were after the expired ones were last thrown away.
     kept: usize,
 }
 
+/// One of them.
+pub(crate) struct Echo {
+    mask: u32,
+    since: Instant,
+    /// The kernel may believe this spelling of the name, of which it has changed another one.
+    pub(crate) other: Option<CString>,
+}
+
 impl Expected {
     /// The guest is about to do this.
-    fn add(&mut self, place: Place, mask: u32) {
+    fn add(&mut self, place: Place, mask: u32, other: Option<CString>) {
         if self.by_place.len() >= MANY.max(2 * self.kept) {
-            self.by_place.retain(|_, expected| expected.iter().any(|(_, since)| since.elapsed() < EXPIRES));
+            self.by_place.retain(|_, expected| expected.iter().any(|echo| echo.since.elapsed() < EXPIRES));
             self.kept = self.by_place.len();
         }
-        self.by_place.entry(place).or_default().push((mask, Instant::now()));
+        self.by_place.entry(place).or_default().push(Echo { mask, since: Instant::now(), other });
     }
 
-    /// It has come back, or wasn't done after all; whether it was expected.
-    pub(crate) fn take(&mut self, place: &Place, mask: u32) -> bool {
-        let Some(expected) = self.by_place.get_mut(place) else { return false };
-        expected.retain(|(_, since)| since.elapsed() < EXPIRES);
-        let found = expected.iter().position(|(other, _)| *other == mask);
-        if let Some(found) = found {
-            expected.remove(found);
+    /// It has come back, or wasn't done after all; none when it wasn't expected.
+    pub(crate) fn take(&mut self, place: &Place, mask: u32) -> Option<Echo> {
+        match self.take_at(place, mask) {
+            // The first name that is made in a folder tells that it ignores case: nobody knew when it was expected.
+            None if place.ignores_case => self.take_at(&Place { ignores_case: false, ..place.clone() }, mask),
+            taken => taken,
         }
+    }
+
+    fn take_at(&mut self, place: &Place, mask: u32) -> Option<Echo> {
+        let expected = self.by_place.get_mut(place)?;
+        expected.retain(|echo| echo.since.elapsed() < EXPIRES);
+        let found = expected.iter().position(|echo| echo.mask == mask).map(|at| expected.remove(at));
         if expected.is_empty() {
             self.by_place.remove(place);
         }
-        found.is_some()
+        found
     }
 
     /// Whether the guest has taken this name away lately: what still comes of its file is the guest's.
     pub(crate) fn was_taken_away(&self, place: &Place) -> bool {
         let mut expected = self.by_place.get(place).into_iter().flatten();
-        expected.any(|(mask, since)| *mask == event::FILES && since.elapsed() < EXPIRES)
+        expected.any(|echo| echo.mask == event::FILES && echo.since.elapsed() < EXPIRES)
     }
 }
 
@@ -69,15 +82,17 @@ impl Server {
     ) -> Result<T, sys::Errno> {
         let watched = || echoes.iter().filter(|(folder, ..)| self.watches.has(*folder));
         for (folder, name, mask) in watched() {
-            self.expected().add(Place::new(*folder, name), *mask);
+            let place = self.place(*folder, name);
+            let other = self.nodes().other_name(&place);
+            self.expected().add(place, *mask, other);
         }
         let changed = change();
         for (folder, name, mask) in watched() {
-            let place = Place::new(*folder, name);
+            let place = self.place(*folder, name);
             if changed.is_err() {
                 self.expected().take(&place, *mask);
             } else if mask & (event::DELETE | event::MOVED_FROM) != 0 {
-                self.expected().add(place, event::FILES);
+                self.expected().add(place, event::FILES, None);
             }
         }
         changed
@@ -89,7 +104,7 @@ impl Server {
         if let Some(place) = place
             && self.watches.has(place.folder)
         {
-            self.expected().add(place, event::CLOSE_WRITE);
+            self.expected().add(place, event::CLOSE_WRITE, None);
         }
     }
 

@@ -21,6 +21,7 @@ impl Server {
             Kind::Symlink => return Err(Errno::LOOP),
             Kind::Special => return Err(Errno::NXIO),
         }
+        self.insist_on_name(node)?;
         let file = self.nodes().file(node)?;
         let open = || sys::reopen(file.as_fd(), flags);
         let file = if flags & sys::TRUNCATE == 0 { open() } else { self.change_file(node, &file, open) }?;

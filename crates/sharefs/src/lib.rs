@@ -18,6 +18,7 @@
 
 mod attributes;
 mod carrier;
+mod case;
 mod change_names;
 mod echo;
 mod extended;
@@ -28,6 +29,7 @@ mod locks;
 mod look_up;
 mod nodes;
 mod owner;
+mod place;
 mod server;
 mod stream;
 mod sys;

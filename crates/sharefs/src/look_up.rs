@@ -3,10 +3,9 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::nodes::Place;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, mode};
-use crate::watch::SHORT;
+use crate::watch::{LONG, SHORT};
 use crate::wire::ROOT;
 use crate::wire::reply::{Entry, Reply};
 use crate::wire::request::Header;
@@ -17,7 +16,7 @@ impl Server {
         let mut entry = match self.entry(header, name) {
             // Programs ask again and again for what isn't there. Its coming is told at once; but when events were lost,
             // nobody knows of whose absence the kernel was told, so that it isn't believed for long.
-            Err(Errno::NOENT) if self.watches.has(header.node) => {
+            Err(Errno::NOENT) if self.is_absence_told(header.node, name) => {
                 reply.absent(SHORT);
                 return Ok(());
             }
@@ -80,7 +79,8 @@ impl Server {
         file: OwnedFd,
         status: Status,
     ) -> Entry {
-        let (node, file) = self.nodes().tell(file, &status, Place::new(folder, name));
+        let place = self.found_place(folder, name, &status);
+        let (node, file) = self.nodes().tell(file, &status, place);
         self.told(header, (folder, name), (node, file.as_fd()), status)
     }
 
@@ -100,7 +100,7 @@ impl Server {
             Kind::Regular => status.links == 1,
             Kind::Symlink | Kind::Special => true,
         };
-        let valid = if is_sure { self.name_valid(folder) } else { SHORT };
+        let valid = self.name_valid(node, (folder, name)).min(if is_sure { LONG } else { SHORT });
         Entry { node, attributes, valid }
     }
 

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::place::{Place, may_have_case};
 use crate::server::Share;
 use crate::sys::{self, Errno, Kind, Status};
 use crate::wire::ROOT;
@@ -24,19 +25,6 @@ impl Identity {
     }
 }
 
-/// The latest name that led to a file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) folder: u64,
-    pub(crate) name: CString,
-}
-
-impl Place {
-    pub(crate) fn new(folder: u64, name: &CStr) -> Self {
-        Self { folder, name: name.to_owned() }
-    }
-}
-
 /// An owner that the guest has set.
 pub(crate) type Owner = (u32, u32);
 
@@ -44,6 +32,7 @@ pub(crate) type Owner = (u32, u32);
 pub(crate) struct Node {
     identity: Identity,
     kind: Kind,
+    /// The latest name that led to it, or the one of several spellings that the kernel believes.
     place: Place,
     /// The place is known to be no longer its own.
     displaced: bool,
@@ -153,7 +142,9 @@ impl Nodes {
         if let Some(node) = self.by_id.get_mut(&id) {
             node.lookups += 1;
         }
-        self.put(id, place);
+        if !place.ignores_case || !self.is_believed_otherwise(id, &place) {
+            self.put(id, place);
+        }
         (id, self.hold(id, file))
     }
 
@@ -174,6 +165,16 @@ impl Nodes {
         Some(node)
     }
 
+    /// Whether the kernel believes another name for this one's file, or another file at this name: in a folder that
+    /// ignores case either stays until it is told to be gone ([`crate::case`]).
+    fn is_believed_otherwise(&self, id: u64, place: &Place) -> bool {
+        let there =
+            self.by_place.get(place).filter(|there| **there != id).and_then(|there| self.by_id.get(there));
+        let itself = self.by_id.get(&id).filter(|node| node.kind != Kind::Folder && !node.displaced);
+        let mut known = there.into_iter().chain(itself).map(|node| &node.place);
+        known.any(|known| known.folder == place.folder && known.ignores_case && known.name != place.name)
+    }
+
     /// Gives a node its latest name.
     fn put(&mut self, id: u64, place: Place) {
         let Some(node) = self.by_id.get_mut(&id) else { return };
@@ -182,13 +183,19 @@ impl Nodes {
         }
         node.displaced = false;
         node.place = place.clone();
-        self.by_place.insert(place, id);
+        let replaced = self.by_place.insert(place, id).filter(|replaced| *replaced != id);
+        if let Some(node) = replaced.and_then(|replaced| self.by_id.get_mut(&replaced)) {
+            node.displaced = true;
+        }
     }
 
     /// A file that has a node has this name now; returns the node.
     pub(crate) fn moved(&mut self, status: &Status, place: Place) -> Option<u64> {
         let id = *self.by_identity.get(&Identity::of(status))?;
-        self.put(id, place);
+        // Of several spellings it keeps its own.
+        if self.by_place.get(&place) != Some(&id) {
+            self.put(id, place);
+        }
         Some(id)
     }
 
@@ -204,6 +211,24 @@ impl Nodes {
     /// The node that a name last led to.
     pub(crate) fn at(&self, place: &Place) -> Option<u64> {
         self.by_place.get(place).copied()
+    }
+
+    /// The other spelling by which the node at a place is known.
+    pub(crate) fn other_name(&self, place: &Place) -> Option<CString> {
+        let known = &self.by_id.get(self.by_place.get(place)?)?.place.name;
+        (*known != place.name).then(|| known.clone())
+    }
+
+    /// Whether a node is at a place, in this spelling.
+    pub(crate) fn is_at(&self, id: u64, place: &Place) -> bool {
+        let node = self.by_id.get(&id).filter(|_| self.at(place) == Some(id));
+        node.is_some_and(|node| node.place.name == place.name)
+    }
+
+    /// Whether a file that isn't open has lost its name, and maybe in another spelling than the kernel's.
+    pub(crate) fn is_lost(&self, id: u64) -> bool {
+        let node = self.by_id.get(&id);
+        node.is_some_and(|node| node.displaced && node.place.ignores_case && node.handles == 0)
     }
 
     /// Where a node was last found, as far as nothing else is known.
@@ -228,9 +253,10 @@ impl Nodes {
         Some(names.join(&b'/'))
     }
 
-    /// The folder of that place.
-    pub(crate) fn folder_of(&self, id: u64) -> Option<u64> {
-        self.by_id.get(&id).filter(|node| !node.displaced).map(|node| node.place.folder)
+    /// The same without its name; with whether that may have a case.
+    pub(crate) fn folder_of(&self, id: u64) -> Option<(u64, bool)> {
+        let place = self.by_id.get(&id).filter(|node| !node.displaced).map(|node| &node.place)?;
+        Some((place.folder, may_have_case(&place.name)))
     }
 
     /// The names at these places may lead elsewhere by now; returns the nodes that they led to. Folders keep theirs as

@@ -7,9 +7,9 @@ mod linux;
 pub(crate) use linux::{
     Errno, READ_ONLY, READ_WRITE, SeekFrom, TRUNCATE, Time, WRITE_ONLY, Watcher, allocate, conflict,
     copy_range, create, file_system, flock, get_attribute, get_attribute_of_name, hard_link, link_target,
-    list_attributes, lock, look_up, make_folder, make_nameless, make_node, make_symlink, open_root, read,
-    read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute, set_mode,
-    set_times, status, status_of_name, sync, sync_file_system, truncate, user, write,
+    list_attributes, lock, look_up, make_folder, make_nameless, make_node, make_symlink, minds_case,
+    open_root, read, read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute,
+    set_mode, set_times, status, status_of_name, sync, sync_file_system, truncate, user, write,
 };
 
 /// Of a file, as `stat` tells it.

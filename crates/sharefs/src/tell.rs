@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::echo::Expected;
-use crate::nodes::Place;
+use crate::place::Place;
 use crate::server::Server;
 use crate::sys::{self, HostEvent, Watcher, event};
 use crate::wire::notification::{self, Stale};
@@ -112,7 +112,7 @@ impl Server {
         if happened.mask & event::FILES == 0 || happened.name.is_empty() {
             return None;
         }
-        let place = Place::new(self.watches.folder(happened.watch)?, &happened.name);
+        let place = self.place(self.watches.folder(happened.watch)?, &happened.name);
         let is_known = self.nodes().at(&place).is_some() || self.found(place.folder, &place.name).is_some();
         (!is_known && !self.expected().was_taken_away(&place)).then_some(place)
     }
@@ -149,8 +149,14 @@ impl Server {
     /// A name came, went or moved.
     fn of_name(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
         let kind = happened.mask & event::NAMES;
-        let place = Place::new(folder, &happened.name);
-        if self.expected().take(&place, kind) {
+        let place = self.place(folder, &happened.name);
+        let echo = self.expected().take(&place, kind);
+        let is_echo = echo.is_some();
+        let other = echo.map_or_else(|| self.nodes().other_name(&place), |echo| echo.other);
+        if let Some(other) = other {
+            notification::stale_name(messages, folder, &other);
+        }
+        if is_echo {
             return;
         }
         notification::stale_name(messages, folder, &happened.name);
@@ -160,8 +166,12 @@ impl Server {
         } else {
             self.found(folder, &happened.name)
         };
-        if let Some(child) = child {
-            notification::stale(messages, child, Stale::Attributes);
+        match child {
+            Some(child) => notification::stale(messages, child, Stale::Attributes),
+            // Whatever the guest knows by this name is gone.
+            None => {
+                self.nodes().displaced(&place);
+            }
         }
         let mask = kind | happened.mask & event::OF_FOLDER;
         notification::event(messages, folder, child, mask, happened.cookie, &happened.name);
@@ -176,8 +186,8 @@ impl Server {
     /// A file changed.
     fn of_file(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
         let kind = happened.mask & event::FILES;
-        let place = Place::new(folder, &happened.name);
-        if kind == event::CLOSE_WRITE && self.expected().take(&place, kind) {
+        let place = self.place(folder, &happened.name);
+        if kind == event::CLOSE_WRITE && self.expected().take(&place, kind).is_some() {
             return;
         }
         let known = self.nodes().at(&place);
@@ -196,7 +206,8 @@ impl Server {
     fn found(&self, folder: u64, name: &CStr) -> Option<u64> {
         let file = self.open_name(folder, name).ok()?;
         let status = sys::status(file.as_fd()).ok()?;
-        self.nodes().moved(&status, Place::new(folder, name))
+        let place = self.place(folder, name);
+        self.nodes().moved(&status, place)
     }
 
     fn has_no_name(&self, node: u64) -> bool {

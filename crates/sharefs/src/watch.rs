@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::case::Case;
 use crate::server::Server;
 use crate::sys::{Kind, Status, Watcher};
 use crate::wire::ROOT;
@@ -17,7 +18,7 @@ use crate::wire::ROOT;
 /// How long the kernel may believe what nobody watches, in seconds.
 pub(crate) const SHORT: u64 = 1;
 /// How long it may believe what is watched.
-const LONG: u64 = 30;
+pub(crate) const LONG: u64 = 30;
 /// Watches of one server: a user has some 10,000 to 100,000 for all programs.
 const MOST: usize = 8 << 10;
 
@@ -31,8 +32,14 @@ pub(crate) struct Watches {
 
 struct Watched {
     watcher: Arc<Watcher>,
-    by_node: HashMap<u64, i32>,
+    by_node: HashMap<u64, Watch>,
     by_watch: HashMap<i32, u64>,
+}
+
+/// A folder's watch.
+struct Watch {
+    number: i32,
+    case: Case,
 }
 
 impl Watches {
@@ -73,12 +80,12 @@ impl Watches {
     /// The kernel has forgotten a folder.
     pub(crate) fn forget(&self, node: u64) {
         if let Some(watched) = self.lock().as_mut()
-            && let Some(watch) = watched.by_node.remove(&node)
+            && let Some(Watch { number, .. }) = watched.by_node.remove(&node)
             // The same folder may be known by another number already, and watched by the same watch.
-            && watched.by_watch.get(&watch) == Some(&node)
+            && watched.by_watch.get(&number) == Some(&node)
         {
-            watched.by_watch.remove(&watch);
-            watched.watcher.remove(watch);
+            watched.by_watch.remove(&number);
+            watched.watcher.remove(number);
         }
     }
 
@@ -90,6 +97,18 @@ impl Watches {
     /// Whether a folder is watched.
     pub(crate) fn has(&self, node: u64) -> bool {
         self.lock().as_ref().is_some_and(|watched| watched.by_node.contains_key(&node))
+    }
+
+    /// Whether names in a folder mind case; none when it isn't watched.
+    pub(crate) fn case(&self, node: u64) -> Option<Case> {
+        Some(self.lock().as_ref()?.by_node.get(&node)?.case)
+    }
+
+    /// It was found out.
+    pub(crate) fn learn(&self, node: u64, case: Case) {
+        if let Some(watch) = self.lock().as_mut().and_then(|watched| watched.by_node.get_mut(&node)) {
+            watch.case = case;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Watched>> {
@@ -110,20 +129,15 @@ impl Server {
             return false;
         }
         let Ok(file) = self.nodes().file(folder) else { return false };
-        if let Ok(watch) = watcher.add(file.as_fd())
+        if let Ok(number) = watcher.add(file.as_fd())
             && let Some(watched) = self.watches.lock().as_mut()
             && Arc::ptr_eq(&watched.watcher, &watcher)
         {
-            watched.by_node.insert(folder, watch);
-            watched.by_watch.insert(watch, folder);
+            watched.by_node.insert(folder, Watch { number, case: Case::Unknown });
+            watched.by_watch.insert(number, folder);
             return true;
         }
         false
-    }
-
-    /// How long the kernel may believe that a name in this folder leads where it does, in seconds.
-    pub(crate) fn name_valid(&self, folder: u64) -> u64 {
-        if self.watches.has(folder) { LONG } else { SHORT }
     }
 
     /// How long the kernel may believe a file's attributes, in seconds.
@@ -133,7 +147,11 @@ impl Server {
             Kind::Regular if status.links != 1 => false,
             Kind::Regular | Kind::Symlink => {
                 let folder = self.nodes().folder_of(node);
-                folder.is_some_and(|folder| self.watches.has(folder))
+                folder.is_some_and(|(folder, has_case)| match self.watches.case(folder) {
+                    // By another spelling it may change unnoticed, where another spelling has a number of its own.
+                    Some(Case::Unknown) => !has_case,
+                    case => case.is_some(),
+                })
             }
             Kind::Folder => self.watches.has(node),
             Kind::Special => false,

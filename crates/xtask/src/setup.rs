@@ -75,6 +75,7 @@ const GROUPS: &[Group] = &[
             "openssh-client",
         ],
     },
+    Group { purpose: "test host folders that ignore case", need: Need::Tests, packages: &["ntfs-3g"] },
     Group {
         purpose: "build the window",
         need: Need::Always,

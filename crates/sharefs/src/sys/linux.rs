@@ -2,6 +2,7 @@
 //! same file whatever its names have become.
 
 mod attribute;
+mod case;
 mod lock;
 mod watcher;
 
@@ -20,6 +21,7 @@ use rustix::io::ReadWriteFlags;
 use super::{FileSystem, FolderEntry, Status, mode};
 
 pub(crate) use attribute::get_attribute_of_name;
+pub(crate) use case::minds_case;
 pub(crate) use lock::{conflict, flock, lock};
 pub(crate) use rustix::io::Errno;
 pub(crate) use watcher::Watcher;

@@ -17,6 +17,7 @@ const MOVED_FROM: u32 = 0x40;
 const MOVED_TO: u32 = 0x80;
 pub(crate) const CREATE: u32 = 0x100;
 const DELETE: u32 = 0x200;
+pub(crate) const NAMES: u32 = MOVED_FROM | MOVED_TO | CREATE | DELETE;
 const OF_FOLDER: u32 = 0x4000_0000;
 
 /// One notification.

@@ -19,7 +19,11 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    /// The same in a folder that is there already.
+    pub(crate) fn of(folder: tempfile::TempDir) -> Self {
         let inside = folder.path().join("shared");
         fs::create_dir(&inside).unwrap();
         fs::write(folder.path().join("secret"), "secret").unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod case;
 mod changes;
 mod files;
 mod guest;
@@ -11,6 +12,7 @@ mod locks;
 mod losses;
 mod mounted;
 mod names;
+mod ntfs;
 mod owners;
 mod soak;
 mod stream;

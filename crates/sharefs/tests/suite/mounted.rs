@@ -1,11 +1,13 @@
 //! A folder, shared and mounted through `/dev/fuse`.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -19,7 +21,9 @@ const OVER: &str = "BERTH_TEST_SHARES_OVER";
 
 /// The folder as the host has it and as the mount shows it. Unmounted when dropped.
 pub(crate) struct Mounted {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removed in the end, when the folder is the mount's own.
+    own: Option<tempfile::TempDir>,
     place: tempfile::TempDir,
     server: Arc<Server>,
     device: Arc<OwnedFd>,
@@ -33,14 +37,21 @@ impl Mounted {
 
     /// The same, shared by another user than root.
     pub(crate) fn by(user: u32) -> Option<Self> {
+        let own = tempfile::tempdir().unwrap();
+        let mut mounted = Self::of(own.path(), user)?;
+        mounted.own = Some(own);
+        Some(mounted)
+    }
+
+    fn of(folder: &Path, user: u32) -> Option<Self> {
         let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let (Ok(device), true) = (device, rustix::process::geteuid().is_root()) else {
             eprintln!("skipped: mounting /dev/fuse needs root");
             return None;
         };
-        let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let share = Share { name: "0".to_owned(), folder: folder.path().to_owned() };
-        std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let share = Share { name: "0".to_owned(), folder: folder.to_owned() };
+        std::os::unix::fs::chown(folder, Some(user), Some(user)).unwrap();
         let server = Arc::new(as_user(user, || Server::new(vec![share], 1024).unwrap()));
         let options = format!(
             "fd={},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other",
@@ -60,22 +71,38 @@ impl Mounted {
                 });
             }),
         }
-        Some(Self { folder, place, server, device })
+        Some(Self { folder: folder.to_owned(), own: None, place, server, device })
     }
 
     /// The same with its kernel told of the host's changes.
     pub(crate) fn watched() -> Option<Self> {
-        let mounted = Self::new()?;
+        Some(Self::new()?.told())
+    }
+
+    /// The same of a folder that is there already.
+    pub(crate) fn watched_of(folder: &Path) -> Option<Self> {
+        Some(Self::of(folder, 0)?.told())
+    }
+
+    /// Returns when its folder is watched.
+    fn told(self) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (server, device) = (Arc::clone(&mounted.server), Arc::clone(&mounted.device));
+        let (server, device) = (Arc::clone(&self.server), Arc::clone(&self.device));
+        let (sender, is_told) = mpsc::channel();
         std::thread::spawn(move || server.tell_changes(theirs));
-        std::thread::spawn(move || pass_on(ours, &device));
-        Some(mounted)
+        std::thread::spawn(move || pass_on(ours, &device, &sender));
+        let [host, guest] = [self.host("probe"), self.guest("probe")];
+        while is_told.recv_timeout(Duration::from_millis(10)).is_err() {
+            assert!(!guest.exists());
+            File::create(&host).unwrap();
+            std::fs::remove_file(&host).unwrap();
+        }
+        self
     }
 
     /// A path as the host has it.
     pub(crate) fn host(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// The same path through the mount.
@@ -92,6 +119,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = rustix::mount::unmount(self.place.path(), UnmountFlags::DETACH);
+        drop(self.own.take());
     }
 }
 
@@ -152,12 +180,13 @@ fn next(device: &OwnedFd, request: &mut [u8]) -> Option<usize> {
 }
 
 /// Hands notifications to the kernel, which refuses those about what it doesn't know, and our patch's own.
-fn pass_on(mut changes: UnixStream, device: &OwnedFd) {
+fn pass_on(mut changes: UnixStream, device: &OwnedFd, is_told: &mpsc::Sender<()>) {
     let mut message = [0; 4096];
     while changes.read_exact(&mut message[..4]).is_ok() {
         let length = u32::from_le_bytes(message[..4].try_into().unwrap()) as usize;
         changes.read_exact(&mut message[4..length]).unwrap();
         let _ = rustix::io::write(device, &message[..length]);
+        let _ = is_told.send(());
     }
 }
 
