@@ -161,3 +161,23 @@ fn names_that_differ_in_case_are_told_apart_where_they_are_two() {
     assert!(guest.look_up(folder, "README").is_ok());
     assert_eq!(guest.look_up(folder, "readme"), Err(Errno::NOENT));
 }
+
+#[test]
+fn a_name_that_windows_cannot_have_is_refused_and_nothing_is_made_of_it() {
+    let Some(ntfs) = Ntfs::new() else { return };
+    let Some(share) = Mounted::watched_of(ntfs.path()) else { return };
+    fs::write(share.guest("kept"), "text").unwrap();
+    for name in ["kept:stream", "con", "Nul.txt", "end.", "end ", "what?", "a*b", "a<b", "back\\slash"] {
+        let refused = [
+            ("file", fs::write(share.guest(name), "other").unwrap_err()),
+            ("folder", fs::create_dir(share.guest(name)).unwrap_err()),
+            ("move", fs::rename(share.guest("kept"), share.guest(name)).unwrap_err()),
+        ];
+        for (what, error) in refused {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{what} {name}: {error}");
+        }
+    }
+    let names: Vec<_> = fs::read_dir(ntfs.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["kept"]);
+    assert_eq!(fs::read(share.host("kept")).unwrap(), b"text");
+}

@@ -1,4 +1,4 @@
-//! A file system that ignores case.
+//! A file system that ignores case and has Windows's rules of names.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ impl Ntfs {
         let place = tempfile::tempdir().unwrap();
         let is_made = run(Command::new("mkntfs").args(["--force", "--fast", "--quiet"]).arg(image.path()));
         let mut mount = Command::new("lowntfs-3g");
-        mount.args(["-o", "ignore_case"]).arg(image.path()).arg(place.path());
+        mount.args(["-o", "ignore_case,windows_names"]).arg(image.path()).arg(place.path());
         if !is_made || !run(&mut mount) {
             eprintln!("skipped: a file system that ignores case needs ntfs-3g and root");
             return None;
