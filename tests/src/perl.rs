@@ -5,6 +5,17 @@ use std::process::Command;
 
 use crate::guard::need_program;
 
+/// Lays a script beside perl in the folder; returns how a container that sees the folder at `/x` starts it. None, with the
+/// reason printed, where this machine has no perl.
+///
+/// # Panics
+/// When they can't be written.
+pub fn script(folder: &Path, name: &str, text: &str) -> Option<String> {
+    let perl = perl(folder)?;
+    std::fs::write(folder.join(name), text).expect("write a script");
+    Some(format!("{perl} /x/{name}"))
+}
+
 /// Puts perl into the folder; returns how a container that sees the folder at `/x` starts it. None, with the reason
 /// printed, where this machine has none.
 ///

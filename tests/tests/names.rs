@@ -2,7 +2,7 @@
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
-use e2e::perl::perl;
+use e2e::perl;
 
 /// Starts a container that waits, in the network `named`.
 fn wait(engine: &Engine, name: &str, options: &[&str]) -> String {
@@ -67,19 +67,16 @@ fn search_domains_and_options_of_a_run_are_those_of_its_resolver() {
 
 /// Answers any question on the port for names, at every address, with 192.0.2.7 (and no IPv6): in perl, since busybox
 /// has no server of datagrams.
-const ANSWER: &str = r#"socket(S, 2, 2, 17); bind(S, pack("S n x4 x8", 2, 53)) or die; while ($p = recv(S, $q, 512, 0)) {
-    substr($q, 2, 2) = "\x81\x80"; if (substr($q, -4, 2) eq "\0\1") { substr($q, 6, 2) = "\0\1";
-    $q .= "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7"; } send(S, $q, 0, $p); }"#;
+const ANSWER: &str = include_str!("names/answer.pl");
 
 #[test]
 fn the_port_for_names_is_a_containers_own() {
     let Some(engine) = Engine::with_busybox() else { return };
     let folder = engine.shared_folder();
-    let Some(perl) = perl(folder.path()) else { return };
-    std::fs::write(folder.path().join("answer"), ANSWER).expect("write a script");
+    let Some(answer) = perl::script(folder.path(), "answer", ANSWER) else { return };
     let bind = format!("{}:/x", folder.path().display());
     engine.ok(&["network", "create", "named"]);
-    let serve = format!("{perl} /x/answer & exec nc -ll -p 53 -e echo a stream");
+    let serve = format!("{answer} & exec nc -ll -p 53 -e echo a stream");
     let run = ["run", "-d", "--name", "server", "--network", "named", "-v", &bind];
     engine.ok(&[&run[..], &["busybox", "sh", "-c", &serve]].concat());
     wait(&engine, "asks", &[]);

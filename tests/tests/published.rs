@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
-use e2e::perl::perl;
+use e2e::perl;
 use sha2::{Digest, Sha256};
 
 /// Bytes that are more than what sockets and pipes on the way hold.
@@ -122,25 +122,20 @@ fn a_reader_that_stalls_gets_all_of_it_once_it_reads_and_delays_nobody() {
 }
 
 /// Answers each datagram at port 53 with its sender's bytes turned around, at any address of either family.
-const TURN: &str = r#"socket(S, 10, 2, 17); bind(S, pack("S n N x16 N", 10, 53, 0, 0)) or die;
-    while ($p = recv(S, $q, 65535, 0)) { send(S, scalar reverse($q), 0, $p); }"#;
+const TURN: &str = include_str!("published/turn.pl");
 
 /// Sends one datagram after the other and prints the answers: to an address of either family.
-const SEND: &str = r#"($v, $port, @words) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 2; $| = 1;
-    $to = $v == 6 ? pack("S n N x15 C N", 10, $port, 0, 1, 0) : pack("S n C4 x8", 2, $port, 127, 0, 0, 1);
-    socket(S, $v == 6 ? 10 : 2, 2, 17); connect(S, $to) or die;
-    for (@words) { send(S, $_, 0); defined recv(S, $a, 65535, 0) or exit 1; print "$a\n"; }"#;
+const SEND: &str = include_str!("published/send.pl");
 
 #[test]
 fn datagrams_to_a_published_port_are_answered_over_both_families() {
     let Some(engine) = Engine::with_busybox() else { return };
     let folder = engine.shared_folder();
-    let Some(perl) = perl(folder.path()) else { return };
-    std::fs::write(folder.path().join("turn"), TURN).expect("write a script");
+    let Some(turn) = perl::script(folder.path(), "turn", TURN) else { return };
     let bind = format!("{}:/x", folder.path().display());
     engine.ok(&["network", "create", "--ipv6", "both"]);
     let run = ["run", "-d", "--name", "turns", "--network", "both", "-p", "18103:53/udp", "-v", &bind];
-    engine.ok(&[&run[..], &["busybox", "sh", "-c", &format!("exec {perl} /x/turn")]].concat());
+    engine.ok(&[&run[..], &["busybox", "sh", "-c", &format!("exec {turn}")]].concat());
     assert!(engine.ok(&["port", "turns"]).contains("53/udp -> 0.0.0.0:18103"));
     let large = "ab".repeat(700);
     let send = |version: &str, words: &[&str]| {

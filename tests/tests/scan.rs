@@ -10,32 +10,14 @@ use std::process::Child;
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
-use e2e::perl::perl;
+use e2e::perl;
 
 /// Where engines are known to listen, where nobody should, and where names are asked.
 const USUAL: &[u16] = &[53, 2375, 2376, 1024, 1025, 1026, 1027, 1028, 1029, 1030];
 
 /// Tries each `address port` of `/x/targets` (an IPv6 address as 32 digits), many at once, with an engine's ping, and
 /// tells `address port answer` of those that listen.
-const SCAN: &str = r#"open(T, "/x/targets"); @all = map { [split] } <T>; open(I, "/sys/class/net/eth0/ifindex"); $card = 0 + <I>;
-    sub try { my ($address, $port) = @_; my $six = length $address == 32;
-        my $to = $six ? pack("S n N H32 L", 10, $port, 0, $address, $address =~ /^fe80/ ? $card : 0)
-                      : pack("S n C4 x8", 2, $port, split /\./, $address);
-        socket(my $s, $six ? 10 : 2, 1, 6) or die; fcntl($s, 4, 2048); connect($s, $to); $s }
-    sub bits { my $bits = ""; vec($bits, fileno $_->[0], 1) = 1 for @_; $bits }
-    while (@batch = map { [try(@$_), @$_] } splice @all, 0, 500) {
-        # Each phase ends when nothing has happened for a second.
-        my @open; for ($still = 0; @batch && $still < 4;) {
-            select(undef, $w = bits(@batch), undef, 0.25) or $still++, next; $still = 0;
-            push @open, grep { vec($w, fileno $_->[0], 1) && unpack("i", getsockopt($_->[0], 1, 4)) == 0 } @batch;
-            @batch = grep { !vec($w, fileno $_->[0], 1) } @batch; }
-        syswrite($_->[0], "GET /_ping HTTP/1.0\r\n\r\n") for @open;
-        for ($still = 0; @open && $still < 4;) {
-            select($r = bits(@open), undef, undef, 0.25) or $still++, next; $still = 0;
-            for (grep { vec($r, fileno $_->[0], 1) } @open) { next if sysread($_->[0], $_->[3], 4096, length $_->[3]);
-                $_->[3] =~ s/\s+/ /g; print "$_->[1] $_->[2] $_->[3]\n"; $_->[4] = 1; }
-            @open = grep { !$_->[4] } @open; }
-        for (@open) { $_->[3] =~ s/\s+/ /g; print "$_->[1] $_->[2] stays open $_->[3]\n"; } }"#;
+const SCAN: &str = include_str!("scan/scan.pl");
 
 /// What the kernel tells of addresses and of who listens, of both families.
 const TABLES: [&str; 4] = ["/proc/net/fib_trie", "/proc/net/if_inet6", "/proc/net/tcp", "/proc/net/tcp6"];
@@ -86,10 +68,10 @@ fn published(engine: &Engine) -> BTreeSet<u16> {
 }
 
 /// Where the scan finds something that answers: address and port. The resolvers are left out, unless they are engines.
-fn scan(engine: &Engine, perl: &str, folder: &Path) -> BTreeSet<(String, u16)> {
+fn scan(engine: &Engine, scanner: &str, folder: &Path) -> BTreeSet<(String, u16)> {
     let bind = format!("{}:/x", folder.display());
     let run = ["run", "--rm", "--network", "wide", "-v", &bind, "busybox", "sh", "-c"];
-    let said = engine.ok(&[&run[..], &[&format!("exec {perl} /x/scan")]].concat());
+    let said = engine.ok(&[&run[..], &[&format!("exec {scanner}")]].concat());
     let places = said.lines().filter_map(|line| {
         let [address, port, answer] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let resolves = matches!((address, port), ("10.0.2.2" | "127.0.0.11", "53"));
@@ -121,8 +103,7 @@ impl Drop for Server {
 fn no_engine_and_no_unnamed_service_of_the_host_answers_a_container_anywhere() {
     let Some(engine) = Engine::with_busybox() else { return };
     let folder = engine.shared_folder();
-    let Some(perl) = perl(folder.path()) else { return };
-    fs::write(folder.path().join("scan"), SCAN).expect("write a script");
+    let Some(scanner) = perl::script(folder.path(), "scan", SCAN) else { return };
     fs::write(folder.path().join("_ping"), "Api-Version: 1 OK").expect("write a page");
     // A container that is found, which shows that the scan finds engines.
     engine.ok(&["network", "create", "--ipv6", "wide"]);
@@ -155,7 +136,7 @@ fn no_engine_and_no_unnamed_service_of_the_host_answers_a_container_anywhere() {
         writeln!(targets, "{address} {port}").expect("write to a text");
     }
     fs::write(folder.path().join("targets"), &targets).expect("write the targets");
-    let found = scan(&engine, &perl, folder.path());
+    let found = scan(&engine, &scanner, folder.path());
     let found: BTreeSet<(&str, u16)> =
         found.iter().map(|(address, port)| (address.as_str(), *port)).collect();
     let mut expected: BTreeSet<(&str, u16)> = decoy.iter().map(|address| (address.as_str(), 2375)).collect();
