@@ -15,9 +15,11 @@ use crate::{Builder, Error, Lock, Result, Usage};
 const KNOWN: &str = "known";
 
 impl Builder {
-    /// Where the cache with this key lies.
-    pub(crate) fn cache_folder(&self, id: &Digest) -> PathBuf {
-        self.mounts_folder().join(name(id))
+    /// Where the cache with this key lies, and who works with it. Private ones have more folders, by number, for steps that
+    /// run at once.
+    pub(crate) fn cache_folder(&self, id: &Digest, number: u32) -> (PathBuf, Lock) {
+        let name = if number == 0 { name(id) } else { format!("{}.{number}", name(id)) };
+        (self.mounts_folder().join(&name), self.lock_for(&name))
     }
 
     /// Where what a client sends is kept, the record of what its files hold, and who may change both.

@@ -1,11 +1,14 @@
 //! What `RUN --mount` brings into a step.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use berth_images::Digest;
 use berth_runtime::oci::Mount as Described;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::blocking;
 use super::folder::absolute;
@@ -20,7 +23,7 @@ use crate::solve::Build;
 use crate::sources::Agent;
 use crate::state::State;
 use crate::transfer::{Transfer, Way};
-use crate::{Error, Lock, Result};
+use crate::{Error, Lock, Result, key_of};
 
 /// A mount with its texts expanded and its files found.
 pub(super) struct Wish {
@@ -30,6 +33,20 @@ pub(super) struct Wish {
     pub(super) key: String,
 }
 
+impl Wish {
+    /// What a cache is known by: its name, and what it begins with, so that a cache for another owner is another one.
+    fn cache_id(&self) -> Digest {
+        let Mount { id, source, mode, uid, gid, .. } = &self.mount;
+        let begins = match &self.origin {
+            None if (mode, uid, gid) == (&None, &0, &0) => return Digest::of(id.as_bytes()),
+            None => String::new(),
+            Some(Origin::Files(files)) => files.key.to_string(),
+            Some(Origin::Context(folder)) => folder.path.display().to_string(),
+        };
+        key_of(&[id, &begins, source, &format!("{:?}", (mode, uid, gid))])
+    }
+}
+
 /// Mounts that are ready, and what keeps them so.
 #[derive(Default)]
 pub(super) struct Mounted {
@@ -37,6 +54,8 @@ pub(super) struct Mounted {
     pub(super) environment: Vec<String>,
     opened: Vec<Opened>,
     agents: Vec<Agent>,
+    /// The folders of its caches, by their ids.
+    caches: BTreeMap<Digest, PathBuf>,
     locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
     /// Locks of the caches, held or not, which show that they are in use.
     used: Vec<Lock>,
@@ -77,8 +96,13 @@ pub(super) async fn resolve(
             _ => String::new(),
         };
         let key = format!(
-            "{:?} {} {} {} {:?} {content}",
-            mount.kind, mount.target, mount.id, mount.source, mount.env
+            "{:?} {} {} {} {:?} {:?} {content}",
+            mount.kind,
+            mount.target,
+            mount.id,
+            mount.source,
+            mount.env,
+            (mount.mode, mount.uid, mount.gid, mount.read_only),
         );
         wishes.push(Wish { mount, origin, key });
     }
@@ -117,6 +141,7 @@ async fn content(build: &Arc<Build>, origin: &Origin, source: &str) -> Result<Di
 /// Prepares a step's mounts; `folder` is the step's own.
 pub(super) async fn mount(build: &Arc<Build>, wishes: Vec<Wish>, folder: &Path) -> Result<Mounted> {
     let mut mounted = Mounted::default();
+    mounted.take_caches(build, &wishes).await;
     for (index, wish) in wishes.into_iter().enumerate() {
         let place = folder.join(format!("mount-{index}"));
         match wish.mount.kind {
@@ -147,36 +172,41 @@ impl Mounted {
         Ok(())
     }
 
-    async fn cache(&mut self, build: &Arc<Build>, wish: Wish) -> Result<()> {
-        let mount = wish.mount;
-        let id = Digest::of(mount.id.as_bytes());
-        let mut folder = build.builder.cache_folder(&id);
-        let lock = build.builder.lock_for(id.hex());
-        self.used.push(lock.clone());
-        match mount.sharing {
-            Sharing::Shared => {}
-            Sharing::Locked => self.locks.push(lock.lock_owned().await),
-            Sharing::Private => match lock.try_lock_owned() {
-                Ok(guard) => self.locks.push(guard),
-                Err(_) => folder = folder.with_extension(crate::identity::fresh()?),
-            },
+    /// Finds the folders of the caches among these, and takes those that a step has alone: in the order of their ids, so
+    /// that no two steps wait for each other.
+    async fn take_caches(&mut self, build: &Arc<Build>, wishes: &[Wish]) {
+        let caches = wishes.iter().filter(|wish| wish.mount.kind == MountKind::Cache);
+        let mut caches: Vec<_> = caches.map(|wish| (wish.cache_id(), wish.mount.sharing)).collect();
+        caches.sort_by(|one, other| one.0.cmp(&other.0));
+        caches.dedup_by(|one, other| one.0 == other.0);
+        for (id, sharing) in caches {
+            let folder = match sharing {
+                Sharing::Private => self.unused_cache(build, &id),
+                Sharing::Shared | Sharing::Locked => {
+                    let (folder, lock) = build.builder.cache_folder(&id, 0);
+                    self.used.push(lock.clone());
+                    if sharing == Sharing::Locked {
+                        self.locks.push(lock.lock_owned().await);
+                    }
+                    folder
+                }
+            };
+            self.caches.insert(id, folder);
         }
+    }
+
+    async fn cache(&mut self, build: &Arc<Build>, wish: Wish) -> Result<()> {
+        let Some(folder) = self.caches.get(&wish.cache_id()).cloned() else { return Ok(()) };
+        let mount = wish.mount;
         let opened = match &wish.origin {
             Some(origin) => Some(origin.open(build).await?),
             None => None,
         };
-        let (mode, owner) = (mount.mode.unwrap_or(0o755), (mount.uid, mount.gid));
-        let (made, source) = (folder.clone(), clean(&mount.source));
+        let draft = build.builder.contexts().join(format!("cache-{}", crate::identity::fresh()?));
+        let (place, begun) = (folder.clone(), mount.clone());
         let opened = blocking(move || {
-            if !made.exists() {
-                match &opened {
-                    Some(opened) => drop(copy_out(&opened.root, &source, &made)?),
-                    None => std::fs::create_dir_all(&made).map_err(Error::file("make folder", &made))?,
-                }
-                let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-                std::os::unix::fs::chown(&made, Some(owner.0), Some(owner.1))
-                    .and_then(|()| std::fs::set_permissions(&made, permissions))
-                    .map_err(Error::file("set up", &made))?;
+            if !place.exists() {
+                begin_cache(&place, &draft, &begun, opened.as_ref().map(|opened| opened.root.as_path()))?;
             }
             Ok(opened)
         })
@@ -184,6 +214,20 @@ impl Mounted {
         self.opened.extend(opened);
         self.mounts.push(bind(&folder, &mount.target, mount.read_only)?);
         Ok(())
+    }
+
+    /// The first folder of a private cache that no other step has.
+    fn unused_cache(&mut self, build: &Arc<Build>, id: &Digest) -> PathBuf {
+        let mut number = 0;
+        loop {
+            let (folder, lock) = build.builder.cache_folder(id, number);
+            if let Ok(guard) = lock.clone().try_lock_owned() {
+                self.locks.push(guard);
+                self.used.push(lock);
+                return folder;
+            }
+            number += 1;
+        }
     }
 
     async fn secret(&mut self, build: &Arc<Build>, mount: &Mount, place: &Path) -> Result<()> {
@@ -233,6 +277,26 @@ impl Mounted {
         self.environment.push(format!("SSH_AUTH_SOCK={target}"));
         self.agents.push(agent);
         Ok(())
+    }
+}
+
+/// Makes a cache's folder by way of a draft, so that it is whole or not there; another step may be quicker.
+fn begin_cache(place: &Path, draft: &Path, mount: &Mount, base: Option<&Path>) -> Result<()> {
+    match base {
+        Some(root) => drop(copy_out(root, &clean(&mount.source), draft)?),
+        None => std::fs::create_dir_all(draft).map_err(Error::file("make folder", draft))?,
+    }
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mount.mode.unwrap_or(0o755));
+    std::os::unix::fs::chown(draft, Some(mount.uid), Some(mount.gid))
+        .and_then(|()| std::fs::set_permissions(draft, permissions))
+        .map_err(Error::file("set up", draft))?;
+    if let Some(parent) = place.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::file("make folder", parent))?;
+    }
+    match renameat_with(CWD, draft, CWD, place, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => std::fs::remove_dir_all(draft).map_err(Error::file("remove", draft)),
+        Err(error) => Err(Error::file("make folder", place)(error.into())),
     }
 }
 
