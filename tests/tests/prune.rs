@@ -1,5 +1,9 @@
 //! Prune, `system df` and list filters through the unmodified client.
 
+use std::process::Command;
+
+use e2e::condition::eventually;
+use e2e::context::Context;
 use e2e::engine::Engine;
 
 fn lines(text: &str) -> Vec<String> {
@@ -95,6 +99,123 @@ fn df_adds_up() {
     assert!(verbose.contains("busybox") && verbose.contains("data"), "{verbose}");
     let sizes = engine.ok(&["ps", "-as", "--format", "{{.Size}}"]);
     assert!(sizes.starts_with("102kB (virtual") || sizes.starts_with("102.4kB (virtual"), "{sizes}");
+}
+
+/// So many bytes that no compression makes fewer, in a new image; one without a name when there is none.
+fn grow(engine: &Engine, below: &str, above: Option<&str>, bytes: u32) {
+    let script = format!("head -c {bytes} /dev/urandom > /srv/{}", above.unwrap_or("nameless"));
+    engine.ok(&["run", "--name", "grows", "--network", "none", below, "sh", "-c", &script]);
+    let name: Vec<&str> = above.into_iter().collect();
+    engine.ok(&[&["commit", "grows"], name.as_slice()].concat());
+    engine.ok(&["rm", "grows"]);
+}
+
+/// The bytes that the engine's images and its builder take of the disk.
+fn taken(engine: &Engine) -> u64 {
+    let folders = ["images", "builder"].map(|name| engine.data_root().join(name));
+    let output = Command::new("du").args(["-s", "-c", "-B1"]).args(folders).output().expect("run du");
+    let total = String::from_utf8_lossy(&output.stdout);
+    let total = total.lines().last().and_then(|line| line.split('\t').next()?.parse().ok());
+    total.expect("a number")
+}
+
+/// The same once what was removed before is gone: that is done beside other work.
+fn taken_at_rest(engine: &Engine) -> u64 {
+    let mut last = taken(engine);
+    eventually("the disk is at rest", || {
+        let before = std::mem::replace(&mut last, taken(engine));
+        (before == last).then_some(last)
+    })
+}
+
+/// Waits until so many bytes have come free on the disk since `before`. What is told is exact, blocks of files aren't.
+fn frees(engine: &Engine, before: u64, bytes: u64) {
+    let blocks = 100_000;
+    let is_freed = || (taken(engine) + bytes <= before + blocks).then_some(());
+    eventually("the disk has its room again", is_freed);
+}
+
+/// What `GET /system/df` says of a named image: all bytes, those that others have too, and its own.
+fn sizes(usage: &serde_json::Value, name: &str) -> [i64; 2] {
+    let images = usage["Images"].as_array().expect("images");
+    let tag = format!("{name}:latest");
+    let image = images.iter().find(|image| image["RepoTags"][0] == *tag).expect("the image");
+    ["Size", "SharedSize"].map(|field| image[field].as_i64().expect("a number"))
+}
+
+#[test]
+fn what_images_share_is_counted_once_and_prunes_tell_what_came_free() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    for (below, above, bytes) in [
+        ("busybox", Some("base"), 3_000_000),
+        ("base", Some("one"), 1_000_000),
+        ("base", Some("two"), 2_000_000),
+        ("base", None, 500_000),
+    ] {
+        grow(&engine, below, above, bytes);
+    }
+    let usage = || engine.get("/v1.43/system/df");
+    let before = usage();
+    let [busybox, of_busybox] = sizes(&before, "busybox");
+    assert_eq!(of_busybox, busybox);
+    let expected = [("base", 3_000_000, 0), ("one", 3_000_000, 1_000_000), ("two", 3_000_000, 2_000_000)];
+    for (name, shared, own) in expected {
+        assert_eq!(sizes(&before, name), [busybox + shared + own, busybox + shared], "{name}");
+    }
+    assert_eq!(before["LayersSize"], busybox + 6_500_000);
+    // As the client shows them.
+    let listed = engine.ok(&[
+        "system",
+        "df",
+        "-v",
+        "--format",
+        "{{range .Images}}{{.Repository}} {{.UniqueSize}}\n{{end}}",
+    ]);
+    for line in ["base 0B", "one 1MB", "two 2MB", "<none> 500kB", "busybox 0B"] {
+        assert!(listed.lines().any(|listed| listed == line), "{line}: {listed}");
+    }
+    engine.ok(&["create", "--name", "user", "busybox"]);
+    let table =
+        engine.ok(&["system", "df", "--format", "{{.Type}} {{.TotalCount}} {{.Active}} {{.Reclaimable}}"]);
+    assert!(table.starts_with("Images 5 1 ") && table.contains("(100%)"), "{table}");
+
+    let disk = taken_at_rest(&engine);
+    assert!(engine.ok(&["image", "prune", "-f"]).ends_with("Total reclaimed space: 500kB"));
+    frees(&engine, disk, 500_000);
+    engine.ok(&["rmi", "two"]);
+    frees(&engine, disk, 2_500_000);
+    assert_eq!(usage()["LayersSize"], busybox + 4_000_000);
+    let disk = taken_at_rest(&engine);
+    assert!(engine.ok(&["image", "prune", "-af"]).ends_with("Total reclaimed space: 4MB"));
+    frees(&engine, disk, 4_000_000);
+    assert_eq!(usage()["LayersSize"], busybox);
+}
+
+#[test]
+fn what_an_image_and_the_builds_cache_both_have_comes_free_with_the_last_of_them() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let context = Context::new("FROM busybox\nRUN head -c 5000000 /dev/urandom > /five\n");
+    let cache =
+        || engine.ok(&["system", "df", "--format", "{{.Type}} {{.Size}}"]).lines().last().map(str::to_owned);
+    // Docker's filters leave what images use to those who want all.
+    let prune =
+        || engine.call("POST", "/build/prune?all=1", &serde_json::Value::Null).1["SpaceReclaimed"].clone();
+
+    engine.ok(&["create", "--name", "user", "busybox"]);
+    context.built(&engine, &["-t", "built"]);
+    let disk = taken_at_rest(&engine);
+    assert_eq!(cache().as_deref(), Some("Build Cache 0B"), "the image has it");
+    assert!(engine.ok(&["image", "prune", "-af"]).ends_with("Total reclaimed space: 0B"), "the cache has it");
+    assert_eq!(cache().as_deref(), Some("Build Cache 5MB"));
+    assert_eq!(prune(), 5_000_000);
+    assert_eq!(cache().as_deref(), Some("Build Cache 0B"));
+    frees(&engine, disk, 5_000_000);
+
+    context.built(&engine, &["-t", "built"]);
+    let disk = taken_at_rest(&engine);
+    assert_eq!(prune(), 0, "the image has it");
+    assert!(engine.ok(&["image", "prune", "-af"]).ends_with("Total reclaimed space: 5MB"));
+    frees(&engine, disk, 5_000_000);
 }
 
 #[test]

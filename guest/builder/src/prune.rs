@@ -97,7 +97,7 @@ impl Prune {
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// The records.
+    /// The records, each with the bytes that it gave back: none where images have what it held.
     pub removed: Vec<Usage>,
     /// Their bytes together.
     pub freed: u64,
@@ -150,7 +150,8 @@ impl Builder {
             kept += usage.size;
             let over = keep == 0 || kept > keep;
             if old_enough && wanted && over && !usage.in_use && (wish.all || !usage.shared) {
-                pruned.removed.push(usage);
+                let size = if usage.shared { 0 } else { usage.size };
+                pruned.removed.push(Usage { size, ..usage });
             }
         }
         let is_removed = |id: &str| pruned.removed.iter().any(|usage| id.starts_with(&usage.id));

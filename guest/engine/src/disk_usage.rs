@@ -33,11 +33,14 @@ pub struct VolumeUsage {
 impl Engine {
     /// Bytes of all images' layers, each counted once.
     pub fn layers_size(&self) -> u64 {
+        self.layer_sizes().values().sum()
+    }
+
+    /// Bytes of each layer that images have.
+    pub(crate) fn layer_sizes(&self) -> BTreeMap<Digest, u64> {
         let images = self.images.list();
         let layers = images.iter().flat_map(|image| &image.layers);
-        let sizes: BTreeMap<String, u64> =
-            layers.map(|layer| (layer.chain_id.to_string(), layer.size)).collect();
-        sizes.values().sum()
+        layers.map(|layer| (layer.chain_id.clone(), layer.size)).collect()
     }
 
     /// Bytes of layers that other images have too, by each image's id.

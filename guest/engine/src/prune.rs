@@ -45,7 +45,8 @@ impl Engine {
     }
 
     /// Removes every unused image that passes the filters: those without a name, or with `dangling=false` all.
-    /// Returns what went and the bytes of the layers that nobody has any more. Blocks.
+    /// Returns what went and the bytes of the layers that nobody has any more: those that a build's cache keeps aren't free
+    /// yet. Blocks.
     ///
     /// # Errors
     /// When a filter makes no sense.
@@ -55,7 +56,7 @@ impl Engine {
             .flag("dangling")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
         let until = filters.until()?;
-        let before = self.layers_size();
+        let sizes = self.layer_sizes();
         let users = self.image_users();
         let wanted = |image: &Image| {
             let made = images::created(image).unwrap_or(Timestamp::MIN);
@@ -73,7 +74,11 @@ impl Engine {
             }
             gone.extend(round);
         }
-        let size = before.saturating_sub(self.layers_size());
+        let freed = gone.iter().filter_map(|removed| match removed {
+            Removed::Layer(layer) => sizes.get(layer),
+            Removed::Untagged(_) | Removed::Deleted(_) => None,
+        });
+        let size = freed.sum();
         self.tell_pruned("image", size);
         Ok((gone, size))
     }
