@@ -87,16 +87,36 @@ impl Authority {
     }
 
     fn openssl(&self, args: &[&str]) {
-        let output =
-            Command::new("openssl").args(args).current_dir(self.0.path()).stdin(Stdio::null()).output();
-        let output = output.expect("run openssl");
-        assert!(
-            output.status.success(),
-            "openssl {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        openssl(self.0.path(), args);
     }
+}
+
+/// A folder with `cert.pem` and `key.pem` for a server at these addresses, as openssl makes a certificate that nobody else
+/// signed: an authority's, too. None, with the reason printed, where `openssl` isn't installed.
+///
+/// # Panics
+/// When openssl fails.
+pub fn self_signed(addresses: &str) -> Option<tempfile::TempDir> {
+    if !need_program("openssl") {
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("make a folder for a certificate");
+    let names = format!("subjectAltName={addresses}");
+    let subject =
+        ["-subj", "/CN=alone", "-addext", &names, "-days", "2", "-out", "cert.pem", "-keyout", "key.pem"];
+    openssl(folder.path(), &[&["req", "-x509"], KEY, &subject].concat());
+    Some(folder)
+}
+
+fn openssl(folder: &Path, args: &[&str]) {
+    let output = Command::new("openssl").args(args).current_dir(folder).stdin(Stdio::null()).output();
+    let output = output.expect("run openssl");
+    assert!(
+        output.status.success(),
+        "openssl {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// A fresh key, without a password.

@@ -221,13 +221,18 @@ impl Engine {
         self.folder.path().join("exec")
     }
 
+    /// The folder of that client's configuration.
+    pub fn client_config(&self) -> PathBuf {
+        self.folder.path().join("client")
+    }
+
     /// The real `docker` client, aimed at this engine.
     pub fn client(&self, args: &[&str]) -> Command {
         let mut client = Command::new("docker");
         client
             .args(args)
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
-            .env("DOCKER_CONFIG", self.folder.path().join("client"))
+            .env("DOCKER_CONFIG", self.client_config())
             .stdin(Stdio::null());
         client
     }
@@ -269,10 +274,21 @@ impl Engine {
     /// When it isn't JSON.
     pub fn call(&self, method: &str, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, text) = self.send(&format!("{method} {path}"), &[], &body);
+        let json = if text.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_str(&text) };
+        (status, json.unwrap_or_else(|_| panic!("{method} {path}: {status} {text}")))
+    }
+
+    /// What the engine answers to a request such as `POST /build` with these headers: the status and the text.
+    ///
+    /// # Panics
+    /// When it doesn't answer.
+    pub fn send(&self, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let mut stream = UnixStream::connect(&self.socket).expect("connect to the engine");
+        let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{request} HTTP/1.0\r\nContent-Type: application/json\r\n{own}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .expect("ask");
@@ -280,8 +296,7 @@ impl Engine {
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let json = if body.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_str(body) };
-        (status.expect("a status"), json.unwrap_or_else(|_| panic!("{method} {path}: {answer}")))
+        (status.expect("a status"), body.to_owned())
     }
 
     /// What a user's machine gets from `http://ADDRESS/`; none while nobody answers.

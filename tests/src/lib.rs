@@ -18,6 +18,7 @@ pub mod machine;
 pub mod perl;
 pub mod registry;
 pub mod ssh;
+pub mod tokens;
 pub mod web;
 pub mod webdriver;
 pub mod window;

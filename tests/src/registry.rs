@@ -1,21 +1,27 @@
 //! Debian's `docker-registry`, run beside the engine under test.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use tempfile::TempDir;
+
 use crate::condition::eventually;
 use crate::engine::Engine;
 use crate::guard::need_program;
+use crate::tokens::TokenServer;
 
 const PROGRAM: &str = "docker-registry";
+/// What it writes of each request, in Apache's format.
+const ASKED: &str = "asked";
 
 /// A running registry; it ends when dropped.
 pub struct Registry {
     process: Child,
     /// How the engine reaches it.
     pub address: String,
-    _folder: tempfile::TempDir,
+    folder: TempDir,
 }
 
 impl Registry {
@@ -25,13 +31,41 @@ impl Registry {
     /// # Panics
     /// When it doesn't listen before the deadline.
     pub fn start(engine: &Engine) -> Option<Self> {
+        Self::near(engine, place(), "")
+    }
+
+    /// The same, for whoever knows the password alone.
+    ///
+    /// # Panics
+    /// When it doesn't listen before the deadline.
+    pub fn with_password(engine: &Engine, user: &str, password: &str) -> Option<Self> {
+        if !need_program("htpasswd") {
+            return None;
+        }
+        let folder = place();
+        let users = Command::new("htpasswd").args(["-Bbn", user, password]).output().expect("run htpasswd");
+        let file = folder.path().join("users");
+        std::fs::write(&file, users.stdout).expect("write the registry's users");
+        let auth = format!("auth: {{ htpasswd: {{ realm: test, path: {} }} }}", file.display());
+        Self::near(engine, folder, &auth)
+    }
+
+    /// The same, for whoever has a token of this server.
+    ///
+    /// # Panics
+    /// When it doesn't listen before the deadline.
+    pub fn with_tokens(engine: &Engine, tokens: &TokenServer) -> Option<Self> {
+        Self::near(engine, place(), &tokens.registry_config())
+    }
+
+    fn near(engine: &Engine, folder: TempDir, more: &str) -> Option<Self> {
         if !need_program(PROGRAM) {
             return None;
         }
         let port = engine.host_port().unwrap_or_else(free_port);
         let host = if engine.host_port().is_some() { "host.docker.internal" } else { "127.0.0.1" };
-        let http = format!("addr: 127.0.0.1:{port}");
-        let registry = Self::serve(engine.beside(PROGRAM), &http, format!("{host}:{port}"));
+        let config = format!("http: {{ addr: '127.0.0.1:{port}' }}\n{more}");
+        let registry = Self::serve(engine.beside(PROGRAM), folder, &config, format!("{host}:{port}"));
         eventually("the registry listens", || engine.fetch(&format!("127.0.0.1:{port}")));
         Some(registry)
     }
@@ -43,14 +77,32 @@ impl Registry {
     /// # Panics
     /// When it doesn't listen before the deadline.
     pub fn secured(beside: impl Fn(&str) -> Command, address: &str, folder: &Path) -> Option<Self> {
+        let authority = folder.join("ca.pem").display().to_string();
+        Self::at(beside, address, &format!(", tls: {{ {}, clientcas: [{authority}] }}", shown(folder)))
+    }
+
+    /// The same, for everybody.
+    ///
+    /// # Panics
+    /// When it doesn't listen before the deadline.
+    pub fn open(beside: impl Fn(&str) -> Command, address: &str, folder: &Path) -> Option<Self> {
+        Self::at(beside, address, &format!(", tls: {{ {} }}", shown(folder)))
+    }
+
+    /// The same without TLS.
+    ///
+    /// # Panics
+    /// When it doesn't listen before the deadline.
+    pub fn plain(beside: impl Fn(&str) -> Command, address: &str) -> Option<Self> {
+        Self::at(beside, address, "")
+    }
+
+    fn at(beside: impl Fn(&str) -> Command, address: &str, tls: &str) -> Option<Self> {
         if !need_program(PROGRAM) {
             return None;
         }
-        let at = |name: &str| folder.join(name).display().to_string();
-        let (certificate, key, authority) = (at("cert.pem"), at("key.pem"), at("ca.pem"));
-        let tls = format!("{{ certificate: {certificate}, key: {key}, clientcas: [{authority}] }}");
-        let http = format!("addr: '{address}', tls: {tls}");
-        let registry = Self::serve(beside(PROGRAM), &http, address.to_owned());
+        let config = format!("http: {{ addr: '{address}'{tls} }}");
+        let registry = Self::serve(beside(PROGRAM), place(), &config, address.to_owned());
         let knock = format!("exec 3<>/dev/tcp/{}", address.replace(':', "/"));
         eventually("the registry listens", || {
             let knocked =
@@ -60,24 +112,43 @@ impl Registry {
         Some(registry)
     }
 
-    fn serve(mut command: Command, http: &str, address: String) -> Self {
-        let folder = tempfile::tempdir().expect("make a folder for the registry");
+    fn serve(mut command: Command, folder: TempDir, more: &str, address: String) -> Self {
         let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
-             http: {{ {http} }}\n",
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\n{more}\n",
             folder.path().join("data").display()
         );
         std::fs::write(&config, text).expect("write the registry's configuration");
+        let asked = File::create(folder.path().join(ASKED)).expect("make the registry's log");
         let process = command
             .args(["serve".as_ref(), config.as_os_str()])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(asked)
             .stderr(Stdio::null())
             .spawn()
             .expect("start docker-registry");
-        Self { process, address, _folder: folder }
+        Self { process, address, folder }
     }
+
+    /// What it was asked for so far, as `GET /v2/`.
+    ///
+    /// # Panics
+    /// When its log can't be read.
+    pub fn asked(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.folder.path().join(ASKED)).expect("read the registry's log");
+        let requests = log.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        requests.map(str::to_owned).collect()
+    }
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().expect("make a folder for the registry")
+}
+
+/// How the registry's configuration names the certificate in a folder.
+fn shown(folder: &Path) -> String {
+    let at = |name: &str| folder.join(name).display().to_string();
+    format!("certificate: {}, key: {}", at("cert.pem"), at("key.pem"))
 }
 
 impl Drop for Registry {

@@ -1,4 +1,5 @@
-//! The user's own registries: certificates in Docker's `certs.d` layout, and the host's proxies.
+//! The user's own registries: who is let in, certificates in Docker's `certs.d` layout, registries without any, and the
+//! host's proxies.
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -6,13 +7,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use e2e::certificates::Authority;
+use e2e::certificates::{self, Authority};
+use e2e::condition::eventually;
 use e2e::engine::{Engine, said};
 use e2e::guard::program;
 use e2e::machine::Machine;
 use e2e::registry::{Registry, free_port};
+use e2e::tokens::TokenServer;
 
 /// An address that isn't the loopback's, which needs no certificate.
 const ADDRESS: &str = "10.99.99.1";
@@ -26,12 +29,18 @@ fn lay(config_dir: &Path, registry: &str, files: &[(&Path, &str)]) {
     }
 }
 
+/// An engine with a `daemon.json` and busybox, beside which registries may have this address.
+fn engine_at(address: &str) -> Option<Engine> {
+    let engine = Engine::configured("{}", &[])?;
+    engine.load_busybox();
+    assert!(engine.beside("ip").args(["address", "add", address, "dev", "lo"]).status().unwrap().success());
+    Some(engine)
+}
+
 #[test]
 fn a_registrys_authority_and_our_own_certificate_lie_beside_the_configuration() {
     let Some(authority) = Authority::new() else { return };
-    let Some(engine) = Engine::configured("{}", &[]) else { return };
-    engine.load_busybox();
-    assert!(engine.beside("ip").args(["address", "add", ADDRESS, "dev", "lo"]).status().unwrap().success());
+    let Some(engine) = engine_at(ADDRESS) else { return };
     let (server, client) = (authority.server("registry", &format!("IP:{ADDRESS}")), authority.client());
     let beside = |program: &str| engine.beside(program);
     let Some(registry) = Registry::secured(beside, &format!("{ADDRESS}:5000"), &server) else { return };
@@ -120,4 +129,124 @@ fn a_login_is_the_registrys_to_grant() {
     let nobody = login("127.0.0.1:1");
     assert!(nobody.code == 1 && nobody.err.contains("connect: connection refused"), "{nobody:?}");
     assert!(!nobody.err.contains("secret"), "{nobody:?}");
+}
+
+/// The header by which a client says who it is.
+fn auth(config: &str) -> String {
+    let mut encode = Command::new("basenc")
+        .args(["--base64url", "-w0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    encode.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+    said(&encode.wait_with_output().unwrap()).out
+}
+
+/// What a pull through the API says, for a client that says who it is.
+fn pulled_as(engine: &Engine, name: &str, config: &str) -> (u16, String) {
+    engine.send(
+        &format!("POST /images/create?fromImage={name}&tag=latest"),
+        &[("X-Registry-Auth", &auth(config))],
+        "",
+    )
+}
+
+#[test]
+fn a_registry_with_a_password_is_for_those_who_know_it() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let Some(registry) = Registry::with_password(&engine, "ann", "secret") else { return };
+    let name = format!("{}/team/box", registry.address);
+    engine.ok(&["tag", "busybox", &name]);
+    let nobody = engine.docker(&["push", &name]);
+    assert!(nobody.code == 1 && nobody.err.ends_with("no basic auth credentials"), "{nobody:?}");
+    let login = |password: &str| engine.docker(&["login", "-u", "ann", "-p", password, &registry.address]);
+    let wrong = login("guess");
+    let refusal =
+        format!("login attempt to http://{}/v2/ failed with status: 401 Unauthorized", registry.address);
+    assert!(wrong.code == 1 && wrong.err.contains(&refusal) && !wrong.err.contains("guess"), "{wrong:?}");
+    assert_eq!(login("secret").code, 0);
+    engine.ok(&["push", &name]);
+    engine.ok(&["rmi", &name]);
+    engine.ok(&["pull", &name]);
+    engine.ok(&["logout", &registry.address]);
+    let after = engine.docker(&["pull", &name]);
+    assert!(after.code == 1 && after.err.ends_with("no basic auth credentials"), "{after:?}");
+
+    let (status, said) = pulled_as(&engine, &name, r#"{"username": "ann", "password": "secret"}"#);
+    assert!(status == 200 && said.contains("Image is up to date"), "{status} {said}");
+    let (status, said) = pulled_as(&engine, &name, r#"{"username": "ann", "password": "guess"}"#);
+    assert_eq!((status, said.as_str()), (500, r#"{"message":"unauthorized: authentication required"}"#));
+    let (status, said) = pulled_as(&engine, &name, "no JSON");
+    assert!(status == 400 && said.contains("X-Registry-Auth"), "{status} {said}");
+}
+
+#[test]
+fn an_identity_token_stands_for_the_password_that_it_was_given_for() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let Some(tokens) = TokenServer::start(&engine) else { return };
+    let Some(registry) = Registry::with_tokens(&engine, &tokens) else { return };
+    let name = format!("{}/team/box", registry.address);
+    engine.ok(&["tag", "busybox", &name]);
+    let login = |password: &str| engine.docker(&["login", "-u", "ann", "-p", password, &registry.address]);
+    let wrong = login("guess");
+    assert!(wrong.code == 1 && wrong.err.contains("unauthorized"), "{wrong:?}");
+    assert_eq!(login("secret").code, 0);
+    // The client keeps what the login gave, and no password.
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(engine.client_config().join("config.json")).unwrap()).unwrap();
+    let kept = &config["auths"][&registry.address];
+    // That is "ann:".
+    assert_eq!((&kept["identitytoken"], &kept["auth"]), (&"identity".into(), &"YW5uOg==".into()));
+    engine.ok(&["push", &name]);
+    engine.ok(&["rmi", &name]);
+    engine.ok(&["pull", &name]);
+
+    let (status, said) = pulled_as(&engine, &name, r#"{"identitytoken": "identity"}"#);
+    assert!(status == 200 && said.contains("Image is up to date"), "{status} {said}");
+    let (status, said) = pulled_as(&engine, &name, r#"{"identitytoken": "another"}"#);
+    assert_eq!((status, said.as_str()), (500, r#"{"message":"unauthorized: authentication required"}"#));
+}
+
+#[test]
+fn a_registry_without_a_known_certificate_is_refused_until_it_is_named_insecure() {
+    let Some(certificate) = certificates::self_signed(&format!("IP:{ADDRESS}")) else { return };
+    let Some(engine) = engine_at(ADDRESS) else { return };
+    let beside = |program: &str| engine.beside(program);
+    let Some(tls) = Registry::open(beside, &format!("{ADDRESS}:5000"), certificate.path()) else { return };
+    let Some(plain) = Registry::plain(beside, &format!("{ADDRESS}:5001")) else { return };
+    let [of_tls, of_plain] = [&tls, &plain].map(|registry| format!("{}/team/box", registry.address));
+    engine.ok(&["tag", "busybox", &of_tls]);
+    engine.ok(&["tag", "busybox", &of_plain]);
+    let refused = |name: &str, why: &str| {
+        let said = engine.docker(&["push", name]);
+        assert!(said.code == 1 && said.err.ends_with(why), "{said:?}");
+    };
+    let unknown = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    refused(&of_tls, unknown);
+    let not_tls = "http: server gave HTTP response to HTTPS client";
+    refused(&of_plain, not_tls);
+    // A certificate of its own is known as any authority's, once it lies where those do.
+    let own = certificate.path().join("cert.pem");
+    lay(engine.config_dir(), &tls.address, &[(&own, "ca.crt")]);
+    engine.ok(&["push", &of_tls]);
+    fs::remove_dir_all(engine.config_dir().join("certs.d")).unwrap();
+    refused(&of_tls, unknown);
+
+    let insecure = |registries: &str| {
+        let label = format!("for={registries}");
+        let json = format!(r#"{{"insecure-registries": ["{registries}"], "labels": ["{label}"]}}"#);
+        engine.reconfigure(&json);
+        eventually("it knows", || (engine.get("/info")["Labels"][0] == *label).then_some(()));
+    };
+    insecure(&tls.address);
+    engine.ok(&["rmi", &of_tls]);
+    engine.ok(&["pull", &of_tls]);
+    refused(&of_plain, not_tls);
+    insecure("10.99.99.0/24");
+    for name in [&of_tls, &of_plain] {
+        engine.ok(&["push", name]);
+        engine.ok(&["rmi", name]);
+        engine.ok(&["pull", name]);
+    }
 }

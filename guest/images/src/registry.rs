@@ -7,11 +7,13 @@ mod documents;
 mod download;
 mod endpoint;
 mod growth;
+mod own;
 mod patience;
 mod plain;
 mod proxy;
 mod pull;
 mod push;
+mod reason;
 mod refusal;
 mod search;
 mod session;
@@ -332,9 +334,12 @@ impl Client {
             return Ok(token::fetch(&session, &wanted, Some(credentials)).await?.identity);
         }
         let response = session.ask(&session::Ask::new(hyper::Method::GET, "/v2/")).await?;
-        match response.status().is_success() {
-            true => Ok(None),
-            false => Err(session::refusal(response).await.into_plain_error()),
+        let status = response.status();
+        let said = || format!("login attempt to {} failed with status: {status}", session.url("/v2/"));
+        match status {
+            status if status.is_success() => Ok(None),
+            hyper::StatusCode::UNAUTHORIZED => Err(Error::Unauthorized { said: said() }),
+            status => Err(Error::Registry { status: status.as_u16(), said: said() }),
         }
     }
 

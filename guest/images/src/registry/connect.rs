@@ -19,12 +19,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::Proxies;
+use super::own::Own;
 use super::proxy::Proxied;
 use super::unchecked::Unchecked;
 use crate::{Error, Result};
@@ -125,14 +127,19 @@ fn tls_config(is_insecure: bool, certificates: Option<&Path>) -> Result<ClientCo
     let builder = if is_insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
     } else {
-        let mut roots = authorities().clone();
+        let (mut roots, mut own) = (authorities().clone(), Vec::new());
         for path in files(certificates, "crt") {
             for certificate in read_certificates(&path)? {
                 let problem = "isn't an authority's certificate";
-                roots.add(certificate).map_err(|_| Error::Certificate { path: path.clone(), problem })?;
+                let added = roots.add(certificate.clone());
+                added.map_err(|_| Error::Certificate { path: path.clone(), problem })?;
+                own.push(certificate);
             }
         }
-        builder.with_root_certificates(roots)
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let problem = "the TLS library trusts nobody";
+        let usual = usual.map_err(|_| Error::Certificate { path: PathBuf::new(), problem })?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Own { usual, certificates: own }))
     };
     let Some(path) = files(certificates, "cert").into_iter().next() else {
         return Ok(builder.with_no_client_auth());

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use super::growth::Growth;
 use super::patience::PATIENCE;
+use super::reason;
 use super::session::{self, Ask, Session};
 use crate::digest::Hashed;
 use crate::manifest::Descriptor;
@@ -161,7 +162,7 @@ async fn receive(
             Err(_) => return Ok(Err(bad(session, "no more bytes before the deadline"))),
             Ok(None) => return Ok(Ok(())),
             Ok(Some(Err(error))) => {
-                let source = io::Error::other(session::innermost(&error));
+                let source = io::Error::other(reason::innermost(&error));
                 return Ok(Err(Error::Stream { operation: "download", source }));
             }
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tower_service::Service as _;
 
 use super::patience::PATIENCE;
-use super::{Client, Report, connect, session};
+use super::{Client, Report, connect, reason, session};
 use crate::{Digest, Error, Progress, Result};
 
 /// Redirects that are followed.
@@ -115,7 +115,7 @@ impl Client {
             let answer = tokio::time::timeout(PATIENCE, http.request(request)).await;
             let response = answer
                 .map_err(|_| refused("no answer".to_owned()))?
-                .map_err(|error| refused(session::innermost(&error)))?;
+                .map_err(|error| refused(reason::innermost(&error)))?;
             let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             let next = next.and_then(|location| session::absolute(&address, location));
             match next.filter(|_| response.status().is_redirection()) {
@@ -157,7 +157,7 @@ async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Repo
     loop {
         let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
         let Some(frame) = frame.map_err(|_| refused("the transfer stalled".to_owned()))? else { break };
-        let frame = frame.map_err(|error| refused(session::innermost(&error)))?;
+        let frame = frame.map_err(|error| refused(reason::innermost(&error)))?;
         let Ok(bytes) = frame.into_data() else { continue };
         done += bytes.len() as u64;
         if done > LARGEST {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::challenge::{self, Challenge};
 use super::connect::{Body, Http};
 use super::patience::{self, PATIENCE, Taken};
+use super::reason::{innermost, reason};
 use super::refusal::Refusal;
 use super::{Credentials, token};
 use crate::{Error, Result};
@@ -225,24 +226,6 @@ impl Session {
     }
 }
 
-/// Why there was no answer. A server that misses the client's certificate says so when the connection is there already,
-/// and closes it: whichever is noticed first.
-fn reason(error: &(dyn std::error::Error + 'static), to: &str) -> String {
-    let refused = |cause: &(dyn std::error::Error + 'static)| {
-        let cause = cause.downcast_ref::<io::Error>();
-        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
-    };
-    if std::iter::successors(Some(error), |error| error.source()).any(refused) {
-        return format!("dial tcp {to}: connect: connection refused");
-    }
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let is_canceled = |cause: &hyper::Error| cause.is_canceled();
-    if causes.any(|cause| cause.downcast_ref().is_some_and(is_canceled)) {
-        return "it closed the connection before it was asked: it may want a client certificate".to_owned();
-    }
-    innermost(error)
-}
-
 /// `Basic user:password`.
 pub(super) fn basic(credentials: &Credentials) -> String {
     let pair = format!("{}:{}", credentials.username, credentials.password);
@@ -292,15 +275,6 @@ fn unreachable(method: &Method, url: &str, reason: &str) -> Error {
     // Storage addresses carry signatures behind the question mark.
     let url = url.split('?').next().unwrap_or_default().to_owned();
     Error::Unreachable { method, url, reason: reason.to_owned() }
-}
-
-/// The cause at the bottom: the layers above it say only "client error".
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 pub(super) fn same_host(a: &str, b: &str) -> bool {
