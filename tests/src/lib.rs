@@ -11,6 +11,7 @@ pub mod condition;
 pub mod context;
 pub mod disk;
 pub mod engine;
+pub mod gate;
 pub mod git;
 pub mod guard;
 pub mod image;

@@ -1,5 +1,5 @@
-//! The user's own registries: who is let in, certificates in Docker's `certs.d` layout, registries without any, and the
-//! host's proxies.
+//! The user's own registries: who is let in, certificates in Docker's `certs.d` layout, registries without any, the host's
+//! proxies, and how much is carried at a time.
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
@@ -7,11 +7,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use e2e::certificates::{self, Authority};
 use e2e::condition::eventually;
+use e2e::context::Context;
 use e2e::engine::{Engine, said};
+use e2e::gate::Gate;
 use e2e::guard::program;
 use e2e::machine::Machine;
 use e2e::registry::{Registry, free_port};
@@ -249,4 +251,84 @@ fn a_registry_without_a_known_certificate_is_refused_until_it_is_named_insecure(
         engine.ok(&["rmi", name]);
         engine.ok(&["pull", name]);
     }
+}
+
+/// The layers of the image that is carried through a gate.
+const LAYERS: usize = 6;
+
+/// An engine with such a configuration and an image of six layers, and that image's name behind a gate.
+fn gated(daemon_json: &str) -> Option<(Engine, Registry, Gate, String)> {
+    let engine = Engine::configured(daemon_json, &[])?;
+    engine.load_busybox();
+    let runs: String = (1..LAYERS).map(|number| format!("RUN echo {number} > /{number}\n")).collect();
+    Context::new(&format!("FROM busybox\n{runs}")).built(&engine, &["--tag", "many"]);
+    let registry = Registry::start(&engine)?;
+    let gate = Gate::before(&registry, &engine, "many")?;
+    let name = format!("{}/team/many", gate.address);
+    engine.ok(&["tag", "many", &name]);
+    Some((engine, registry, gate, name))
+}
+
+/// Removes every layer: of the image by all its names, of the one that it was made on, and of the build's cache.
+fn forget(engine: &Engine, name: &str) {
+    engine.ok(&["rmi", "many", name, "busybox"]);
+    engine.ok(&["builder", "prune", "--all", "--force"]);
+}
+
+/// A client under way that has told so often what it tells of layers.
+fn told(
+    engine: &Engine,
+    args: &[&str],
+    what: &str,
+    times: usize,
+) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut client = engine.client(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let heard = lines.by_ref().filter(|line| line.ends_with(what)).take(times).count();
+    assert_eq!(heard, times, "{args:?}");
+    (client, lines)
+}
+
+fn succeeds((mut client, lines): (Child, impl Iterator<Item = String>)) {
+    lines.for_each(drop);
+    assert!(client.wait().unwrap().success());
+}
+
+#[test]
+fn so_many_layers_are_carried_at_a_time_as_the_configuration_says() {
+    let json = r#"{"max-concurrent-uploads": 4, "max-concurrent-downloads": 2}"#;
+    let Some((engine, _registry, gate, name)) = gated(json) else { return };
+    let carry = |verb: &str, at_a_time: usize| {
+        let client = told(&engine, &[verb, &name], ": Waiting", LAYERS - at_a_time);
+        eventually("the others are at the gate", || (gate.waiting() == at_a_time).then_some(()));
+        gate.open();
+        succeeds(client);
+        assert_eq!(gate.most(), at_a_time, "{verb}");
+    };
+    carry("push", 4);
+    forget(&engine, &name);
+    gate.close();
+    carry("pull", 2);
+}
+
+#[test]
+fn of_two_pulls_at_a_time_each_blob_is_fetched_once() {
+    let Some((engine, registry, gate, name)) = gated("{}") else { return };
+    gate.open();
+    engine.ok(&["push", &name]);
+    forget(&engine, &name);
+    gate.close();
+    let pulls = [(); 2].map(|()| told(&engine, &["pull", &name], ": Pulling fs layer", LAYERS));
+    eventually("downloads have begun", || (gate.waiting() > 0).then_some(()));
+    gate.open();
+    pulls.into_iter().for_each(succeeds);
+    let asked = registry.asked();
+    let mut fetched: Vec<&String> =
+        asked.iter().filter(|line| line.starts_with("GET ") && line.contains("/blobs/")).collect();
+    // The layers and the configuration.
+    assert_eq!(fetched.len(), LAYERS + 1, "{fetched:?}");
+    fetched.sort();
+    fetched.dedup();
+    assert_eq!(fetched.len(), LAYERS + 1, "{asked:?}");
+    assert_eq!(engine.ok(&["run", "--rm", "--network", "none", &name, "cat", "/1", "/5"]), "1\n5");
 }

@@ -7,6 +7,7 @@ mod documents;
 mod download;
 mod endpoint;
 mod growth;
+mod in_flight;
 mod own;
 mod patience;
 mod plain;
@@ -26,7 +27,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use self::connect::Names;
 use self::endpoint::Endpoint;
-use self::pull::InFlight;
+use self::in_flight::InFlight;
 use self::session::Session;
 pub use decode::decode;
 pub use documents::Repository;
@@ -231,7 +232,7 @@ impl Client {
         let reference = &reference.clone().or_latest();
         let options = &self.options();
         let pull = |session| {
-            let in_flight = Arc::clone(&self.in_flight);
+            let in_flight = &self.in_flight;
             let pull = pull::Pull { session, store, reference, choice, in_flight, options, report };
             async move { pull.run().await }
         };
@@ -251,7 +252,7 @@ impl Client {
         let reference = &reference.clone().or_latest();
         let options = &self.options();
         let look = |session| {
-            let (choice, in_flight, report) = (Choice::Local, Arc::clone(&self.in_flight), &|_| ());
+            let (choice, in_flight, report) = (Choice::Local, &self.in_flight, &|_| ());
             let pull = pull::Pull { session, store, reference, choice, in_flight, options, report };
             async move { pull.look().await }
         };
@@ -341,13 +342,6 @@ impl Client {
             hyper::StatusCode::UNAUTHORIZED => Err(Error::Unauthorized { said: said() }),
             status => Err(Error::Registry { status: status.as_u16(), said: said() }),
         }
-    }
-
-    /// One lock per blob, so that two downloads of it are one.
-    fn alone(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        in_flight.retain(|_, lock| Arc::strong_count(lock) > 1);
-        in_flight.entry(digest.clone()).or_default().clone()
     }
 
     /// The first address of a registry that answers.

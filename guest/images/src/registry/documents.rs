@@ -59,7 +59,7 @@ impl Repository {
     /// In Docker's words.
     pub async fn fetch(&self, client: &Client, store: &Store, blob: &Blob) -> Result<Kept> {
         let kept = Kept::new(store.pin([blob.digest.clone()]));
-        let lock = client.alone(&blob.digest);
+        let lock = client.in_flight.lock_of(&blob.digest);
         let _alone = lock.lock().await;
         if store.blobs().size(&blob.digest) != Some(blob.size) {
             let wanted = blob.descriptor();

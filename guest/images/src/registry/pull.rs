@@ -1,6 +1,5 @@
 //! Pulling: manifest, configuration, layers, each layer unpacked while it comes.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -14,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
 use super::growth::{Follower, Growing, Growth};
+use super::in_flight::{InFlight, turn};
 use super::session::{self, Ask, Session};
 use super::{Choice, Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
@@ -26,16 +26,13 @@ const DEPTH: usize = 3;
 /// A progress line per layer this often is as much as a terminal shows.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// Blobs being downloaded by this client, so that two pulls of one fetch it once.
-pub(super) type InFlight = Arc<Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>>;
-
 /// One pull under way.
 pub(super) struct Pull<'a> {
     pub(super) session: Arc<Session>,
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
     pub(super) choice: Choice<'a>,
-    pub(super) in_flight: InFlight,
+    pub(super) in_flight: &'a InFlight,
     pub(super) options: &'a Options,
     pub(super) report: Report<'a>,
 }
@@ -61,7 +58,8 @@ impl Pull<'_> {
         let _manifests = self.store.pin([top_digest.clone()]);
         self.store.blobs().put(&top.json)?;
         let manifest = self.image_manifest(top).await?;
-        let (config_json, config) = self.config(&manifest).await?;
+        let _config = self.store.pin([manifest.config.digest.clone()]);
+        let (config_json, config) = self.config_once(&manifest).await?;
         let blobs = self.layers(&manifest, &config.rootfs.diff_ids).await?;
         let (store, reference) = (self.store.clone(), self.reference.clone());
         let digest = top_digest.clone();
@@ -116,6 +114,15 @@ impl Pull<'_> {
                 Err(Error::UnsupportedManifest("an index within too many others".to_owned()))
             }
         }
+    }
+
+    /// The same as [`Self::config`], kept for other pulls of it. It must be pinned.
+    async fn config_once(&self, manifest: &Manifest) -> Result<(Vec<u8>, ImageConfig)> {
+        let lock = self.in_flight.lock_of(&manifest.config.digest);
+        let _alone = lock.lock().await;
+        let found = self.config(manifest).await?;
+        self.store.blobs().put(&found.0)?;
+        Ok(found)
     }
 
     /// The image's configuration, with its bytes.
@@ -185,7 +192,7 @@ impl Pull<'_> {
                 session: Arc::clone(&self.session),
                 store: self.store.clone(),
                 reference: self.reference.clone(),
-                in_flight: Arc::clone(&self.in_flight),
+                in_flight: self.in_flight.clone(),
                 attempts: self.options.attempts,
                 progress: sender.clone(),
             };
@@ -283,24 +290,17 @@ struct LayerTask {
 impl LayerTask {
     async fn run(self, limits: &Limits) -> Result<()> {
         let closed = |_| Error::Interrupted("pulling a layer");
-        let lock = {
-            let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(in_flight.entry(self.layer.digest.clone()).or_default())
-        };
+        let lock = self.in_flight.lock_of(&self.layer.digest);
         let task = Arc::new(self);
         let brought = {
             let _alone = lock.lock().await;
             if task.store.blobs().size(&task.layer.digest) == Some(task.layer.size) {
                 Ok(false)
             } else {
-                if limits.downloads.available_permits() == 0 {
-                    task.say("Waiting");
-                }
                 let stream = || task.clone().stream(limits);
                 download::begun_or_afresh(&task.store, &task.layer.digest, stream).await.map(|()| true)
             }
         };
-        task.leave(&lock);
         if !brought? {
             task.say("Download complete");
             let _permit = limits.unpackings.acquire().await.map_err(closed)?;
@@ -314,7 +314,7 @@ impl LayerTask {
     /// Downloads the layer, and unpacks it meanwhile as soon as that is its turn.
     async fn stream(self: Arc<Self>, limits: &Limits) -> Result<()> {
         let closed = |_| Error::Interrupted("pulling a layer");
-        let turn = limits.downloads.acquire().await.map_err(closed)?;
+        let turn = turn(&limits.downloads, "pulling a layer", || self.say("Waiting")).await?;
         let growth = Arc::<Growth>::default();
         let partial = self.store.blobs().partial_path(&self.layer.digest);
         let open = File::options().read(true).append(true).create(true).open(&partial);
@@ -335,14 +335,6 @@ impl LayerTask {
         let (downloaded, unpacked) = tokio::join!(download, unpacking);
         // A layer that was cut off can't be unpacked either: the first reason counts.
         downloaded.and(unpacked)
-    }
-
-    fn leave(&self, lock: &Arc<tokio::sync::Mutex<()>>) {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map and this task hold it: nobody waits.
-        if Arc::strong_count(lock) == 2 {
-            in_flight.remove(&self.layer.digest);
-        }
     }
 
     async fn download(&self, growth: &Arc<Growth>) -> Result<()> {

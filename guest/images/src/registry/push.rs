@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::connect::Body;
+use super::in_flight::turn;
 use super::session::{self, Ask, Session};
 use super::token::escape;
 use super::{Pushed, Report};
@@ -176,7 +177,7 @@ struct Layers {
 impl Layers {
     /// Sends the layer of this diff id, which is stored as `blob`; what was sent, which stays as long as the pin.
     async fn send(&self, layer: &Digest, blob: Descriptor) -> Result<(Descriptor, Option<Pinned>)> {
-        let _permit = self.permits.acquire().await.map_err(|_| Error::Interrupted("pushing a layer"))?;
+        let _turn = turn(&self.permits, "pushing a layer", || self.say(layer, "Waiting")).await?;
         if let Some(sent) = self.sent_before(layer).await? {
             self.say(layer, "Layer already exists");
             return Ok((sent, None));
