@@ -69,6 +69,11 @@ impl Machine {
         folder
     }
 
+    /// The file that is the machine's data disk.
+    pub fn data_disk(&self) -> PathBuf {
+        self.home.path().join(".berth/data/data.img")
+    }
+
     /// Runs the `berth` command to its end.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ use crate::step::{berth_at, cargo, find_program, step};
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
 /// the other binaries' tests have engines and machines of their own.
 const TESTS: &str = "package(e2e) and not \
-    binary(/^(cli|daemon_json|machine_crash|machine_life|registries|remote|window|window_machine)$/)";
+    binary(/^(cli|daemon_json|machine_crash|machine_disk|machine_life|registries|remote|window|window_machine)$/)";
 
 /// Those of shared folders, whose other carrier has them too.
 const SHARES: &str = "package(e2e) and binary(shares)";
