@@ -103,3 +103,50 @@ impl<'a> Context<'a> {
         said.err
     }
 }
+
+/// A client whose builder is the engine's own socket: that one builds for several platforms at once.
+pub struct Remote {
+    /// What builds.
+    pub engine: Engine,
+    config: tempfile::TempDir,
+}
+
+impl Remote {
+    /// An engine with busybox, and such a client; none, with the reason printed, without the plugin.
+    ///
+    /// # Panics
+    /// When the builder can't be made.
+    pub fn start() -> Option<Self> {
+        let (engine, config) = with_buildx()?;
+        let socket = format!("unix://{}", engine.socket().display());
+        let client = Self { engine, config };
+        let made = client.run(&["buildx", "create", "--name", "raw", "--driver", "remote", "--use", &socket]);
+        assert_eq!(made.code, 0, "{}", made.err);
+        Some(client)
+    }
+
+    /// Runs the client to its end.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn run(&self, args: &[&str]) -> Said {
+        let mut client = self.engine.client(args);
+        said(&client.env("DOCKER_CONFIG", self.config.path()).output().expect("run docker"))
+    }
+
+    /// Builds a folder.
+    pub fn build(&self, context: &context::Context, args: &[&str]) -> Said {
+        let start = ["buildx", "build", "--provenance=false", "--progress", "plain"];
+        self.run(&[&start, args, &[&*context.path().to_string_lossy()]].concat())
+    }
+
+    /// Builds a folder for these platforms, which must succeed; returns its progress.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn built(&self, context: &context::Context, platforms: &str, args: &[&str]) -> String {
+        let said = self.build(context, &[&["--platform", platforms], args].concat());
+        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+        said.err
+    }
+}

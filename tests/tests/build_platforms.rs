@@ -1,47 +1,13 @@
 //! Builds for several platforms at once, by a remote builder (the client's `docker` driver asks for none).
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 
-use e2e::buildx;
+use e2e::buildx::Remote;
 use e2e::context::Context;
-use e2e::engine::{Engine, Said, said};
 use e2e::registry::Registry;
 
 const BOTH: &str = "linux/amd64,linux/arm64";
 const COPIES: &str = "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n";
-
-/// A client whose builder is the engine's own socket.
-struct Client {
-    engine: Engine,
-    config: tempfile::TempDir,
-}
-
-impl Client {
-    fn new() -> Option<Self> {
-        let config = buildx::config()?;
-        let client = Self { engine: Engine::with_busybox()?, config };
-        let socket = format!("unix://{}", client.engine.socket().display());
-        let made = client.run(&["buildx", "create", "--name", "raw", "--driver", "remote", "--use", &socket]);
-        assert_eq!(made.code, 0, "{}", made.err);
-        Some(client)
-    }
-
-    fn run(&self, args: &[&str]) -> Said {
-        said(&self.engine.client(args).env("DOCKER_CONFIG", self.config.path()).output().unwrap())
-    }
-
-    fn build(&self, context: &Context, args: &[&str]) -> Said {
-        let start = ["buildx", "build", "--provenance=false", "--progress", "plain"];
-        self.run(&[&start, args, &[context.path().to_str().unwrap()]].concat())
-    }
-
-    fn built(&self, context: &Context, args: &[&str]) -> String {
-        let said = self.build(context, &[&["--platform", BOTH], args].concat());
-        assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
-        said.err
-    }
-}
 
 fn two() -> Context {
     Context::new(COPIES).write("amd64", "one").write("arm64", "other")
@@ -49,10 +15,10 @@ fn two() -> Context {
 
 #[test]
 fn a_pushed_tag_means_an_image_for_each_platform() {
-    let Some(client) = Client::new() else { return };
+    let Some(client) = Remote::start() else { return };
     let Some(registry) = Registry::start(&client.engine) else { return };
     let name = format!("{}/team/both:v1", registry.address);
-    let progress = client.built(&two(), &["--push", "--tag", &name]);
+    let progress = client.built(&two(), BOTH, &["--push", "--tag", &name]);
     assert!(progress.contains("[linux/arm64 2/2] COPY arm64 /arch"), "{progress}");
     let told = client.engine.get(&format!("/distribution/{name}/json"));
     assert_eq!(told["Descriptor"]["mediaType"], "application/vnd.oci.image.index.v1+json", "{told}");
@@ -64,7 +30,8 @@ fn a_pushed_tag_means_an_image_for_each_platform() {
         client.engine.ok(&["pull", "--quiet", "--platform", platform, &name]);
         assert_eq!(client.engine.inspect(&name, ".Architecture"), &platform["linux/".len()..]);
         let container = client.engine.ok(&["create", "--platform", platform, &name, "/arch"]);
-        let copied = client.config.path().join("arch");
+        let place = tempfile::tempdir().unwrap();
+        let copied = place.path().join("arch");
         client.engine.ok(&["cp", &format!("{container}:/arch"), copied.to_str().unwrap()]);
         assert_eq!(fs::read_to_string(copied).unwrap(), content);
         client.engine.ok(&["rm", &container]);
@@ -73,26 +40,26 @@ fn a_pushed_tag_means_an_image_for_each_platform() {
 
 #[test]
 fn archives_and_folders_have_every_platform() {
-    let Some(client) = Client::new() else { return };
+    let Some(client) = Remote::start() else { return };
     let context = two();
     let out = tempfile::tempdir().unwrap();
     let path = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
-    client.built(&context, &["--output", &path("folder")]);
+    client.built(&context, BOTH, &["--output", &path("folder")]);
     let read = |name: &str| fs::read_to_string(out.path().join("folder").join(name)).unwrap();
     assert_eq!([read("linux_amd64/arch"), read("linux_arm64/arch")], ["one", "other"]);
-    client.built(&context, &["--output", &format!("type=oci,name=both:v1,dest={}", path("oci.tar"))]);
+    client.built(&context, BOTH, &["--output", &format!("type=oci,name=both:v1,dest={}", path("oci.tar"))]);
     client.engine.ok(&["load", "--quiet", "--input", &path("oci.tar")]);
     assert_eq!(client.engine.inspect("both:v1", ".Architecture"), "amd64");
     let docker = format!("type=docker,dest={}", path("docker.tar"));
     let refused = client.build(&context, &["--platform", BOTH, "--output", &docker]);
     assert!(refused.err.contains("exporting manifest lists"), "{}", refused.err);
-    client.built(&context, &["--output", "type=image,name=here:v1"]);
+    client.built(&context, BOTH, &["--output", "type=image,name=here:v1"]);
     assert_eq!(client.engine.inspect("here:v1", ".Architecture"), "amd64");
 }
 
 #[test]
 fn a_step_that_no_processor_here_runs_fails_the_build_by_name() {
-    let Some(client) = Client::new() else { return };
+    let Some(client) = Remote::start() else { return };
     let text = format!("{COPIES}RUN [\"/arch\"]\n");
     let context = Context::new(&text).write("s390x", "x").write("riscv64", "y");
     let failed = client.build(&context, &["--platform", "linux/s390x,linux/riscv64"]);
@@ -102,12 +69,12 @@ fn a_step_that_no_processor_here_runs_fails_the_build_by_name() {
 
 #[test]
 fn what_is_pushed_by_its_digest_has_no_tag() {
-    let Some(client) = Client::new() else { return };
+    let Some(client) = Remote::start() else { return };
     let Some(registry) = Registry::start(&client.engine) else { return };
     let (name, context) = (format!("{}/team/nameless", registry.address), two());
     let output = format!("type=image,name={name},push-by-digest=true,push=true,annotation-index.team=berth");
     let told = context.path().join("told.json");
-    client.built(&context, &["--output", &output, "--metadata-file", told.to_str().unwrap()]);
+    client.built(&context, BOTH, &["--output", &output, "--metadata-file", told.to_str().unwrap()]);
     let told: serde_json::Value = serde_json::from_slice(&fs::read(told).unwrap()).unwrap();
     let digest = told["containerimage.digest"].as_str().unwrap();
     assert_eq!(client.run(&["pull", "--quiet", &format!("{name}@{digest}")]).code, 0);
