@@ -190,3 +190,26 @@ fn after_a_late_change_one_layer_is_pushed() {
     let counts = [": Layer already exists", ": Pushed"].map(|word| second.matches(word).count());
     assert_eq!(counts, [3, 1], "{second}");
 }
+
+#[test]
+fn a_search_that_nobody_answers_says_why() {
+    let Some(engine) = Engine::start() else { return };
+    // No name of that domain is ever there (RFC 6761, 6.4).
+    let mut terms = vec![
+        ("registry.invalid/tool", "https://registry.invalid/v1/search", "dial tcp: lookup registry.invalid"),
+        (
+            "127.0.0.1:1/tool",
+            "http://127.0.0.1:1/v1/search",
+            "dial tcp 127.0.0.1:1: connect: connection refused",
+        ),
+    ];
+    if !engine.is_machine() {
+        // Natively there is no way out.
+        terms.push(("tool", "https://index.docker.io/v1/search", "dial tcp: lookup index.docker.io"));
+    }
+    for (term, address, why) in terms {
+        let said = engine.docker(&["search", term]);
+        let words = format!("Error response from daemon: Get \"{address}\": {why}");
+        assert!(said.code == 1 && said.err.starts_with(&words), "{said:?}");
+    }
+}
