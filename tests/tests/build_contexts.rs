@@ -76,3 +76,42 @@ fn a_file_of_the_web_is_added_with_the_servers_time_and_for_its_owner_alone() {
     let local = context::Context::new(&format!("FROM busybox\nADD --checksum={digest} Dockerfile /f\n"));
     assert!(local.build(&engine, &[]).err.contains("checksum requires HTTP(S) or Git sources"));
 }
+
+#[test]
+fn a_folder_stands_in_place_of_a_stage() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM nowhere.invalid/x AS deep\nFROM nowhere.invalid/x AS base\nCOPY --from=deep /x /\nRUN exit 1\n\
+                FROM base AS whole\nFROM busybox AS parts\nCOPY --from=Base . /copied\n\
+                RUN --mount=from=base,target=/m cp /m/n /mounted\nFROM busybox\nCOPY --from=whole / /copied\n\
+                COPY --from=parts /copied/n /mounted /\n";
+    let context =
+        Context::new(&buildx, text).write("folder/n", "of the folder").write("folder/deep/n", "deep");
+    let built = |args: &[&str]| context.built(&[args, &["--build-context", "base=folder"]].concat());
+    built(&["-t", "x"]);
+    let files = output(&buildx.0, "x", &["cat", "/n", "/mounted", "/copied/n", "/copied/deep/n"]);
+    assert_eq!(files, "of the folderof the folderof the folderdeep");
+    built(&["--target", "base", "--output", "type=local,dest=out"]);
+    assert_eq!(fs::read_to_string(context.path().join("out/deep/n")).unwrap(), "deep");
+    let without = context.build(&["--target", "base"]);
+    assert!(without.err.contains("nowhere.invalid"), "{}", without.err);
+}
+
+#[test]
+fn an_image_or_a_file_of_the_web_stands_in_place_of_a_stage() {
+    let Some(buildx) = with_buildx() else { return };
+    let Some(server) = WebServer::start(&buildx.0) else { return };
+    fs::write(server.folder().join("page"), "from the web").unwrap();
+    Context::new(&buildx, "FROM busybox\nENV OF=image\nRUN echo image > /f\n").built(&["-t", "other:v1"]);
+    let text = "FROM nowhere.invalid/x AS base\nRUN exit 1\nFROM busybox AS page\nRUN exit 1\nFROM base\n\
+                RUN echo $OF > /env\nCOPY --from=0 /f /copied\nCOPY --from=page context /page\n";
+    let context = Context::new(&buildx, text);
+    let page = format!("page={}", server.url("page"));
+    let base = "base=docker-image://other:v1";
+    context.built(&["-t", "x", "--build-context", base, "--build-context", &page]);
+    let files = output(&buildx.0, "x", &["cat", "/env", "/f", "/copied", "/page"]);
+    assert_eq!(files, "image\nimage\nimage\nfrom the web");
+    let nothing = "base=docker-image://scratch";
+    let said = Context::new(&buildx, "FROM x AS base\nFROM base\nCOPY --from=base /f /\n")
+        .build(&["--build-context", nothing]);
+    assert!(said.err.contains("/f\": not found"), "{}", said.err);
+}

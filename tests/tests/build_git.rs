@@ -42,6 +42,7 @@ fn repositories_are_contexts_and_sources() {
         assert_eq!(output(engine, "y", &["cat", "/got/a"]), expected, "{address}");
     }
     git_knows_what_is_checked_out(&context, &git, &head);
+    one_stands_in_place_of_a_stage(&context, &git);
     for (address, words) in [
         (format!("{git}#nowhere"), "has no branch or tag"),
         (format!("{git}#main:nothing"), "isn't a folder of the repository"),
@@ -51,6 +52,16 @@ fn repositories_are_contexts_and_sources() {
         let failed = context.build(&["--build-arg", &format!("FROM_GIT={address}")]);
         assert!(failed.err.contains(words), "{address}: {}", failed.err);
     }
+}
+
+/// A repository as a named context that has a stage's name.
+fn one_stands_in_place_of_a_stage(context: &Context<'_>, address: &str) {
+    let dockerfile =
+        "FROM nowhere.invalid/x AS repository\nRUN exit 1\nFROM busybox\nCOPY --from=repository a /got\n";
+    fs::write(context.path().join("Dockerfile.stage"), dockerfile).unwrap();
+    let named = format!("repository={address}#v1:app");
+    context.built(&["-f", "Dockerfile.stage", "-t", "z", "--build-context", &named]);
+    assert_eq!(output(context.engine, "z", &["cat", "/got"]), "old");
 }
 
 /// With `--keep-git-dir`, git finds the commit, its tag and unchanged files in what a build gives out.

@@ -69,7 +69,7 @@ impl Build {
         cancel: CancellationToken,
         style: Style,
     ) -> Result<Arc<Self>> {
-        let plan = Plan::of(&file, &options)?;
+        let plan = Plan::of(&file, &options, |name| sources.has(name))?;
         let stages = file.stages.iter().map(|_| OnceCell::new()).collect();
         Ok(Arc::new(Self {
             builder,
@@ -133,10 +133,13 @@ impl Build {
     }
 
     async fn build_stage(self: &Arc<Self>, number: usize) -> Result<State> {
-        let stage = &self.file.stages[number];
-        let total = 1 + stage.steps.iter().filter(|step| makes_files(&step.instruction)).count();
+        let (stage, steps) = (&self.file.stages[number], self.steps(number));
+        let total = 1 + steps.iter().filter(|step| makes_files(&step.instruction)).count();
         let label = stage.name.clone().unwrap_or_else(|| format!("stage-{number}"));
         let title = |at: usize, text: &str| {
+            if let Base::Context(name) = &self.plan.bases[number] {
+                return format!("[context {name}] {text}");
+            }
             let place = if self.file.stages.len() == 1 { String::new() } else { format!("{label} ") };
             let width = total.to_string().len();
             format!("[{place}{at:>width$}/{total}] {text}")
@@ -164,7 +167,7 @@ impl Build {
             state = self.step(number, &name, &step, state).await?;
         }
         let mut at = 1;
-        for (index, step) in stage.steps.iter().enumerate() {
+        for (index, step) in steps.iter().enumerate() {
             let makes_files = makes_files(&step.instruction);
             at += usize::from(makes_files);
             let (text, title) = (step.text.clone(), title(at, &self.shown(step, &state)));
@@ -225,6 +228,11 @@ impl Build {
     /// The Dockerfile's way to expand variables.
     pub(crate) fn lexer(&self) -> Lexer {
         Lexer { escape: self.file.directives.escape, purpose: Purpose::Words }
+    }
+
+    /// What a stage does: nothing when a context stands in its place.
+    pub(crate) fn steps(&self, stage: usize) -> &[Step] {
+        self.plan.steps(&self.file, stage)
     }
 
     /// What a stage is for, if anybody says.

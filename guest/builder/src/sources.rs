@@ -37,6 +37,10 @@ pub(crate) enum Named {
 pub(crate) trait Sources: Send + Sync {
     /// The main context's folder, received when first asked for.
     fn context(&self) -> BoxFuture<'_, Result<Received>>;
+    /// Whether there is a context called so; nothing is fetched.
+    fn has(&self, _name: &str) -> bool {
+        false
+    }
     /// The context called so; none when there is no such.
     fn named<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async { Ok(None) })

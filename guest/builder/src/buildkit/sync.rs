@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use berth_images::Reference;
 use berth_images::registry::Credentials;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
@@ -95,6 +96,19 @@ impl ClientSources {
         Self { builder, session, progress, ignored, contexts, keeps_git_dir, folders: Mutex::default() }
     }
 
+    /// What the client calls the context of this name. Nothing and the main context are what they are.
+    fn address(&self, name: &str) -> Option<&String> {
+        if ["scratch", "context"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        let normal = |name: &str| Some(name.parse::<Reference>().ok()?.or_latest().to_string());
+        self.contexts.get(name).or_else(|| {
+            let wanted = normal(name)?;
+            let mut known = self.contexts.iter();
+            known.find(|(known, _)| normal(known).as_ref() == Some(&wanted)).map(|(_, address)| address)
+        })
+    }
+
     /// Puts a main context in place that didn't come by folder.
     pub(super) async fn preset(&self, folder: Folder) {
         let cell = Arc::new(OnceCell::new_with(Some(folder)));
@@ -177,20 +191,13 @@ impl Sources for ClientSources {
         Box::pin(self.folder("context", "[internal] load build context", ignored))
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.address(name).is_some()
+    }
+
     fn named<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async move {
-            let familiar =
-                name.parse::<berth_images::Reference>().map(|name| name.or_latest().to_string()).ok();
-            let found = self.contexts.get(name).or_else(|| {
-                let normal = |known: &String| {
-                    known.parse::<berth_images::Reference>().ok().map(|known| known.or_latest().to_string())
-                };
-                self.contexts
-                    .iter()
-                    .find(|(known, _)| familiar.is_some() && normal(known) == familiar)
-                    .map(|(_, value)| value)
-            });
-            let Some(value) = found else { return Ok(None) };
+            let Some(value) = self.address(name) else { return Ok(None) };
             if let Some(image) = value.strip_prefix("docker-image://") {
                 return Ok(Some(Named::Image(image.to_owned())));
             }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use berth_images::{Image, Platform};
+use berth_images::{ImageConfig, Platform};
 
 use super::{Base, Build};
 use crate::dockerfile::{self, Copy, Instruction, Step, Warning, variables};
+use crate::files::Files;
 use crate::git::Address;
 use crate::history::Style;
 use crate::ignore::Ignore;
@@ -23,23 +24,26 @@ impl Build {
     }
 
     /// The same of the image that a stage begins with.
-    pub(crate) fn check_base(&self, stage: usize, image: &Image) -> Result<()> {
+    pub(crate) fn check_base(&self, stage: usize, image: &ImageConfig) -> Result<()> {
         self.tell(|| self.of_base(stage, image).into_iter().collect())
     }
 
     /// What they would find, as far as it follows from images that are here. Blocks.
     pub(crate) fn foreseen(&self) -> Vec<Warning> {
         let (mut found, mut states): (_, Vec<Option<State>>) = (Vec::new(), Vec::new());
-        for (number, stage) in self.file.stages.iter().enumerate() {
+        for number in 0..self.file.stages.len() {
             let mut state = match &self.plan.bases[number] {
                 Base::Stage(base) => states[*base].clone(),
                 Base::Scratch => Some(from::nothing(self, self.platform(number))),
+                Base::Context(_) => None,
+                Base::Image(name) if self.sources.has(name) => None,
                 Base::Image(name) => self.builder.store.image(name).ok().map(|image| {
-                    found.extend(self.of_base(number, &image));
-                    triggered(self, from::of_image(self, &image))
+                    found.extend(self.of_base(number, &image.config));
+                    let files = Files::of_image(&image, &self.builder.store);
+                    triggered(self, from::of_image(self, files, &image.config))
                 }),
             };
-            for (index, step) in stage.steps.iter().enumerate() {
+            for (index, step) in self.steps(number).iter().enumerate() {
                 let Some(known) = &mut state else { break };
                 found.extend(self.of_step(number, index, known));
                 // What goes wrong from here on is the build's to tell.
@@ -80,9 +84,8 @@ impl Build {
         found
     }
 
-    fn of_base(&self, stage: usize, image: &Image) -> Option<Warning> {
-        let (expected, found) =
-            (self.platform(stage).unwrap_or_else(Platform::local), image.config.platform());
+    fn of_base(&self, stage: usize, image: &ImageConfig) -> Option<Warning> {
+        let (expected, found) = (self.platform(stage).unwrap_or_else(Platform::local), image.platform());
         if (&expected.os, &expected.architecture) == (&found.os, &found.architecture) {
             return None;
         }
@@ -93,10 +96,10 @@ impl Build {
 
     /// Arguments of a stage that are declared before a step, there or where the stage begins; they may have no value.
     fn declared(&self, stage: usize, index: usize) -> BTreeSet<&str> {
-        let steps = &self.file.stages[stage].steps;
+        let steps = self.steps(stage);
         let mut names: BTreeSet<&str> = steps[..index].iter().flat_map(arguments).collect();
         if let Base::Stage(base) = self.plan.bases[stage] {
-            names.extend(self.declared(base, self.file.stages[base].steps.len()));
+            names.extend(self.declared(base, self.steps(base).len()));
         }
         names
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use berth_images::Platform;
 
-use crate::dockerfile::{Dockerfile, Instruction, Lexer, Purpose, Variables};
+use crate::dockerfile::{Dockerfile, Instruction, Lexer, Purpose, Step, Variables};
 use crate::options::Options;
 use crate::{Error, Result, arguments_for};
 
@@ -17,6 +17,8 @@ pub(crate) enum Base {
     Stage(usize),
     /// An image.
     Image(String),
+    /// A context that stands in place of the whole stage, by the stage's name.
+    Context(String),
 }
 
 impl Base {
@@ -31,6 +33,7 @@ impl Base {
                 Ok(reference) => reference.or_latest().canonical(),
                 Err(_) => name.clone(),
             },
+            Self::Context(name) => name.clone(),
         }
     }
 }
@@ -53,7 +56,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn of(file: &Dockerfile, options: &Options) -> Result<Self> {
+    /// Plans a build by a client that has contexts of some names.
+    pub(crate) fn of(
+        file: &Dockerfile,
+        options: &Options,
+        has_context: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let target = match options.target.as_deref().filter(|target| !target.is_empty()) {
             Some(name) => file.stage(name).ok_or_else(|| Error::NoTarget(name.to_owned()))?,
             None => file.stages.len() - 1,
@@ -88,7 +96,9 @@ impl Plan {
         };
         for (number, stage) in file.stages.iter().enumerate() {
             let base = expand(lexer, &stage.base, &plan.globals)?;
-            plan.bases.push(plan.base(file, number, &base)?);
+            let base = plan.base(file, number, &base)?;
+            let replaced = stage.name.clone().filter(|name| has_context(name));
+            plan.bases.push(replaced.map_or(base, Base::Context));
             let platform =
                 stage.platform.as_ref().map(|text| expand(lexer, text, &plan.globals)).transpose()?;
             let platform = platform.filter(|text| !text.is_empty());
@@ -120,15 +130,26 @@ impl Plan {
         if let Base::Stage(base) = self.bases[stage] {
             self.need(file, base);
         }
-        for step in &file.stages[stage].steps {
+        for step in self.steps(file, stage) {
             let names: Vec<&str> = match &step.instruction {
                 Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),
                 Instruction::Run(run) => run.mounts.iter().map(|mount| mount.from.as_str()).collect(),
                 _ => Vec::new(),
             };
             for other in names.into_iter().filter_map(|name| source(file, stage, name)) {
-                self.need(file, other);
+                // Files are taken from the context itself.
+                if !matches!(self.bases[other], Base::Context(_)) {
+                    self.need(file, other);
+                }
             }
+        }
+    }
+
+    /// What a stage does: nothing when a context stands in its place.
+    pub(crate) fn steps<'a>(&self, file: &'a Dockerfile, stage: usize) -> &'a [Step] {
+        match self.bases[stage] {
+            Base::Context(_) => &[],
+            _ => &file.stages[stage].steps,
         }
     }
 }
@@ -161,11 +182,26 @@ mod tests {
                     RUN --mount=from=0,target=/y true\nFROM three\nFROM two\n";
         let file = Dockerfile::parse(text).unwrap();
         let options = Options { target: Some("3".to_owned()), ..Options::default() };
-        let plan = Plan::of(&file, &options).unwrap();
+        let plan = Plan::of(&file, &options, |_| false).unwrap();
         assert_eq!(plan.needed, BTreeSet::from([0, 2, 3]));
         assert_eq!(plan.bases[0], Base::Image("a:1".to_owned()));
         assert_eq!(plan.bases[3], Base::Stage(2));
         let missing = Options { target: Some("nine".to_owned()), ..Options::default() };
-        assert!(Plan::of(&file, &missing).is_err());
+        assert!(Plan::of(&file, &missing, |_| false).is_err());
+    }
+
+    #[test]
+    fn a_context_stands_in_place_of_a_stage_and_all_that_it_needs() {
+        let text = "FROM a AS deep\nFROM b AS base\nCOPY --from=deep /x /\nFROM base\nCOPY --from=base /x /\n\
+                    FROM c\nCOPY --from=Base /x /\n";
+        let file = Dockerfile::parse(text).unwrap();
+        let plan = |target: &str| {
+            let options = Options { target: Some(target.to_owned()), ..Options::default() };
+            Plan::of(&file, &options, |name| name == "base").unwrap()
+        };
+        assert_eq!(plan("2").needed, BTreeSet::from([1, 2]));
+        assert_eq!(plan("3").needed, BTreeSet::from([3]));
+        let alone = plan("base");
+        assert_eq!((alone.needed, &alone.bases[1]), (BTreeSet::from([1]), &Base::Context("base".to_owned())));
     }
 }

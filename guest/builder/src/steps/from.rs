@@ -11,7 +11,7 @@ use crate::files::Files;
 use crate::history::Style;
 use crate::observe::StepName;
 use crate::solve::{Base, Build, Outcome};
-use crate::sources::Named;
+use crate::sources::{Named, Received};
 use crate::state::State;
 use crate::{Error, Result};
 
@@ -29,24 +29,55 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
             Ok((state, Outcome::Setting))
         }
         Base::Scratch => Ok((nothing(build, platform), Outcome::Setting)),
-        Base::Image(context) if is_folder(build, context).await? => {
-            let mut state = nothing(build, platform);
-            let outcome = whole_folder(build, stage, name, context, &mut state).await?;
-            Ok((state, outcome))
-        }
-        Base::Image(reference) => {
-            let image = image(build, name, reference, platform.as_ref()).await?;
-            build.check_base(stage, &image)?;
-            Ok((of_image(build, &image), Outcome::Setting))
-        }
+        Base::Image(from) | Base::Context(from) => match find(build, name, from, platform.as_ref()).await? {
+            Found::Nothing => Ok((nothing(build, platform), Outcome::Setting)),
+            Found::Folder(_) => {
+                let mut state = nothing(build, platform);
+                let outcome = whole_folder(build, stage, name, from, &mut state).await?;
+                Ok((state, outcome))
+            }
+            Found::Image(files, config) => {
+                if !build.sources.has(from) {
+                    build.check_base(stage, &config)?;
+                }
+                Ok((of_image(build, files, &config), Outcome::Setting))
+            }
+        },
     }
 }
 
+/// What a name means that no stage has.
+pub(super) enum Found {
+    /// `scratch`.
+    Nothing,
+    /// A folder of the client's.
+    Folder(Received),
+    /// An image.
+    Image(Files, Arc<ImageConfig>),
+}
+
+/// Finds what a name means: a named context, an image that is here, or the registry's.
+pub(super) async fn find(
+    build: &Arc<Build>,
+    step: &StepName,
+    name: &str,
+    platform: Option<&Platform>,
+) -> Result<Found> {
+    let wanted = match build.sources.named(name).await? {
+        Some(Named::Folder(folder)) => return Ok(Found::Folder(folder)),
+        Some(Named::Image(other)) => other,
+        None => name.to_owned(),
+    };
+    if wanted == "scratch" {
+        return Ok(Found::Nothing);
+    }
+    let image = image(build, step, &wanted, platform).await?;
+    Ok(Found::Image(Files::of_image(&image, &build.builder.store), image.config))
+}
+
 /// A stage that begins with an image.
-pub(crate) fn of_image(build: &Build, image: &Image) -> State {
-    let files = Files::of_image(image, &build.builder.store);
-    let (config, platform) = (ImageConfig::clone(&image.config), image.config.platform());
-    let mut state = State::new(files, config, &platform, build.style);
+pub(crate) fn of_image(build: &Build, files: Files, config: &ImageConfig) -> State {
+    let mut state = State::new(files, config.clone(), &config.platform(), build.style);
     state.epoch = build.options.epoch;
     state
 }
@@ -60,10 +91,6 @@ pub(crate) fn nothing(build: &Build, platform: Option<Platform>) -> State {
         state.run().working_dir = "/".to_owned();
     }
     state
-}
-
-async fn is_folder(build: &Build, name: &str) -> Result<bool> {
-    Ok(matches!(build.sources.named(name).await?, Some(Named::Folder(_))))
 }
 
 /// Begins a stage with the files of a named context. History names it as BuildKit's does: by where they are from.
@@ -88,22 +115,14 @@ async fn whole_folder(
     Ok(outcome)
 }
 
-/// An image by name: a named context, one that is here, or the registry's.
-pub(super) async fn image(
+/// An image by name: one that is here, or the registry's.
+async fn image(
     build: &Arc<Build>,
     step: &StepName,
     name: &str,
     platform: Option<&Platform>,
 ) -> Result<Image> {
-    let replaced = match build.sources.named(name).await? {
-        Some(Named::Image(other)) => other,
-        Some(Named::Folder(_)) => {
-            let message = format!("the build context {name:?} is a folder, not an image");
-            return Err(Error::Unsupported(message));
-        }
-        None => name.to_owned(),
-    };
-    let (store, wanted, asked) = (build.builder.store.clone(), replaced.clone(), platform.cloned());
+    let (store, wanted, asked) = (build.builder.store.clone(), name.to_owned(), platform.cloned());
     let found = blocking(move || {
         let found = store.image(&wanted).ok();
         Ok(found.filter(|image| asked.is_none_or(|asked| asked.distance(&image.config.platform()).is_some())))
@@ -111,7 +130,7 @@ pub(super) async fn image(
     if let Some(image) = found.await?.filter(|_| !build.options.pull) {
         return Ok(image);
     }
-    let reference: Reference = replaced.parse()?;
+    let reference: Reference = name.parse()?;
     let key = match reference.domain() {
         berth_images::DEFAULT_DOMAIN => "https://index.docker.io/v1/",
         domain => domain,

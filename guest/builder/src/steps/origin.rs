@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{blocking, from};
+use super::blocking;
+use super::from::{self, Found};
 use crate::Result;
 use crate::files::Files;
 use crate::known::Known;
 use crate::observe::StepName;
-use crate::solve::{Build, source};
-use crate::sources::{Named, Received};
+use crate::solve::{Base, Build, source};
+use crate::sources::Received;
 use crate::workspace::Workspace;
 
 /// Files before they are looked at.
@@ -43,18 +44,17 @@ impl Origin {
         if from.is_empty() {
             return Ok(Self::Context(build.sources.context().await?));
         }
-        if let Some(earlier) = source(&build.file, stage, from) {
-            return Ok(Self::Files(build.stage(earlier).await?.files));
-        }
-        if from == "scratch" {
-            return Ok(Self::Files(Files::empty()));
-        }
-        if let Some(Named::Folder(folder)) = build.sources.named(from).await? {
-            return Ok(Self::Context(folder));
-        }
-        let platform = build.options.platform.clone();
-        let image = from::image(build, step, from, platform.as_ref()).await?;
-        Ok(Self::Files(Files::of_image(&image, &build.builder.store)))
+        let earlier = source(&build.file, stage, from);
+        let (name, platform) = match earlier.map(|earlier| (earlier, &build.plan.bases[earlier])) {
+            Some((earlier, Base::Context(name))) => (name.as_str(), build.platform(earlier)),
+            Some((earlier, _)) => return Ok(Self::Files(build.stage(earlier).await?.files)),
+            None => (from, build.options.platform.clone()),
+        };
+        Ok(match from::find(build, step, name, platform.as_ref()).await? {
+            Found::Nothing => Self::Files(Files::empty()),
+            Found::Folder(folder) => Self::Context(folder),
+            Found::Image(files, _) => Self::Files(files),
+        })
     }
 
     /// Makes the files visible.

@@ -56,7 +56,8 @@ struct Cached {
 /// What the target of `options` and the stages that it needs take.
 pub(super) fn of(definition: &Definition, options: &Options) -> Result<Outline> {
     let file = &definition.file;
-    let plan = Plan::of(file, options)?;
+    // It is about the text, whatever contexts there are.
+    let plan = Plan::of(file, options, |_| false)?;
     let target = &file.stages[plan.target];
     let (name, description) = (target.name.clone(), description(definition, target));
     let mut outline = Outline {
