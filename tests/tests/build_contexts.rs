@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use e2e::buildx::{Context, with_buildx};
@@ -114,4 +115,72 @@ fn an_image_or_a_file_of_the_web_stands_in_place_of_a_stage() {
     let said = Context::new(&buildx, "FROM x AS base\nFROM base\nCOPY --from=base /f /\n")
         .build(&["--build-context", nothing]);
     assert!(said.err.contains("/f\": not found"), "{}", said.err);
+}
+
+/// The digest that a layout's index names.
+fn digest_of(layout: &Path) -> String {
+    let index = fs::read_to_string(layout.join("index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_image_of_an_oci_layout_is_a_context() {
+    let Some(buildx) = with_buildx() else { return };
+    let made =
+        Context::new(&buildx, "FROM busybox\nENV OF=layout\nRUN head -c 99999 /dev/urandom | md5sum > /f\n");
+    made.built(&["--output", "type=oci,tar=false,dest=layout,name=docker.io/library/made:v1"]);
+    let layout = made.path().join("layout");
+    let digest = digest_of(&layout);
+    let text = "FROM nowhere.invalid/x AS base\nRUN exit 1\nFROM base\nRUN echo $OF > /env\nCOPY --from=base /f /copied\n\
+                RUN --mount=from=base,target=/m cp /m/f /mounted\n";
+    let context = Context::new(&buildx, text);
+    let given = |more: &str| format!("base=oci-layout://{}{more}", layout.display());
+    // Nothing of it is known any more.
+    buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+    for more in [format!("@{digest}"), ":v1".to_owned(), format!(":v1@{digest}")] {
+        context.built(&["-t", "x", "--build-context", &given(&more)]);
+    }
+    let files =
+        output(&buildx.0, "x", &["sh", "-c", "cat /env; cmp /f /copied && cmp /f /mounted && echo same"]);
+    assert_eq!(files, "layout\nsame");
+    let file = Context::new(&buildx, "FROM base\nCOPY --from=base /f /again\n");
+    file.built(&["-t", "y", "--build-context", &given(&format!("@{digest}"))]);
+    // What was brought is sent on as it came.
+    let archive = context.path().join("saved.tar");
+    buildx.0.ok(&["save", "--output", &archive.to_string_lossy(), "x", "y"]);
+}
+
+#[test]
+fn a_layout_that_lacks_something_or_has_something_else_is_refused() {
+    let Some(buildx) = with_buildx() else { return };
+    let made = Context::new(&buildx, "FROM scratch\nCOPY big /big\n").write("big", &"big".repeat(9999));
+    made.built(&["--output", "type=oci,tar=false,dest=layout"]);
+    let layout = made.path().join("layout");
+    let digest = digest_of(&layout);
+    let blob = |digest: &str| layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+    let json = |digest: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(blob(digest)).unwrap()).unwrap()
+    };
+    let layer = json(&digest)["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let context = Context::new(&buildx, "FROM base\n");
+    let refused = |digest: &str, words: &str| {
+        // What is known needn't come.
+        buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+        let said =
+            context.build(&["--build-context", &format!("base=oci-layout://{}@{digest}", layout.display())]);
+        assert_eq!(said.code, 1, "{words}");
+        assert!(said.err.contains(&format!("context base: {words}")), "{words}: {}", said.err);
+    };
+    let absent = format!("sha256:{}", "0".repeat(64));
+    refused(&absent, &format!("content {absent}: not found"));
+    let content = fs::read(blob(&layer)).unwrap();
+    fs::write(blob(&layer), vec![b'x'; content.len()]).unwrap();
+    refused(&digest, &format!("{layer} isn't what it says"));
+    fs::write(blob(&layer), &content[1..]).unwrap();
+    refused(&digest, &format!("{layer} isn't what it says"));
+    fs::remove_file(blob(&layer)).unwrap();
+    refused(&digest, &format!("receive content: content {layer}: not found"));
+    fs::write(blob(&digest), "{}").unwrap();
+    refused(&digest, &format!("{digest} isn't what it says"));
 }

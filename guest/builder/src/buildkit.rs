@@ -11,6 +11,7 @@ mod export;
 mod frontend;
 mod ignored;
 mod jobs;
+mod layout;
 mod messages;
 mod progress;
 mod receive;

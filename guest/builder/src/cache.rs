@@ -16,6 +16,8 @@ use crate::{Error, Result};
 
 /// The format of a record.
 const VERSION: u32 = 1;
+/// What a step is that another build made.
+pub(crate) const IMPORTED: &str = "step of an imported cache";
 
 /// What a step made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -131,11 +133,11 @@ impl Cache {
         Ok(now)
     }
 
-    /// Notes what came from elsewhere, whose layers are held under its key.
-    pub(crate) fn adopt(&self, files: &Files, created: &str) -> Result<()> {
+    /// Notes what came from elsewhere, whose layers are held under its key, and what it is.
+    pub(crate) fn adopt(&self, files: &Files, created: &str, text: &str) -> Result<()> {
         let created = created.parse().unwrap_or_else(|_| Timestamp::now());
         let size = files.layers.last().map_or(0, |layer| layer.size);
-        self.note(Record::of(files, size, "step of an imported cache", created))
+        self.note(Record::of(files, size, text, created))
     }
 
     /// Writes a record of layers that are held: a hold without one is given up at the next start.

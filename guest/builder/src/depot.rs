@@ -8,12 +8,12 @@ mod remote;
 
 use std::sync::Arc;
 
-use berth_images::{Blob, Kept, Layer, Packing, Store};
+use berth_images::{Blob, Digest, Kept, Layer, Packing, Store};
 use futures_util::future::BoxFuture;
 
-use crate::Result;
 use crate::files::Files;
 use crate::steps::blocking;
+use crate::{Builder, Result};
 
 pub(crate) use document::Form;
 pub(crate) use registry::Registry;
@@ -72,6 +72,64 @@ pub(crate) async fn save(
     depot.finish(store, &manifest).await?;
     told(&manifest);
     Ok(manifest)
+}
+
+/// Layers that were brought here, with the blobs that they came in, lowest first.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    layers: Vec<(Layer, Blob)>,
+    kept: Vec<Kept>,
+}
+
+/// Brings layers here that lie elsewhere as blobs with these diff ids, lowest first; those that are here stay as they are.
+/// `told` hears of each blob once it is here.
+pub(crate) async fn bring(
+    depot: &dyn Depot,
+    store: &Store,
+    wanted: Vec<(Blob, Digest)>,
+    told: &(dyn Fn(&Blob) + Send + Sync),
+) -> Result<Brought> {
+    let mut brought = Brought::default();
+    for (mut blob, diff_id) in wanted {
+        let below = brought.layers.last().map(|(layer, _)| layer.chain_id.clone());
+        let chain_id = berth_images::chain_id(below.as_ref(), &diff_id);
+        brought.kept.push(store.keep_layers(std::slice::from_ref(&chain_id)));
+        if let Some(known) = store.known_layer(&chain_id) {
+            brought.layers.push(known);
+            continue;
+        }
+        brought.kept.push(depot.fetch(store, &blob).await?);
+        told(&blob);
+        let (store, digest) = (store.clone(), blob.digest.clone());
+        let unpacked = blocking(move || Ok(store.unpack_layer(below.as_ref(), &diff_id, &digest)?)).await?;
+        if blob.media_type.is_empty() {
+            "application/vnd.oci.image.layer.v1.tar".clone_into(&mut blob.media_type);
+        }
+        brought.layers.push((unpacked.0, blob));
+        brought.kept.push(unpacked.1);
+    }
+    Ok(brought)
+}
+
+impl Brought {
+    /// Notes the layers in the builder's cache: under which key, made when, and what they are.
+    pub(crate) async fn adopted(
+        self,
+        builder: &Arc<Builder>,
+        key: Digest,
+        created: String,
+        text: String,
+    ) -> Result<Files> {
+        let builder = builder.clone();
+        blocking(move || {
+            builder.store.hold_with(key.hex(), &self.layers);
+            let layers: Vec<Layer> = self.layers.into_iter().map(|(layer, _)| layer).collect();
+            let files = Files::of_layers(layers, self.kept, key);
+            builder.cache.adopt(&files, &created, &text)?;
+            Ok(files)
+        })
+        .await
+    }
 }
 
 /// Adds a layer once, after those below it.

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use berth_images::registry::Credentials;
+use berth_images::{ImageConfig, Platform};
 use futures_util::future::BoxFuture;
 use tokio::io::DuplexStream;
 
 use crate::Result;
+use crate::files::Files;
 use crate::known::Known;
 
 /// A folder that came from elsewhere: where it is now, and what is known of its files.
@@ -29,8 +31,10 @@ impl Received {
 pub(crate) enum Named {
     /// A folder here.
     Folder(Received),
-    /// An image.
+    /// An image, by name.
     Image(String),
+    /// An image that came from the client.
+    Here(Files, Arc<ImageConfig>),
 }
 
 /// What a build may ask its client for.
@@ -41,8 +45,13 @@ pub(crate) trait Sources: Send + Sync {
     fn has(&self, _name: &str) -> bool {
         false
     }
-    /// The context called so; none when there is no such.
-    fn named<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
+    /// The context called so, of several images the one for the platform (none is this machine's). None when there is no
+    /// such.
+    fn named<'a>(
+        &'a self,
+        _name: &'a str,
+        _platform: Option<&'a Platform>,
+    ) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async { Ok(None) })
     }
     /// A secret; none when the client has none of that name.

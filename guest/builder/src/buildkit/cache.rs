@@ -146,7 +146,7 @@ async fn open(kit: &Arc<BuildKit>, job: &Arc<Job>, place: &Place, to_write: bool
             let client = kit.builder.registries.clone();
             Arc::new(Registry::new(client, reference.clone(), credentials, to_write))
         }
-        Place::Folder(id, digest) => Arc::new(ClientFolder::new(session, id, digest.clone())?),
+        Place::Folder(id, digest) => Arc::new(ClientFolder::new(session, id, id.clone(), digest.clone())?),
     })
 }
 

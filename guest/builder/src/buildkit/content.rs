@@ -1,5 +1,5 @@
-//! A folder of content at the client (`--cache-to type=local`), reached through its session as containerd's content
-//! service (`containerd.services.content.v1`).
+//! A folder of content at the client (`--cache-to type=local`, `oci-layout://…`), reached through its session as
+//! containerd's content service (`containerd.services.content.v1`).
 
 use std::io::Read;
 use std::pin::Pin;
@@ -46,10 +46,15 @@ pub(super) struct ClientFolder {
 }
 
 impl ClientFolder {
-    pub(super) fn new(session: Arc<Session>, id: &str, manifest: Option<Digest>) -> Result<Self> {
-        let name = id.to_owned();
+    /// The folder that the client knows by `id`; `name` is what it is called in errors.
+    pub(super) fn new(
+        session: Arc<Session>,
+        id: &str,
+        name: String,
+        manifest: Option<Digest>,
+    ) -> Result<Self> {
         let id = AsciiMetadataValue::try_from(id).map_err(|_| {
-            Error::Invalid(format!("the cache folder {id:?} can't be named in a header: use plain letters"))
+            Error::Invalid(format!("the folder {id:?} can't be named in a header: use plain letters"))
         })?;
         Ok(Self { session, id, name, manifest })
     }
@@ -61,7 +66,7 @@ impl ClientFolder {
     }
 
     fn refused(&self, status: &Status) -> Error {
-        Error::Invalid(format!("{}: {}", self.name, status.message()))
+        Error::Invalid(format!("{}: {}", self.name, reason(status)))
     }
 
     /// The bytes of something in the folder.
@@ -73,9 +78,20 @@ impl ClientFolder {
         let answers = answers.map_err(|status| self.refused(&status))?;
         let bytes = answers.map(|answer| match answer {
             Ok(answer) => Ok(bytes::Bytes::from(answer.data)),
-            Err(status) => Err(std::io::Error::other(status.message().to_owned())),
+            Err(status) => Err(std::io::Error::other(reason(&status))),
         });
         Ok(Box::pin(StreamReader::new(bytes)))
+    }
+
+    /// A manifest, an index or a configuration.
+    pub(super) async fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = self.read(digest).await?.take(MANIFEST_LARGEST).read_to_end(&mut bytes).await;
+        read.map_err(|error| Error::Invalid(format!("{}: {error}", self.name)))?;
+        match Digest::of(&bytes) == *digest {
+            true => Ok(bytes),
+            false => Err(Error::Invalid(format!("{}: {digest} isn't what it says", self.name))),
+        }
     }
 
     async fn write(&self, store: &Store, blob: &Blob) -> Result<()> {
@@ -125,6 +141,13 @@ impl ClientFolder {
     }
 }
 
+/// Why a client refused: clients pass errors of gRPC on as texts.
+fn reason(status: &Status) -> String {
+    let message = status.message();
+    let inner = message.strip_prefix("rpc error: code = ").and_then(|rest| rest.split_once(" desc = "));
+    inner.map_or(message, |(_, inner)| inner).to_owned()
+}
+
 impl Depot for ClientFolder {
     fn name(&self) -> String {
         self.name.clone()
@@ -135,21 +158,21 @@ impl Depot for ClientFolder {
             let Some(digest) = &self.manifest else {
                 return Err(Error::Invalid(format!("{}: there is no cache", self.name)));
             };
-            let mut bytes = Vec::new();
-            let read = self.read(digest).await?.take(MANIFEST_LARGEST).read_to_end(&mut bytes).await;
-            read.map_err(|error| Error::Invalid(format!("{}: {error}", self.name)))?;
-            match Digest::of(&bytes) == *digest {
-                true => Ok(bytes),
-                false => Err(Error::Invalid(format!("{}: {digest} isn't what it says", self.name))),
-            }
+            self.document(digest).await
         })
     }
 
     fn fetch<'a>(&'a self, store: &'a Store, blob: &'a Blob) -> BoxFuture<'a, Result<Kept>> {
         Box::pin(async move {
             let reader = SyncIoBridge::new(self.read(&blob.digest).await?);
-            let (store, blob) = (store.clone(), blob.clone());
-            blocking(move || Ok(store.take_content(&blob, reader)?)).await
+            let (store, blob, name) = (store.clone(), blob.clone(), self.name.clone());
+            let wrong = move |error| match error {
+                berth_images::Error::WrongDigest { expected, .. } => {
+                    Error::Invalid(format!("{name}: {expected} isn't what it says"))
+                }
+                other => Error::Invalid(format!("{name}: {}", Error::from(other).describe())),
+            };
+            blocking(move || store.take_content(&blob, reader).map_err(wrong)).await
         })
     }
 

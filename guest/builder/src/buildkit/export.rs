@@ -264,7 +264,7 @@ async fn layout(
     built: &[Built],
 ) -> Result<Response> {
     let session = session_of(kit, job).await?;
-    let folder = ClientFolder::new(session, FOLDER, None)?;
+    let folder = ClientFolder::new(session, FOLDER, FOLDER.to_owned(), None)?;
     let work = job.progress.start(&format!("exporting to {kind} image format"));
     let configs: Vec<ImageConfig> = built.iter().map(|one| one.state.finished()).collect();
     let store = kit.builder.store.clone();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_images::Reference;
 use berth_images::registry::Credentials;
+use berth_images::{ImageConfig, Platform, Reference};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
@@ -13,7 +13,8 @@ use super::messages::session::{CredentialsRequest, CredentialsResponse, SecretRe
 use super::progress::Progress;
 use super::receive::{self, Wanted};
 use super::session::Session;
-use super::{agents, ignored};
+use super::{agents, ignored, layout};
+use crate::files::Files;
 use crate::known::Known;
 use crate::sources::{Agent, Named, Received, Sources};
 use crate::{Builder, Error, Result, git, kept, key_of};
@@ -33,6 +34,7 @@ pub(super) struct ClientSources {
     /// Whether repositories come with their `.git` folders.
     keeps_git_dir: bool,
     folders: Mutex<HashMap<String, Arc<OnceCell<Folder>>>>,
+    images: Mutex<HashMap<String, Arc<OnceCell<(Files, Arc<ImageConfig>)>>>>,
 }
 
 /// A received folder: kept for the next build from the same place, or this build's alone.
@@ -93,7 +95,8 @@ impl ClientSources {
         contexts: BTreeMap<String, String>,
         keeps_git_dir: bool,
     ) -> Self {
-        Self { builder, session, progress, ignored, contexts, keeps_git_dir, folders: Mutex::default() }
+        let (folders, images) = Default::default();
+        Self { builder, session, progress, ignored, contexts, keeps_git_dir, folders, images }
     }
 
     /// What the client calls the context of this name. Nothing and the main context are what they are.
@@ -171,6 +174,24 @@ impl ClientSources {
         Ok(folder.received())
     }
 
+    /// An image of a layout, which comes when it is first asked for.
+    async fn layout(&self, name: &str, address: &str, platform: &Platform) -> Result<Named> {
+        let key = format!("{address} {platform}");
+        let cell = self.images.lock().await.entry(key).or_default().clone();
+        let load = || async {
+            let work = self.progress.start(&format!("[context {name}] OCI load from client"));
+            let loaded = async {
+                let address = layout::Address::parse(address)?;
+                layout::load(&self.builder, &self.session, name, &address, platform, &work).await
+            };
+            let loaded = loaded.await;
+            work.end(loaded.as_ref().err().map(Error::describe).as_deref());
+            loaded
+        };
+        let (files, config) = cell.get_or_try_init(load).await?;
+        Ok(Named::Here(files.clone(), config.clone()))
+    }
+
     async fn received(
         &self,
         name: &str,
@@ -195,7 +216,11 @@ impl Sources for ClientSources {
         self.address(name).is_some()
     }
 
-    fn named<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Named>>> {
+    fn named<'a>(
+        &'a self,
+        name: &'a str,
+        platform: Option<&'a Platform>,
+    ) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async move {
             let Some(value) = self.address(name) else { return Ok(None) };
             if let Some(image) = value.strip_prefix("docker-image://") {
@@ -210,9 +235,13 @@ impl Sources for ClientSources {
             if value.starts_with("http://") || value.starts_with("https://") {
                 return Ok(Some(Named::Folder(self.web_file(name, value).await?)));
             }
-            let Some((kind, _)) = value.split_once(':') else {
+            let Some((kind, rest)) = value.split_once(':') else {
                 return Err(Error::Invalid(format!("invalid context specifier {value} for {name}")));
             };
+            if kind == "oci-layout" {
+                let platform = platform.cloned().unwrap_or_else(Platform::local);
+                return self.layout(name, rest, &platform).await.map(Some);
+            }
             Err(Error::Unsupported(format!("unsupported context source {kind} for {name}")))
         })
     }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use berth_images::{Blob, Digest, Kept, Layer, Store};
+use berth_images::{Digest, Store};
 
 use super::document::{self, Contents};
 use super::{Depot, Noted};
-use crate::files::Files;
+use crate::cache::IMPORTED;
 use crate::steps::blocking;
 use crate::{Builder, Error, Result};
 
@@ -60,35 +60,10 @@ impl Remote {
     pub(crate) async fn fetch(&self, builder: &Arc<Builder>, key: &Digest) -> Result<Option<Noted>> {
         let Some(step) = self.steps.get(key).map(|at| &self.contents.steps[*at]) else { return Ok(None) };
         let Some(chain) = self.contents.chain(step) else { return Ok(None) };
-        let (mut layers, mut kept): (Vec<(Layer, Blob)>, Vec<Kept>) = Default::default();
-        for wanted in chain {
-            let below = layers.last().map(|(layer, _)| layer.chain_id.clone());
-            let store = builder.store.clone();
-            let chain_id = berth_images::chain_id(below.as_ref(), &wanted.diff_id);
-            kept.push(store.keep_layers(std::slice::from_ref(&chain_id)));
-            let mut blob = wanted.blob.clone();
-            if let Some(known) = store.known_layer(&chain_id) {
-                layers.push(known);
-                continue;
-            }
-            kept.push(self.depot.fetch(&store, &blob).await?);
-            let (diff_id, digest) = (wanted.diff_id.clone(), blob.digest.clone());
-            let unpacked =
-                blocking(move || Ok(store.unpack_layer(below.as_ref(), &diff_id, &digest)?)).await?;
-            if blob.media_type.is_empty() {
-                "application/vnd.oci.image.layer.v1.tar".clone_into(&mut blob.media_type);
-            }
-            layers.push((unpacked.0, blob));
-            kept.push(unpacked.1);
-        }
-        let (builder, key, created) = (builder.clone(), key.clone(), step.created.clone());
-        blocking(move || {
-            builder.store.hold_with(key.hex(), &layers);
-            let layers: Vec<Layer> = layers.into_iter().map(|(layer, _)| layer).collect();
-            let files = Files::of_layers(layers, kept, key);
-            builder.cache.adopt(&files, &created)?;
-            Ok(Some(Noted { files, created }))
-        })
-        .await
+        let wanted = chain.into_iter().map(|layer| (layer.blob.clone(), layer.diff_id.clone()));
+        let brought = super::bring(&*self.depot, &builder.store, wanted.collect(), &|_| {}).await?;
+        let created = step.created.clone();
+        let files = brought.adopted(builder, key.clone(), created.clone(), IMPORTED.to_owned()).await?;
+        Ok(Some(Noted { files, created }))
     }
 }

@@ -6,6 +6,7 @@ use berth_images::registry::{Choice, pulled_status};
 use berth_images::{Image, ImageConfig, Platform, Progress, Reference, RemoveOptions};
 
 use super::blocking;
+use crate::cache::IMPORTED;
 use crate::dockerfile::Copy;
 use crate::files::Files;
 use crate::history::Style;
@@ -63,8 +64,9 @@ pub(super) async fn find(
     name: &str,
     platform: Option<&Platform>,
 ) -> Result<Found> {
-    let wanted = match build.sources.named(name).await? {
+    let wanted = match build.sources.named(name, platform).await? {
         Some(Named::Folder(folder)) => return Ok(Found::Folder(folder)),
+        Some(Named::Here(files, config)) => return Ok(Found::Image(files, config)),
         Some(Named::Image(other)) => other,
         None => name.to_owned(),
     };
@@ -175,7 +177,7 @@ pub(crate) async fn cached_steps(build: &Arc<Build>, name: &str) -> Result<usize
         for step in &image.config.cache {
             if let Some(files) = Files::of_step(&image, &adopting.store, step.layers, step.key.clone()) {
                 adopting.store.hold(step.key.hex(), &files.layers)?;
-                adopting.cache.adopt(&files, &step.created)?;
+                adopting.cache.adopt(&files, &step.created, IMPORTED)?;
             }
         }
         Ok(image.config.cache.len())
