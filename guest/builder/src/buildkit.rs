@@ -9,6 +9,7 @@ mod cache;
 mod content;
 mod export;
 mod frontend;
+mod history;
 mod ignored;
 mod jobs;
 mod layout;
@@ -51,9 +52,10 @@ impl std::fmt::Debug for BuildKit {
 }
 
 impl BuildKit {
-    /// Services on top of a builder. `told` hears of every image that a build names.
+    /// Services on top of a builder. `told` hears of every image that a build names. Blocks: it reads which builds there
+    /// were.
     pub fn new(builder: Arc<Builder>, told: Told) -> Arc<Self> {
-        let (sessions, jobs) = (session::Sessions::default(), jobs::Jobs::default());
+        let (sessions, jobs) = (session::Sessions::default(), jobs::Jobs::open(&builder));
         Arc::new(Self { builder, sessions, jobs, told })
     }
 

@@ -1,4 +1,4 @@
-//! Builds under way, and the last ones that ended.
+//! Builds under way, and those that have ended.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::history::{History, Told};
 use super::messages::Failed;
 use super::messages::bridge::Outcome;
 use super::messages::control::{CacheOptions, HistoryRecord, SolveRequest};
 use super::progress::Progress;
 use crate::depot::Noted;
 use crate::state::State;
+use crate::{Builder, Result};
 
-/// Ended builds that are remembered.
+/// Builds in memory: under way, or of those that no history has.
 const REMEMBERED: usize = 50;
 /// How long a call may come before the `Solve` that it belongs to.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -66,12 +68,31 @@ struct Inner {
 }
 
 /// All of them.
-#[derive(Default)]
-pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
+pub(super) struct Jobs {
+    in_memory: Mutex<VecDeque<Arc<Job>>>,
+    ended: History,
+}
 
 impl Jobs {
+    /// Those that a builder has kept. Blocks.
+    pub(super) fn open(builder: &Builder) -> Self {
+        Self { in_memory: Mutex::default(), ended: History::open(builder.data_root.join("history")) }
+    }
+
     fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told of a build that has ended; nothing when it is in memory, or there is no such. Blocks.
+    pub(super) fn told(&self, reference: &str) -> Option<Told> {
+        let is_in_memory = self.all().iter().any(|job| job.reference == reference);
+        if is_in_memory { None } else { self.ended.told(reference) }
+    }
+
+    /// Whether a build with this reference has ended.
+    pub(super) fn has_ended(&self, reference: &str) -> bool {
+        let here = |job: &Arc<Job>| job.reference == reference && job.progress.has_ended();
+        self.all().iter().any(here) || self.ended.has(reference)
     }
 
     /// The build with this reference; whoever speaks of it first makes it.
@@ -107,15 +128,38 @@ impl Jobs {
         }
     }
 
-    /// Forgets one that has ended.
-    pub(super) fn forget(&self, reference: &str) {
+    /// Keeps one that has ended beyond this engine's life. Blocks.
+    pub(super) fn remember(&self, job: &Job) {
+        let Some(record) = job.record() else { return };
+        match self.ended.put(record, &job.progress.all()) {
+            Ok(()) => self.drop_ended(&job.reference),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a build isn't in the history");
+            }
+        }
+    }
+
+    /// Forgets one that has ended. Blocks.
+    pub(super) fn forget(&self, reference: &str) -> Result<()> {
+        self.drop_ended(reference);
+        self.ended.forget(reference)
+    }
+
+    fn drop_ended(&self, reference: &str) {
         self.all().retain(|job| job.reference != reference || !job.progress.has_ended());
     }
 
     /// What is known of each, oldest first.
     pub(super) fn records(&self) -> Vec<HistoryRecord> {
         let all: Vec<_> = self.all().iter().cloned().collect();
-        all.iter().filter_map(|job| job.record()).collect()
+        let mut records = self.ended.records();
+        // One of them may just have been kept.
+        let here = all.iter().filter_map(|job| job.record());
+        let here: Vec<_> =
+            here.filter(|here| records.iter().all(|known| known.reference != here.reference)).collect();
+        records.extend(here);
+        records.sort_by_key(|record| record.created_at.map(|moment| (moment.seconds, moment.nanos)));
+        records
     }
 }
 

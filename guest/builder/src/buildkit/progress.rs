@@ -90,6 +90,11 @@ impl Progress {
         }
     }
 
+    /// Everything that has happened.
+    pub(super) fn all(&self) -> Vec<StatusResponse> {
+        self.inner().events.clone()
+    }
+
     pub(super) fn end(&self) {
         self.inner().ended = true;
         self.changed.notify_waiters();

@@ -7,9 +7,11 @@ use std::time::Duration;
 use berth_images::Platform;
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::buildkit::frontend::{self, Answer};
+use crate::buildkit::jobs::Job;
 use crate::buildkit::messages::bridge::References;
 use crate::buildkit::messages::control::{
     DiskUsageRequest, DiskUsageResponse, HistoryEvent, HistoryRequest, InfoResponse, ListWorkersResponse,
@@ -58,19 +60,37 @@ pub(in crate::buildkit) fn workers() -> ListWorkersResponse {
 
 /// Builds, exports, and answers with what came of it. Dropped (the client left), the build is cancelled.
 pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<SolveResponse, Status> {
-    let job = kit.jobs.find(&request.reference);
-    if job.progress.has_ended() {
+    if kit.jobs.has_ended(&request.reference) {
         return Err(Status::already_exists(format!("job {} has ended", request.reference)));
     }
-    let attended = job.cancel.clone().drop_guard();
+    let job = kit.jobs.find(&request.reference);
+    let (left, attended) = (CancellationToken::new(), job.cancel.clone().drop_guard());
+    let leaving = left.clone().drop_guard();
     job.ask(&request);
+    // In a task of its own, so that it ends in order, and is known to have, when the client leaves.
+    let ended = tokio::spawn(run(kit, job, request, left)).await;
+    drop((attended, leaving));
+    ended.map_err(|error| Status::internal(error.to_string()))?
+}
+
+/// A build from its beginning to its end, which is noted. A build that failed is cancelled, too: that the client has left
+/// is said by `left`.
+async fn run(
+    kit: Arc<BuildKit>,
+    job: Arc<Job>,
+    request: SolveRequest,
+    left: CancellationToken,
+) -> Result<SolveResponse, Status> {
     let work = {
         let (kit, job) = (kit.clone(), job.clone());
         async move {
             let caches = cache::exports(request.cache.as_ref())?;
             export::check(&request)?;
             let built = if request.frontend.is_empty() {
-                let outcome = job.returned().await.map_err(Error::Invalid)?;
+                let outcome = tokio::select! {
+                    returned = job.returned() => returned.map_err(Error::Invalid)?,
+                    () = left.cancelled() => return Err(Error::Cancelled),
+                };
                 let ids: Vec<String> = match outcome.references {
                     Some(References::One(reference)) => vec![reference.id],
                     Some(References::Several(map)) => {
@@ -95,11 +115,12 @@ pub(super) async fn solve(kit: Arc<BuildKit>, request: SolveRequest) -> Result<S
             Ok(response)
         }
     };
-    // In a task of its own, so that what it made is taken apart in order when the client leaves.
+    // A panic in it is its end, too.
     let done = tokio::spawn(work).await.map_err(Error::from).and_then(|done| done);
     let done = done.map_err(|error| (code(&error), words(&error)));
     job.end(&done.clone().map_err(|(_, message)| message));
-    drop(attended);
+    let remembered = job.clone();
+    drop(tokio::task::spawn_blocking(move || kit.jobs.remember(&remembered)).await);
     match done {
         Ok(exporter_response) => Ok(SolveResponse { exporter_response }),
         Err((code, message)) => Err(job.progress.failure(code, message)),
@@ -124,13 +145,18 @@ pub(super) async fn status(
     kit: Arc<BuildKit>,
     request: StatusRequest,
 ) -> Result<impl Stream<Item = Result<StatusResponse, Status>>, Status> {
+    let (jobs, reference) = (kit.clone(), request.reference.clone());
+    let told = tokio::task::spawn_blocking(move || jobs.jobs.told(&reference)).await;
+    if let Some(told) = told.map_err(|error| Status::internal(error.to_string()))? {
+        return Ok(stream::iter(told.map(Ok)).left_stream());
+    }
     let job = kit.jobs.find(&request.reference);
-    Ok(stream::unfold((job, 0), |(job, at)| async move {
+    let following = stream::unfold((job, 0), |(job, at)| async move {
         let events = job.progress.next(at).await?;
         let next = at + events.len();
         Some((stream::iter(events.into_iter().map(Ok)), (job, next)))
-    })
-    .flatten())
+    });
+    Ok(following.flatten().right_stream())
 }
 
 fn record(usage: Usage) -> UsageRecord {
@@ -235,6 +261,8 @@ pub(super) async fn update_history(
     if !request.delete {
         return Err(Status::unimplemented("builds can be removed from the history, not pinned"));
     }
-    kit.jobs.forget(&request.reference);
+    let forgotten = tokio::task::spawn_blocking(move || kit.jobs.forget(&request.reference)).await;
+    let forgotten = forgotten.map_err(|error| Status::internal(error.to_string()))?;
+    forgotten.map_err(|error| Status::internal(error.describe()))?;
     Ok(Empty {})
 }
