@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use e2e::buildx::{Context, with_buildx};
 use e2e::context::{self, output};
-use e2e::engine::Engine;
+use e2e::engine::{Engine, said};
 use e2e::web::WebServer;
 use sha2::{Digest, Sha256};
 
@@ -119,9 +119,9 @@ fn an_image_or_a_file_of_the_web_stands_in_place_of_a_stage() {
 
 /// The digest that a layout's index names.
 fn digest_of(layout: &Path) -> String {
-    let index = fs::read_to_string(layout.join("index.json")).unwrap();
-    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
-    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+    let index = fs::read_to_string(layout.join("index.json")).expect("a layout's index");
+    let index: serde_json::Value = serde_json::from_str(&index).expect("an index");
+    index["manifests"][0]["digest"].as_str().expect("a manifest").to_owned()
 }
 
 #[test]
@@ -183,4 +183,20 @@ fn a_layout_that_lacks_something_or_has_something_else_is_refused() {
     refused(&digest, &format!("receive content: content {layer}: not found"));
     fs::write(blob(&digest), "{}").unwrap();
     refused(&digest, &format!("{digest} isn't what it says"));
+}
+
+#[test]
+fn what_one_target_of_bake_makes_is_a_context_of_another() {
+    let Some(buildx) = with_buildx() else { return };
+    let bake = r#"
+        target "made" { dockerfile-inline = "FROM busybox\nENV OF=target\nRUN echo made > /f\n" }
+        target "default" {
+            dockerfile-inline = "FROM nowhere.invalid/x AS base\nRUN exit 1\nFROM base\nRUN echo $OF > /env\nCOPY --from=base /f /copied\n"
+            contexts = { base = "target:made" }
+            tags = ["x"]
+        }"#;
+    let context = Context::new(&buildx, "").write("docker-bake.hcl", bake);
+    let baked = said(&context.client(&["buildx", "bake"]).output().unwrap());
+    assert_eq!(baked.code, 0, "{}", baked.err);
+    assert_eq!(output(&buildx.0, "x", &["cat", "/env", "/f", "/copied"]), "target\nmade\nmade");
 }

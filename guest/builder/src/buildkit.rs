@@ -11,6 +11,7 @@ mod export;
 mod frontend;
 mod history;
 mod ignored;
+mod inputs;
 mod jobs;
 mod layout;
 mod messages;

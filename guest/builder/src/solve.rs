@@ -69,7 +69,7 @@ impl Build {
         cancel: CancellationToken,
         style: Style,
     ) -> Result<Arc<Self>> {
-        let plan = Plan::of(&file, &options, |name| sources.has(name))?;
+        let plan = Plan::of(&file, &options, |name, platform| sources.has(name, platform))?;
         let stages = file.stages.iter().map(|_| OnceCell::new()).collect();
         Ok(Arc::new(Self {
             builder,

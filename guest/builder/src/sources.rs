@@ -41,8 +41,8 @@ pub(crate) enum Named {
 pub(crate) trait Sources: Send + Sync {
     /// The main context's folder, received when first asked for.
     fn context(&self) -> BoxFuture<'_, Result<Received>>;
-    /// Whether there is a context called so; nothing is fetched.
-    fn has(&self, _name: &str) -> bool {
+    /// Whether there is a context called so for the platform; nothing is fetched.
+    fn has(&self, _name: &str, _platform: Option<&Platform>) -> bool {
         false
     }
     /// The context called so, of several images the one for the platform (none is this machine's). None when there is no

@@ -3,7 +3,7 @@
 pub(super) mod options;
 mod requests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use berth_images::{Dress, Platform};
@@ -13,7 +13,7 @@ use super::jobs::{Built, Job};
 use super::progress::{Watcher, definition, words};
 use super::receive::{self, Wanted};
 use super::session::Session;
-use super::sync::{self, ClientSources, Folder};
+use super::sync::{self, ClientSources, Contexts, Folder};
 use super::{BuildKit, cache, ignored};
 use crate::beneath::Root;
 use crate::dockerfile::{self, Dockerfile, Place};
@@ -27,6 +27,8 @@ use crate::{Error, Result, git};
 
 /// Options as the client gives them.
 type Given = HashMap<String, String>;
+/// What other builds have made, by the names that the client has for it.
+type Inputs = HashMap<String, State>;
 
 /// What a frontend gives back.
 pub(super) enum Answer {
@@ -53,11 +55,17 @@ struct Asked<'a> {
     job: &'a Arc<Job>,
     session: Arc<Session>,
     given: &'a Given,
+    inputs: &'a Inputs,
 }
 
 /// Does what a client's options ask for: a build, or words about its Dockerfile.
-pub(super) async fn answer(kit: &Arc<BuildKit>, job: &Arc<Job>, given: &Given) -> Result<Answer> {
-    let asked = Asked { kit, job, session: session_of(kit, job).await?, given };
+pub(super) async fn answer(
+    kit: &Arc<BuildKit>,
+    job: &Arc<Job>,
+    given: &Given,
+    inputs: &Inputs,
+) -> Result<Answer> {
+    let asked = Asked { kit, job, session: session_of(kit, job).await?, given, inputs };
     let granted = Grants::of(&job.entitlements(), kit.builder.allowed)?;
     let options = Options { granted, ..options::read(given)? };
     let mut definition = asked.read().await?;
@@ -119,7 +127,7 @@ impl Asked<'_> {
 
     /// The builds that were asked for, one for each platform, with the context on its way.
     async fn prepared(&self, options: Options, definition: &mut Definition) -> Result<Vec<Arc<Build>>> {
-        let Self { kit, job, session, given } = self;
+        let Self { kit, job, session, given, inputs } = self;
         let remote = definition.remote.take();
         let ignored = match (&remote, &definition.own_rules) {
             (_, Some(rules)) => ignored::patterns(rules),
@@ -133,7 +141,7 @@ impl Asked<'_> {
         let contexts = given
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix("context:")?.to_owned(), value.clone())));
-        let contexts: BTreeMap<String, String> = contexts.collect();
+        let contexts = Contexts { addresses: contexts.collect(), inputs: (*inputs).clone() };
         let (builder, session, progress) = (kit.builder.clone(), session.clone(), job.progress.clone());
         let sources = ClientSources::new(builder, session, progress, ignored, contexts, self.keeps_git_dir());
         if let Some(folder) = remote {

@@ -128,6 +128,11 @@ impl Jobs {
         }
     }
 
+    /// What the frontend of a build under way has made.
+    pub(super) fn built(&self, id: &str) -> Option<Built> {
+        self.all().iter().find_map(|job| job.built(id))
+    }
+
     /// Keeps one that has ended beyond this engine's life. Blocks.
     pub(super) fn remember(&self, job: &Job) {
         let Some(record) = job.record() else { return };

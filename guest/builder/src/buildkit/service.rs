@@ -58,7 +58,8 @@ pub(super) async fn answer(kit: Arc<BuildKit>, request: Request<Body>) -> Result
         "/moby.buildkit.v1.frontend.LLBBridge/Return" => {
             unary(request, move |asked| bridge::give_back(kit.clone(), build.clone(), asked)).await
         }
-        "/moby.buildkit.v1.frontend.LLBBridge/Warn" => {
+        // What has a reference has been built.
+        "/moby.buildkit.v1.frontend.LLBBridge/Evaluate" | "/moby.buildkit.v1.frontend.LLBBridge/Warn" => {
             unary(request, |_: Empty| async { Ok(Empty {}) }).await
         }
         "/grpc.health.v1.Health/Check" => {

@@ -17,6 +17,7 @@ use super::{agents, ignored, layout};
 use crate::files::Files;
 use crate::known::Known;
 use crate::sources::{Agent, Named, Received, Sources};
+use crate::state::State;
 use crate::{Builder, Error, Result, git, kept, key_of};
 
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
@@ -29,12 +30,22 @@ pub(super) struct ClientSources {
     progress: Arc<Progress>,
     /// Patterns of the ignore file.
     ignored: Vec<String>,
-    /// `--build-context` by name.
-    contexts: BTreeMap<String, String>,
+    contexts: Contexts,
     /// Whether repositories come with their `.git` folders.
     keeps_git_dir: bool,
-    folders: Mutex<HashMap<String, Arc<OnceCell<Folder>>>>,
-    images: Mutex<HashMap<String, Arc<OnceCell<(Files, Arc<ImageConfig>)>>>>,
+    folders: Once<Folder>,
+    images: Once<(Files, Arc<ImageConfig>)>,
+}
+
+/// What is fetched once, by its address.
+type Once<T> = Mutex<HashMap<String, Arc<OnceCell<T>>>>;
+
+/// Contexts beside the main one.
+pub(super) struct Contexts {
+    /// `--build-context` by name, or by name and platform (`name::os/architecture`).
+    pub(super) addresses: BTreeMap<String, String>,
+    /// What other builds have made.
+    pub(super) inputs: HashMap<String, State>,
 }
 
 /// A received folder: kept for the next build from the same place, or this build's alone.
@@ -92,24 +103,26 @@ impl ClientSources {
         session: Arc<Session>,
         progress: Arc<Progress>,
         ignored: Vec<String>,
-        contexts: BTreeMap<String, String>,
+        contexts: Contexts,
         keeps_git_dir: bool,
     ) -> Self {
         let (folders, images) = Default::default();
         Self { builder, session, progress, ignored, contexts, keeps_git_dir, folders, images }
     }
 
-    /// What the client calls the context of this name. Nothing and the main context are what they are.
-    fn address(&self, name: &str) -> Option<&String> {
+    /// What the client calls the context of this name for a platform. Nothing and the main context are what they are.
+    fn address(&self, name: &str, platform: &Platform) -> Option<&String> {
         if ["scratch", "context"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
             return None;
         }
+        let addresses = &self.contexts.addresses;
         let normal = |name: &str| Some(name.parse::<Reference>().ok()?.or_latest().to_string());
-        self.contexts.get(name).or_else(|| {
+        let familiar = || {
             let wanted = normal(name)?;
-            let mut known = self.contexts.iter();
-            known.find(|(known, _)| normal(known).as_ref() == Some(&wanted)).map(|(_, address)| address)
-        })
+            addresses.keys().find(|known| normal(known).as_ref() == Some(&wanted))
+        };
+        let of_platform = addresses.get(&format!("{name}::{platform}"));
+        of_platform.or_else(|| addresses.get(name)).or_else(|| addresses.get(familiar()?))
     }
 
     /// Puts a main context in place that didn't come by folder.
@@ -212,8 +225,8 @@ impl Sources for ClientSources {
         Box::pin(self.folder("context", "[internal] load build context", ignored))
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.address(name).is_some()
+    fn has(&self, name: &str, platform: Option<&Platform>) -> bool {
+        self.address(name, &or_local(platform)).is_some()
     }
 
     fn named<'a>(
@@ -222,7 +235,8 @@ impl Sources for ClientSources {
         platform: Option<&'a Platform>,
     ) -> BoxFuture<'a, Result<Option<Named>>> {
         Box::pin(async move {
-            let Some(value) = self.address(name) else { return Ok(None) };
+            let platform = or_local(platform);
+            let Some(value) = self.address(name, &platform) else { return Ok(None) };
             if let Some(image) = value.strip_prefix("docker-image://") {
                 return Ok(Some(Named::Image(image.to_owned())));
             }
@@ -239,8 +253,13 @@ impl Sources for ClientSources {
                 return Err(Error::Invalid(format!("invalid context specifier {value} for {name}")));
             };
             if kind == "oci-layout" {
-                let platform = platform.cloned().unwrap_or_else(Platform::local);
                 return self.layout(name, rest, &platform).await.map(Some);
+            }
+            if kind == "input" {
+                let built = self.contexts.inputs.get(rest);
+                let missing = || Error::Invalid(format!("invalid input {rest} for {name}"));
+                let built = built.ok_or_else(missing)?;
+                return Ok(Some(Named::Here(built.files.clone(), Arc::new(built.finished()))));
             }
             Err(Error::Unsupported(format!("unsupported context source {kind} for {name}")))
         })
@@ -261,6 +280,10 @@ impl Sources for ClientSources {
     fn credentials<'a>(&'a self, registry: &'a str) -> BoxFuture<'a, Result<Option<Credentials>>> {
         Box::pin(async move { Ok(credentials(&self.session, registry).await) })
     }
+}
+
+fn or_local(platform: Option<&Platform>) -> Platform {
+    platform.cloned().unwrap_or_else(Platform::local)
 }
 
 /// A secret of the client's; none when it has none of that name.

@@ -36,7 +36,7 @@ impl Build {
                 Base::Stage(base) => states[*base].clone(),
                 Base::Scratch => Some(from::nothing(self, self.platform(number))),
                 Base::Context(_) => None,
-                Base::Image(name) if self.sources.has(name) => None,
+                Base::Image(name) if self.sources.has(name, self.platform(number).as_ref()) => None,
                 Base::Image(name) => self.builder.store.image(name).ok().map(|image| {
                     found.extend(self.of_base(number, &image.config));
                     let files = Files::of_image(&image, &self.builder.store);

@@ -60,7 +60,7 @@ impl Plan {
     pub(crate) fn of(
         file: &Dockerfile,
         options: &Options,
-        has_context: impl Fn(&str) -> bool,
+        has_context: impl Fn(&str, Option<&Platform>) -> bool,
     ) -> Result<Self> {
         let target = match options.target.as_deref().filter(|target| !target.is_empty()) {
             Some(name) => file.stage(name).ok_or_else(|| Error::NoTarget(name.to_owned()))?,
@@ -97,12 +97,13 @@ impl Plan {
         for (number, stage) in file.stages.iter().enumerate() {
             let base = expand(lexer, &stage.base, &plan.globals)?;
             let base = plan.base(file, number, &base)?;
-            let replaced = stage.name.clone().filter(|name| has_context(name));
-            plan.bases.push(replaced.map_or(base, Base::Context));
             let platform =
                 stage.platform.as_ref().map(|text| expand(lexer, text, &plan.globals)).transpose()?;
             let platform = platform.filter(|text| !text.is_empty());
-            plan.platforms.push(platform.map(|text| text.parse()).transpose()?);
+            let platform = platform.map(|text| text.parse()).transpose()?;
+            let replaces = |name: &String| has_context(name, platform.as_ref().or(options.platform.as_ref()));
+            plan.bases.push(stage.name.clone().filter(replaces).map_or(base, Base::Context));
+            plan.platforms.push(platform);
         }
         plan.need(file, target);
         Ok(plan)
@@ -182,12 +183,12 @@ mod tests {
                     RUN --mount=from=0,target=/y true\nFROM three\nFROM two\n";
         let file = Dockerfile::parse(text).unwrap();
         let options = Options { target: Some("3".to_owned()), ..Options::default() };
-        let plan = Plan::of(&file, &options, |_| false).unwrap();
+        let plan = Plan::of(&file, &options, |_, _| false).unwrap();
         assert_eq!(plan.needed, BTreeSet::from([0, 2, 3]));
         assert_eq!(plan.bases[0], Base::Image("a:1".to_owned()));
         assert_eq!(plan.bases[3], Base::Stage(2));
         let missing = Options { target: Some("nine".to_owned()), ..Options::default() };
-        assert!(Plan::of(&file, &missing, |_| false).is_err());
+        assert!(Plan::of(&file, &missing, |_, _| false).is_err());
     }
 
     #[test]
@@ -197,7 +198,7 @@ mod tests {
         let file = Dockerfile::parse(text).unwrap();
         let plan = |target: &str| {
             let options = Options { target: Some(target.to_owned()), ..Options::default() };
-            Plan::of(&file, &options, |name| name == "base").unwrap()
+            Plan::of(&file, &options, |name, _| name == "base").unwrap()
         };
         assert_eq!(plan("2").needed, BTreeSet::from([1, 2]));
         assert_eq!(plan("3").needed, BTreeSet::from([3]));

@@ -38,7 +38,7 @@ pub(crate) async fn start(build: &Arc<Build>, stage: usize, name: &StepName) -> 
                 Ok((state, outcome))
             }
             Found::Image(files, config) => {
-                if !build.sources.has(from) {
+                if !build.sources.has(from, platform.as_ref()) {
                     build.check_base(stage, &config)?;
                 }
                 Ok((of_image(build, files, &config), Outcome::Setting))

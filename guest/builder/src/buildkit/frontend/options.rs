@@ -35,7 +35,8 @@ const KNOWN: &[&str] = &[
     "ulimit",
 ];
 /// Beginnings of such options.
-const FAMILIES: &[&str] = &["attest:", "build-arg:", "context:", "label:", "local-sessionid:", "vcs:"];
+const FAMILIES: &[&str] =
+    &["attest:", "build-arg:", "context:", "input-metadata:", "label:", "local-sessionid:", "vcs:"];
 
 /// What the options say.
 pub(super) fn read(given: &Given) -> Result<Options> {

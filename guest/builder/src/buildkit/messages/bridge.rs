@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::Failed;
 use super::control::WorkerRecord;
+use super::{Empty, Failed};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in super::super) struct SolveRequest {
-    /// A graph by the client's own frontend: refused when it is there.
+    /// A graph by the client's own frontend: refused when it isn't empty.
     #[prost(message, optional, tag = "1")]
     pub(in super::super) definition: Option<Definition>,
     #[prost(string, tag = "2")]
@@ -18,10 +18,39 @@ pub(in super::super) struct SolveRequest {
     pub(in super::super) inputs: HashMap<String, Definition>,
 }
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+/// `pb.Definition`: a graph, whose operations are [`Operation`]s.
+#[derive(Clone, PartialEq, prost::Message)]
 pub(in super::super) struct Definition {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub(in super::super) operations: Vec<Vec<u8>>,
+    /// By the digests of operations; of what it says nothing is read.
+    #[prost(map = "string, message", tag = "2")]
+    pub(in super::super) metadata: HashMap<String, Empty>,
+}
+
+/// `pb.Op`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in super::super) struct Operation {
+    #[prost(message, repeated, tag = "1")]
+    pub(in super::super) inputs: Vec<Input>,
+    #[prost(message, optional, tag = "3")]
+    pub(in super::super) source: Option<Source>,
+}
+
+/// `pb.Input`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in super::super) struct Input {
+    #[prost(string, tag = "1")]
+    pub(in super::super) digest: String,
+    #[prost(int64, tag = "2")]
+    pub(in super::super) index: i64,
+}
+
+/// `pb.SourceOp`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(in super::super) struct Source {
+    #[prost(string, tag = "1")]
+    pub(in super::super) identifier: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -46,10 +75,12 @@ pub(in super::super) enum References {
     Several(ReferenceMap),
 }
 
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, prost::Message)]
 pub(in super::super) struct Reference {
     #[prost(string, tag = "1")]
     pub(in super::super) id: String,
+    #[prost(message, optional, tag = "2")]
+    pub(in super::super) definition: Option<Definition>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

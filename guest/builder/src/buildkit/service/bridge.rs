@@ -9,6 +9,7 @@ use tonic::Status;
 use super::control::{self, code, foreign};
 use crate::buildkit::BuildKit;
 use crate::buildkit::frontend::{self, Answer};
+use crate::buildkit::inputs;
 use crate::buildkit::jobs::{Built, Job};
 use crate::buildkit::messages::Empty;
 use crate::buildkit::messages::bridge::{
@@ -18,14 +19,17 @@ use crate::buildkit::messages::bridge::{
 use crate::buildkit::progress::words;
 
 /// What the gateway can.
-const FRONTEND: [&str; 7] = [
+const FRONTEND: [&str; 10] = [
     "solve.base",
     "return",
     "returnmap",
     "proto.refarray",
     "gateway.solve.metadata",
     "frontend.caps",
+    "frontend.inputs",
+    "reference.output",
     "gateway.solve.evaluate",
+    "gateway.evaluate",
 ];
 /// What a Dockerfile's steps can.
 const STEPS: [&str; 22] = [
@@ -71,14 +75,22 @@ pub(super) async fn solve(
 ) -> Result<SolveResponse, Status> {
     let job = kit.jobs.asked(&build).await?;
     let given = request.definition.is_some_and(|definition| !definition.operations.is_empty());
-    if given || !request.inputs.is_empty() || !frontend::is_ours(&request.frontend, &request.options) {
+    if given || !frontend::is_ours(&request.frontend, &request.options) {
         let error = foreign(&request.frontend);
         return Err(Status::unimplemented(words(&error)));
     }
+    let inputs = request.inputs.into_iter().map(|(name, definition)| {
+        let built = inputs::result_of(&definition).and_then(|id| kit.jobs.built(&id));
+        let unknown =
+            || format!("input {name:?} isn't what another build made: this engine takes no other graphs");
+        let built = built.ok_or_else(|| Status::unimplemented(unknown()))?;
+        Ok((name, built.state))
+    });
+    let inputs = inputs.collect::<Result<_, Status>>()?;
     let attended = job.cancel.clone().drop_guard();
     let task = {
         let (kit, job) = (kit.clone(), job.clone());
-        tokio::spawn(async move { frontend::answer(&kit, &job, &request.options).await })
+        tokio::spawn(async move { frontend::answer(&kit, &job, &request.options, &inputs).await })
     };
     let answer = task.await.map_err(|error| Status::internal(error.to_string()))?;
     let answer = answer.map_err(|error| Status::new(code(&error), words(&error)));
@@ -97,7 +109,7 @@ fn result(job: &Job, built: Vec<Built>) -> Result<Outcome, Status> {
     let mut metadata = HashMap::new();
     if let [one] = built.as_slice() {
         metadata.insert("containerimage.config".to_owned(), config(one));
-        let references = Some(References::One(Reference { id: job.keep(one.clone())? }));
+        let references = Some(References::One(reference(job, one.clone())?));
         return Ok(Outcome { references, metadata });
     }
     let (mut references, mut platforms) = (HashMap::new(), Vec::new());
@@ -106,10 +118,15 @@ fn result(job: &Job, built: Vec<Built>) -> Result<Outcome, Status> {
         let id = platform.to_string();
         metadata.insert(format!("containerimage.config/{id}"), config(&one));
         platforms.push(json!({ "ID": id, "Platform": platform }));
-        references.insert(id, Reference { id: job.keep(one)? });
+        references.insert(id, reference(job, one)?);
     }
     metadata.insert("refs.platforms".to_owned(), json!({ "Platforms": platforms }).to_string().into_bytes());
     Ok(Outcome { references: Some(References::Several(ReferenceMap { references })), metadata })
+}
+
+fn reference(job: &Job, built: Built) -> Result<Reference, Status> {
+    let id = job.keep(built)?;
+    Ok(Reference { definition: Some(inputs::definition(&id)), id })
 }
 
 /// The frontend on the client's side is done.

@@ -101,7 +101,7 @@ async fn run(
                 };
                 ids.iter().filter_map(|id| job.built(id)).collect()
             } else if frontend::is_ours(&request.frontend, &request.frontend_attrs) {
-                match frontend::answer(&kit, &job, &request.frontend_attrs).await? {
+                match frontend::answer(&kit, &job, &request.frontend_attrs, &HashMap::new()).await? {
                     Answer::Images(built) => built,
                     Answer::About(_) => Vec::new(),
                 }

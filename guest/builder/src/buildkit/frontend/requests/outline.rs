@@ -57,7 +57,7 @@ struct Cached {
 pub(super) fn of(definition: &Definition, options: &Options) -> Result<Outline> {
     let file = &definition.file;
     // It is about the text, whatever contexts there are.
-    let plan = Plan::of(file, options, |_| false)?;
+    let plan = Plan::of(file, options, |_, _| false)?;
     let target = &file.stages[plan.target];
     let (name, description) = (target.name.clone(), description(definition, target));
     let mut outline = Outline {
