@@ -470,6 +470,40 @@ fn caches_are_kept_in_registries_and_folders() {
 }
 
 #[test]
+fn a_base_for_another_machine_is_told_unless_it_was_asked_for() {
+    let Some(buildx) = with_buildx() else { return };
+    let (own, foreign) = match std::env::consts::ARCH {
+        "aarch64" => ("linux/arm64", "linux/amd64"),
+        _ => ("linux/amd64", "linux/arm64"),
+    };
+    let context = Context::new(&buildx, "FROM scratch\nCOPY a /a\n").write("a", "a");
+    context.built(&["--platform", foreign, "-t", "foreign:v1"]);
+    let rule = "InvalidBaseImagePlatform";
+    let found = format!(
+        "Base image foreign:v1 was pulled with platform \"{foreign}\", expected \"{own}\" for current build"
+    );
+    let context = Context::new(&buildx, "FROM foreign:v1\nCOPY a /b\n").write("a", "a");
+    let built = context.built(&[]);
+    assert!(built.contains(&format!("{rule}: {found} (line 1)")), "{built}");
+    for asked_for in [["--platform", foreign], ["--build-context", "foreign:v1=docker-image://foreign:v1"]] {
+        let built = context.built(&asked_for);
+        assert!(!built.contains(rule), "{built}");
+    }
+    let of = |check: &str| {
+        Context::new(&buildx, &format!("# check={check}\nFROM foreign:v1\nCOPY a /b\n"))
+            .write("a", "a")
+            .build(&[])
+    };
+    let strict = of("error=true");
+    assert!(strict.err.contains(&format!("lint violation found for rules: {rule}")), "{}", strict.err);
+    assert!(!of(&format!("skip={rule}")).err.contains(rule));
+    if context.is_at_least(20) {
+        let said = context.build(&["--check"]);
+        assert!(said.out.contains(&format!("{found}\nDockerfile:1\n")), "{}", said.out);
+    }
+}
+
+#[test]
 fn the_same_sources_at_the_same_time_are_the_same_image() {
     let Some(buildx) = with_buildx() else { return };
     let text =
