@@ -8,25 +8,40 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use e2e::buildx;
 use e2e::chance::{Chance, repeats};
 use e2e::condition::eventually;
+use e2e::context;
 use e2e::engine::Engine;
 use e2e::registry::Registry;
 
 /// Moments that CI tries.
 const USUAL: u32 = 50;
 const KILLS: &str = "BERTH_E2E_KILLS";
-/// What is interrupted.
-const WORKS: [&str; 6] = ["pull", "push", "load", "build", "commit", "prune"];
+/// What is interrupted; the last one is a build by BuildKit, which takes the client's plugin.
+const WORKS: [&str; 7] = ["pull", "push", "load", "build", "commit", "prune", "buildx"];
 
 /// Folders of the image store in which nothing stays that nobody needs.
 const FOLDERS: [&str; 6] = ["images", "names", "snapshots", "holds", "layers", "blobs/sha256"];
+
+/// Folders of the builder in which nothing is while nobody builds, and those that a prune empties.
+const TRANSIENT: &str = "contexts";
+const PRUNED: [&str; 3] = ["cache", "mounts", "folders"];
+
+/// What BuildKit builds: its context, a cache that stays, and stages that are built at once.
+const STAGES: &str = "FROM busybox AS one\nCOPY data /data\nRUN head -c 3000000 /dev/urandom > /a\n\
+                      FROM busybox AS two\nRUN --mount=type=cache,target=/c date >> /c/times; echo two > /two\n\
+                      FROM one\nCOPY --from=two /two /two\nRUN md5sum < /data > /sum\n";
 
 /// An engine with something to work on.
 struct Bench {
     engine: Engine,
     registry: Registry,
     folder: tempfile::TempDir,
+    /// What BuildKit builds from.
+    stages: context::Context,
+    /// The configuration of a client with the plugin.
+    plugin: Option<tempfile::TempDir>,
     /// Names of which the engine said that they are there.
     promised: BTreeSet<String>,
 }
@@ -39,7 +54,9 @@ impl Bench {
         let file =
             "FROM busybox\nRUN head -c 3000000 /dev/urandom > /a\nRUN head -c 3000000 /dev/urandom > /b\n";
         fs::write(folder.path().join("Dockerfile"), file).unwrap();
-        let bench = Self { engine, registry, folder, promised: BTreeSet::new() };
+        let stages = context::Context::new(STAGES).write("data", &"data".repeat(200_000));
+        let (plugin, promised) = (buildx::config(), BTreeSet::new());
+        let bench = Self { engine, registry, folder, stages, plugin, promised };
         bench.engine.ok(&["tag", "busybox", "kept:v1"]);
         assert!(bench.work("build", 0).status().unwrap().success());
         bench.engine.ok(&["tag", "built:0", &bench.remote(0)]);
@@ -69,11 +86,31 @@ impl Bench {
             "load" => &["load", "--quiet", "--input", archive.to_str().unwrap()],
             "build" => &["build", "--no-cache", "--tag", &built, self.folder.path().to_str().unwrap()],
             "commit" => &["commit", "source", &made],
+            "buildx" => return self.by_buildkit(&built, &["--no-cache"]),
             _ => &["builder", "prune", "--all", "--force"],
         };
         let mut client = self.engine.client(args);
         client.env("DOCKER_BUILDKIT", "0").stdout(Stdio::null()).stderr(Stdio::null());
         client
+    }
+
+    /// The client at a build by BuildKit.
+    fn by_buildkit(&self, name: &str, more: &[&str]) -> Command {
+        let folder = self.stages.path().to_str().unwrap();
+        let mut client = self.engine.client(&[&["build", "--tag", name], more, &[folder]].concat());
+        let config = self.plugin.as_ref().unwrap().path();
+        client
+            .env("DOCKER_BUILDKIT", "1")
+            .env("DOCKER_CONFIG", config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        client
+    }
+
+    /// What is interrupted here.
+    fn works(&self) -> &'static [&'static str] {
+        let without = WORKS.len() - usize::from(self.plugin.is_none());
+        &WORKS[..without]
     }
 
     /// Makes sure that the work is there to be done.
@@ -88,7 +125,7 @@ impl Bench {
     /// Kills the engine at some moment of some work; says which.
     fn interrupt(&mut self, number: u64, times: &[Duration]) -> String {
         let mut chance = Chance::of(number);
-        let index = usize::try_from(chance.number(WORKS.len() as u64)).unwrap();
+        let index = usize::try_from(chance.number(times.len() as u64)).unwrap();
         let kind = WORKS[index];
         let moment = times[index].mul_f64(chance.number(1000) as f64 / 900.0);
         self.prepare(kind, number);
@@ -100,10 +137,23 @@ impl Bench {
         match kind {
             "push" => drop(self.promised.insert(self.remote(number))),
             "commit" if is_done => drop(self.promised.insert(format!("made:{number}"))),
-            "build" if is_done => drop(self.promised.insert(format!("built:{number}"))),
+            "build" | "buildx" if is_done => drop(self.promised.insert(format!("built:{number}"))),
             _ => {}
         }
-        format!("{kind} {number}, killed after {moment:?}")
+        let what = format!("{kind} {number}, killed after {moment:?}");
+        if kind == "buildx" {
+            self.build_again(&format!("built:{number}"), &what);
+        }
+        what
+    }
+
+    /// The same build once more, with what is left of the one that was cut off.
+    fn build_again(&mut self, name: &str, what: &str) {
+        assert!(self.by_buildkit(name, &[]).status().unwrap().success(), "{what}: it can't be built again");
+        self.promised.insert(name.to_owned());
+        let look = "md5sum < /data | cmp - /sum && wc -c < /data && wc -c < /a && cat /two";
+        let seen = self.engine.docker(&["run", "--rm", "--network", "none", name, "sh", "-c", look]);
+        assert_eq!(seen.out, "800000\n3000000\ntwo", "{what}: {}", seen.err);
     }
 
     fn check(&self, what: &str, number: u64) {
@@ -132,12 +182,13 @@ fn left(store: &Path, folder: &str, what: &str) -> Vec<String> {
 #[test]
 fn no_image_is_lost_and_nothing_stays_half_done_when_the_engine_is_killed() {
     let Some(mut bench) = Bench::new() else { return };
-    let times = WORKS.map(|kind| {
+    let time = |kind: &&str| {
         bench.prepare(kind, 0);
         let start = Instant::now();
         assert!(bench.work(kind, 0).status().unwrap().success(), "{kind}");
         start.elapsed()
-    });
+    };
+    let times: Vec<Duration> = bench.works().iter().map(time).collect();
     for number in 1..=u64::from(repeats(KILLS, USUAL)) {
         let what = bench.interrupt(number, &times);
         bench.check(&what, number);
@@ -145,6 +196,9 @@ fn no_image_is_lost_and_nothing_stays_half_done_when_the_engine_is_killed() {
         for folder in FOLDERS {
             left(&store, folder, &what);
         }
+        let builder = bench.engine.data_root().join("builder");
+        assert_eq!(fs::read_dir(builder.join(TRANSIENT)).unwrap().count(), 0, "{what}");
+        left(&builder, "history", &what);
     }
     // Without images, containers and the cache, nothing is left of all that was begun.
     bench.engine.ok(&["rm", "source"]);
@@ -157,4 +211,10 @@ fn no_image_is_lost_and_nothing_stays_half_done_when_the_engine_is_killed() {
     assert!(remains.iter().all(|(_, names)| names.is_empty()), "{remains:?}");
     let builder = bench.engine.exec_root().join("builder");
     assert_eq!(fs::read_dir(builder).unwrap().count(), 0);
+    let builder = bench.engine.data_root().join("builder");
+    for folder in PRUNED {
+        // A folder is made when it is first needed.
+        let left = fs::read_dir(builder.join(folder)).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{folder}");
+    }
 }

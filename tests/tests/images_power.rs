@@ -8,10 +8,11 @@ use std::fs;
 use std::io::Read;
 use std::process::Stdio;
 
+use e2e::buildx;
 use e2e::chance::{Chance, repeats};
 use e2e::context::Context;
 use e2e::disk::Disk;
-use e2e::engine::Engine;
+use e2e::engine::{Engine, said};
 use e2e::registry::Registry;
 use sha2::{Digest, Sha256};
 
@@ -37,6 +38,8 @@ struct Work {
     engine: Engine,
     registry: Registry,
     context: Context,
+    /// The configuration of a client that builds by BuildKit.
+    plugin: Option<tempfile::TempDir>,
     promises: Vec<Promise>,
     /// What each name means: equal names mean equal things throughout.
     content: BTreeMap<String, String>,
@@ -53,9 +56,9 @@ impl Work {
         engine.answer_again();
         engine.load_busybox();
         let context = Context::new(DOCKERFILE);
-        let (promises, content) = Default::default();
-        let mut work =
-            Self { disk, engine, registry, context, promises, content, first: 0, last: usize::MAX };
+        let (plugin, promises, content) = (buildx::config(), Vec::new(), BTreeMap::new());
+        let (first, last) = (0, usize::MAX);
+        let mut work = Self { disk, engine, registry, context, plugin, promises, content, first, last };
         work.build("built:first");
         work.engine.ok(&["tag", "built:first", &work.remote("pulled")]);
         work.engine.ok(&["push", "--quiet", &work.remote("pulled")]);
@@ -72,6 +75,7 @@ impl Work {
         let (pulled, pushed) = (self.remote("pulled"), self.remote("pushed"));
         self.name("kept:v1", &["tag", "busybox", "kept:v1"]);
         self.build("built:second");
+        self.build_by_buildkit("built:third");
         self.remove("built:first");
         self.engine.ok(&["builder", "prune", "--all", "--force"]);
         self.name(&pulled, &["pull", "--quiet", &pulled]);
@@ -98,6 +102,16 @@ impl Work {
 
     fn build(&mut self, name: &str) {
         self.context.built(&self.engine, &["--no-cache", "--quiet", "--tag", name]);
+        self.promise(name);
+    }
+
+    /// The same by BuildKit, where the client's plugin is.
+    fn build_by_buildkit(&mut self, name: &str) {
+        let Some(config) = &self.plugin else { return };
+        let mut client = self.context.command(&self.engine, &["--no-cache", "--quiet", "--tag", name]);
+        let client = client.env("DOCKER_BUILDKIT", "1").env("DOCKER_CONFIG", config.path());
+        let built = said(&client.output().unwrap());
+        assert_eq!(built.code, 0, "{}", built.err);
         self.promise(name);
     }
 
