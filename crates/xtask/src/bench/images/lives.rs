@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Args, Measured, Rows, floor, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
+use crate::interrupt;
 use crate::registry::Registry;
 
 /// Where images are pushed to: a registry that has nothing yet.
@@ -67,10 +68,12 @@ pub(super) fn measure(
         let [ours, theirs] = &mut *both;
         let mut engines: [&mut dyn Lives; 3] = [ours, theirs, podman];
         for (index, engine) in engines.iter_mut().enumerate() {
+            settle()?;
             for ((_, verb), took) in VERBS.iter().zip(&mut took) {
                 took[index].push(engine.take(*verb, subject)?);
             }
         }
+        settle()?;
         floors.push(floor::unpack(&layers, args.packing, &folder)?);
     }
     let mut rows = Rows::new();
@@ -80,6 +83,11 @@ pub(super) fn measure(
         rows.push((format!("{name}, {} layers, to podman's", subject.layers), (ours, podman)));
     }
     Ok((rows, median(floors)))
+}
+
+/// Brings to the disk what others have written: who syncs what he writes himself would wait for that, too.
+fn settle() -> anyhow::Result<()> {
+    interrupt::output(&mut Command::new("sync")).map(drop)
 }
 
 impl Lives for Measured {
