@@ -273,6 +273,19 @@ fn failures_say_which_step_and_why() {
 }
 
 #[test]
+fn of_a_long_output_beginning_and_end_are_shown() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nRUN echo first; yes | head -n 4000000; echo last\n";
+    let said = Context::new(&buildx, text).built(&[]);
+    for part in [" first\n", " last\n", "[output clipped, log limit 200KiB/s reached]"] {
+        assert!(said.contains(part), "{part} isn't in {} bytes", said.len());
+    }
+    // Each is two bytes.
+    let shown = said.lines().filter(|line| line.ends_with(" y")).count();
+    assert!((200_000..2_000_000).contains(&shown), "{shown} lines");
+}
+
+#[test]
 fn a_client_that_leaves_ends_its_build() {
     let Some(buildx) = with_buildx() else { return };
     if std::env::var_os("BERTH_E2E_SOCKET").is_some() {

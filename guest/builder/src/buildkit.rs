@@ -6,6 +6,7 @@
 
 mod agents;
 mod cache;
+mod clip;
 mod content;
 mod export;
 mod frontend;

@@ -1,6 +1,6 @@
 //! A build's progress as BuildKit's clients draw it: vertexes that start and complete, their logs and transfers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tonic::{Code, Status};
 
+use super::clip::Clip;
 use super::messages::control::{
     Position, Range, SourceInfo, StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning,
 };
@@ -37,6 +38,8 @@ pub(super) struct Progress {
 struct Inner {
     events: Vec<StatusResponse>,
     vertexes: Vec<Vertex>,
+    /// The output of steps under way, by vertex and stream.
+    clips: BTreeMap<(String, i64), Clip>,
     source: Option<SourceInfo>,
     /// What the build checks were told to have found.
     warned: HashSet<String>,
@@ -68,6 +71,28 @@ impl Progress {
             }
         }
         self.tell(StatusResponse { vertexes: vec![vertex], ..Default::default() });
+    }
+
+    /// A step says something.
+    fn tell_output(&self, vertex: String, stream: i64, bytes: &[u8]) {
+        let told = self.inner().clips.entry((vertex.clone(), stream)).or_insert_with(Clip::begin).told(bytes);
+        self.tell_log(vertex, stream, told);
+    }
+
+    /// A step says no more.
+    fn end_output(&self, vertex: &str) {
+        let streams = [Stream::Out, Stream::Error].map(number_of);
+        let ended = streams.map(|stream| (stream, self.inner().clips.remove(&(vertex.to_owned(), stream))));
+        for (stream, clip) in ended {
+            self.tell_log(vertex.to_owned(), stream, clip.map(Clip::end).unwrap_or_default());
+        }
+    }
+
+    fn tell_log(&self, vertex: String, stream: i64, message: Vec<u8>) {
+        if !message.is_empty() {
+            let log = VertexLog { vertex, timestamp: Some(now()), stream, message };
+            self.tell(StatusResponse { logs: vec![log], ..Default::default() });
+        }
     }
 
     /// What happened from the event `at` on; none when no more will.
@@ -242,13 +267,7 @@ impl Observer for Watcher {
     }
 
     fn says(&self, step: &StepName, stream: Stream, bytes: &[u8]) {
-        let log = VertexLog {
-            vertex: self.vertex(step).digest,
-            timestamp: Some(now()),
-            stream: if stream == Stream::Out { 1 } else { 2 },
-            message: bytes.to_vec(),
-        };
-        self.progress.tell(StatusResponse { logs: vec![log], ..Default::default() });
+        self.progress.tell_output(self.vertex(step).digest, number_of(stream), bytes);
     }
 
     fn moves(&self, step: &StepName, moved: &Moved) {
@@ -261,6 +280,7 @@ impl Observer for Watcher {
 
     fn done(&self, step: &StepName, outcome: Outcome, _state: &State) -> Result<(), Error> {
         if step.makes_files {
+            self.progress.end_output(&self.vertex(step).digest);
             let (completed, cached) = (Some(now()), outcome == Outcome::Cached);
             self.progress.tell_vertex(Vertex { completed, cached, ..self.started(step) });
         }
@@ -272,6 +292,7 @@ impl Observer for Watcher {
             self.progress.fail_at(step.place);
         }
         let error = words(error);
+        self.progress.end_output(&self.vertex(step).digest);
         self.progress.tell_vertex(Vertex { completed: Some(now()), error, ..self.started(step) });
     }
 
@@ -299,6 +320,14 @@ impl Observer for Watcher {
             ranges,
         };
         self.progress.tell(StatusResponse { warnings: vec![warning], ..Default::default() });
+    }
+}
+
+/// As BuildKit numbers streams.
+fn number_of(stream: Stream) -> i64 {
+    match stream {
+        Stream::Out => 1,
+        Stream::Error => 2,
     }
 }
 
