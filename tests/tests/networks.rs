@@ -207,27 +207,39 @@ fn published_ports_outlive_the_engine() {
     assert_eq!(engine.fetch("127.0.0.1:18082"), None);
 }
 
+/// Runs a container that answers at the first and the last of a thousand published ports.
+fn publish_a_thousand(engine: &Engine) {
+    let script =
+        "mkdir /www; echo hello > /www/index.html; httpd -p 9000 -h /www; exec httpd -f -p 9999 -h /www";
+    engine.ok(&["run", "-d", "--name", "many", "-p", "19000-19999:9000-9999", "busybox", "sh", "-c", script]);
+    let shown = engine.ok(&["port", "many"]);
+    assert_eq!(shown.lines().filter(|line| line.contains("0.0.0.0:")).count(), 1000);
+    first_and_last_answer(engine);
+}
+
+fn first_and_last_answer(engine: &Engine) {
+    for address in ["127.0.0.1:19000", "127.0.0.1:19999"] {
+        assert_eq!(eventually("the page comes", || engine.fetch(address)), "hello\n");
+    }
+}
+
 #[test]
 fn a_thousand_ports_open_at_once_outlive_the_engine_and_close_with_their_container() {
     let Some(mut engine) = Engine::native_with_busybox() else { return };
-    let script =
-        "mkdir /www; echo hello > /www/index.html; httpd -p 9000 -h /www; exec httpd -f -p 9999 -h /www";
-    let run = ["run", "-d", "--name", "many", "-p", "19000-19999:9000-9999", "busybox", "sh", "-c", script];
-    engine.ok(&run);
-    let shown = engine.ok(&["port", "many"]);
-    assert_eq!(shown.lines().filter(|line| line.contains("0.0.0.0:")).count(), 1000);
-    let answers = |engine: &Engine| {
-        for address in ["127.0.0.1:19000", "127.0.0.1:19999"] {
-            assert_eq!(eventually("the page comes", || engine.fetch(address)), "hello\n");
-        }
-    };
-    answers(&engine);
+    publish_a_thousand(&engine);
     engine.crash();
-    answers(&engine);
+    first_and_last_answer(&engine);
     engine.ok(&["rm", "-f", "many"]);
     assert_eq!(engine.fetch("127.0.0.1:19999"), None);
-    engine.ok(&run);
-    answers(&engine);
+    publish_a_thousand(&engine);
+}
+
+#[test]
+fn a_thousand_ports_of_the_machine_open_at_once_and_close_with_their_container() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    publish_a_thousand(&engine);
+    engine.ok(&["rm", "-f", "many"]);
+    assert_eq!(engine.fetch("127.0.0.1:19999"), None);
 }
 
 /// Two addresses of the host's own on a bridge (RFC 5737); when dropped, the bridge is gone. This machine's connections
