@@ -32,8 +32,7 @@ impl Server {
             let status = sys::status(file.as_fd())?;
             return Ok(self.shown(header, header.node, file.as_fd(), status));
         }
-        self.insist_on_name(header.node)?;
-        let file = self.nodes().file(header.node)?;
+        let file = self.nodes().named_file(header.node)?;
         let status = sys::status(file.as_fd())?;
         Ok(self.shown(header, header.node, file.as_fd(), status))
     }

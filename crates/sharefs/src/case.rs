@@ -16,9 +16,9 @@
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-use crate::place::{Place, may_have_case};
+use crate::place::{At, may_have_case};
 use crate::server::Server;
-use crate::sys::{self, Errno, Status};
+use crate::sys::{self, Status};
 use crate::watch::{LONG, SHORT};
 
 /// What is known of a watched folder.
@@ -30,52 +30,59 @@ pub(crate) enum Case {
 }
 
 impl Server {
-    /// A name in a folder.
-    pub(crate) fn place(&self, folder: u64, name: &CStr) -> Place {
-        Place::new(folder, name, self.watches.case(folder) == Some(Case::Ignored))
+    /// A name in a folder, with what is known of that by now.
+    pub(crate) fn at<'a>(&self, folder: u64, name: &'a CStr) -> At<'a> {
+        At { folder, name, case: self.watches.case(folder) }
+    }
+
+    /// The same for whoever is about to look what it leads to: its folder is watched from here on, if it may be.
+    pub(crate) fn look_at<'a>(&self, folder: u64, name: &'a CStr) -> At<'a> {
+        match self.at(folder, name) {
+            At { case: None, .. } if self.watch(folder) => self.at(folder, name),
+            at => at,
+        }
     }
 
     /// The same of a name that has just led to a file, which may tell whether its folder minds case.
-    pub(crate) fn found_place(&self, folder: u64, name: &CStr, found: &Status) -> Place {
-        let case = match self.watches.case(folder) {
-            Some(Case::Unknown) => self.find_out(folder, name, found),
-            known => known,
-        };
-        Place::new(folder, name, case == Some(Case::Ignored))
+    pub(crate) fn found_at<'a>(&self, at: At<'a>, found: &Status) -> At<'a> {
+        match at.case {
+            Some(Case::Unknown) => At { case: self.find_out(at, found).or(at.case), ..at },
+            _ => at,
+        }
     }
 
-    fn find_out(&self, folder: u64, name: &CStr, found: &Status) -> Option<Case> {
-        let file = self.nodes().file(folder).ok()?;
-        let case = if sys::minds_case(file.as_fd(), name, found)? { Case::Minded } else { Case::Ignored };
-        self.watches.learn(folder, case);
+    fn find_out(&self, at: At<'_>, found: &Status) -> Option<Case> {
+        let folder = self.nodes().file(at.folder).ok()?;
+        let case =
+            if sys::minds_case(folder.as_fd(), at.name, found)? { Case::Minded } else { Case::Ignored };
+        self.watches.learn(at.folder, case);
         Some(case)
     }
 
-    /// The kernel is to look again whose name for a file has gone in another spelling, of which it hasn't heard yet.
-    pub(crate) fn insist_on_name(&self, node: u64) -> Result<(), Errno> {
-        if self.nodes().is_lost(node) { Err(Errno::STALE) } else { Ok(()) }
-    }
-
     /// How long the kernel may believe that a name leads to this node, as far as its folder goes, in seconds.
-    pub(crate) fn name_valid(&self, node: u64, (folder, name): (u64, &CStr)) -> u64 {
-        match self.watches.case(folder) {
+    pub(crate) fn name_valid(&self, node: u64, at: At<'_>) -> u64 {
+        match at.case {
             None => SHORT,
             Some(Case::Minded) => LONG,
-            Some(_) if !may_have_case(name) => LONG,
-            Some(Case::Ignored) if has_one_form(name) => {
-                if self.nodes().is_at(node, &Place::new(folder, name, true)) { LONG } else { 0 }
+            Some(_) if !may_have_case(at.name) => LONG,
+            Some(Case::Ignored) if has_one_form(at.name) => {
+                if self.nodes().is_at(node, at) {
+                    LONG
+                } else {
+                    0
+                }
             }
             Some(Case::Ignored | Case::Unknown) => SHORT,
         }
     }
+}
 
-    /// Whether the kernel may believe that a name leads nowhere: its coming is told, in this spelling.
-    pub(crate) fn is_absence_told(&self, folder: u64, name: &CStr) -> bool {
-        match self.watches.case(folder) {
-            None => false,
-            Some(Case::Minded) => true,
-            Some(Case::Ignored | Case::Unknown) => !may_have_case(name),
-        }
+/// Whether the kernel may believe that a name leads nowhere: its coming is told, in this spelling.
+pub(crate) fn is_absence_told(at: At<'_>) -> bool {
+    match at.case {
+        None => false,
+        Some(Case::Minded) => true,
+        Some(Case::Ignored | Case::Unknown) => !may_have_case(at.name),
     }
 }
 

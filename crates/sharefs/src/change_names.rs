@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::handles::Handle;
 use crate::look_up::look_again;
 use crate::nodes::Identity;
+use crate::place::At;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, event, mode};
 use crate::wire::reply::Reply;
@@ -28,11 +29,11 @@ impl Server {
         permissions: u32,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let folder = self.folder(header.node)?;
-        self.change_names(&[(header.node, name, event::CREATE)], || {
+        let (folder, at) = (self.folder(header.node)?, self.at(header.node, name));
+        self.change_names(&[(at, event::CREATE)], || {
             sys::make_folder(folder.as_fd(), name, permissions & 0o1777)
         })?;
-        self.look_up_made(header, name, mode::FOLDER, reply)
+        self.look_up_made(header, at, mode::FOLDER, reply)
     }
 
     /// Makes a regular file, a FIFO or a socket; a device is refused.
@@ -48,11 +49,11 @@ impl Server {
             kind @ (mode::REGULAR | mode::FIFO | mode::SOCKET) => kind,
             _ => return Err(Errno::PERM),
         };
-        let folder = self.folder(header.node)?;
-        self.change_names(&[(header.node, name, event::CREATE)], || {
+        let (folder, at) = (self.folder(header.node)?, self.at(header.node, name));
+        self.change_names(&[(at, event::CREATE)], || {
             sys::make_node(folder.as_fd(), name, kind | wish & mode::PERMISSIONS)
         })?;
-        self.look_up_made(header, name, kind, reply)
+        self.look_up_made(header, at, kind, reply)
     }
 
     /// Makes a symbolic link. Where it leads is the guest's business: nothing here follows it.
@@ -63,11 +64,9 @@ impl Server {
         target: &CStr,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let folder = self.folder(header.node)?;
-        self.change_names(&[(header.node, name, event::CREATE)], || {
-            sys::make_symlink(folder.as_fd(), name, target)
-        })?;
-        self.look_up_made(header, name, mode::SYMLINK, reply)
+        let (folder, at) = (self.folder(header.node)?, self.at(header.node, name));
+        self.change_names(&[(at, event::CREATE)], || sys::make_symlink(folder.as_fd(), name, target))?;
+        self.look_up_made(header, at, mode::SYMLINK, reply)
     }
 
     /// Gives a file one more name; also its first, when it was made without one.
@@ -78,13 +77,11 @@ impl Server {
         name: &CStr,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let folder = self.folder(header.node)?;
+        let (folder, at) = (self.folder(header.node)?, self.at(header.node, name));
         let file = self.folder(node)?;
         let kind = sys::status(file.as_fd())?.mode & mode::KIND;
-        self.change_names(&[(header.node, name, event::CREATE)], || {
-            sys::hard_link(file.as_fd(), folder.as_fd(), name)
-        })?;
-        self.look_up_made(header, name, kind, reply)
+        self.change_names(&[(at, event::CREATE)], || sys::hard_link(file.as_fd(), folder.as_fd(), name))?;
+        self.look_up_made(header, at, kind, reply)
     }
 
     /// Makes a regular file if it isn't there, and opens it.
@@ -98,8 +95,8 @@ impl Server {
     ) -> Result<(), Errno> {
         let folder = self.folder(header.node)?;
         self.have_room()?;
-        self.watch(header.node);
-        let created = self.change_names(&[(header.node, name, event::CREATE)], || {
+        let at = self.look_at(header.node, name);
+        let created = self.change_names(&[(at, event::CREATE)], || {
             sys::create(folder.as_fd(), name, flags, permissions & 0o1777)
         });
         let made = match created {
@@ -116,15 +113,18 @@ impl Server {
             // The host has put something else there meanwhile: the kernel is to look again.
             _ => return Err(Errno::STALE),
         };
-        let place = self.found_place(header.node, name, &status);
-        let (node, file) = self.nodes().tell(file, &status, place);
-        self.nodes().changed_by_guest(node, status.ctime);
+        let at = self.found_at(at, &status);
+        let mut nodes = self.nodes();
+        let mut told = nodes.tell(file, &status, at);
+        nodes.changed_by_guest(told.node, status.ctime);
         if is_new {
             // Nobody can have given it an owner yet.
-            self.nodes().keep_owner(node, status.ctime, None);
+            nodes.keep_owner(told.node, status.ctime, None);
+            told.known.owner = Some(None);
         }
-        reply.entry(&self.told(header, (header.node, name), (node, file.as_fd()), status));
-        reply.open(self.keep_file(opened, node, flags), 0);
+        drop(nodes);
+        reply.entry(&self.told(header, at, &told, status));
+        reply.open(self.keep_file(opened, told.node, flags), 0);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl Server {
         let file = sys::same_file(opened.as_fd())?;
         let status = sys::status(file.as_fd())?;
         // No name leads there: without its descriptor it is lost, as it should be.
-        let entry = self.tell(header, header.node, c"", file, status);
+        let entry = self.tell(header, self.at(header.node, c""), file, status);
         reply.entry(&entry);
         reply.open(self.keep_file(opened, entry.node, flags), 0);
         Ok(())
@@ -150,10 +150,9 @@ impl Server {
 
     /// Takes a name away.
     pub(crate) fn remove(&self, folder: u64, name: &CStr, is_folder: bool) -> Result<(), Errno> {
-        let parent = self.folder(folder)?;
-        self.change_names(&[(folder, name, event::DELETE)], || sys::remove(parent.as_fd(), name, is_folder))?;
-        let place = self.place(folder, name);
-        self.nodes().displaced(&place);
+        let (parent, at) = (self.folder(folder)?, self.at(folder, name));
+        self.change_names(&[(at, event::DELETE)], || sys::remove(parent.as_fd(), name, is_folder))?;
+        self.nodes().displaced(&at.place());
         Ok(())
     }
 
@@ -165,20 +164,20 @@ impl Server {
         flags: u32,
     ) -> Result<(), Errno> {
         let (from, to) = (self.folder(folder)?, self.folder(new_folder)?);
-        let there = [(folder, name, event::MOVED_FROM), (new_folder, new_name, event::MOVED_TO)];
-        let back = [(new_folder, new_name, event::MOVED_FROM), (folder, name, event::MOVED_TO)];
+        let (old, new) = (self.at(folder, name), self.at(new_folder, new_name));
+        let there = [(old, event::MOVED_FROM), (new, event::MOVED_TO)];
+        let back = [(new, event::MOVED_FROM), (old, event::MOVED_TO)];
         let echoes = if flags & EXCHANGE == 0 { there.to_vec() } else { [there, back].concat() };
         self.change_names(&echoes, || sys::rename((from.as_fd(), name), (to.as_fd(), new_name), flags))?;
-        let moved = |folder: u64, name: &CStr, parent: &OwnedFd| {
+        let moved = |at: At<'_>, parent: &OwnedFd| {
             // Gone again already: then no name of it is known, and it is found by the next look-up.
-            if let Ok(status) = sys::status_of_name(parent.as_fd(), name) {
-                let place = self.place(folder, name);
-                self.nodes().moved(&status, place);
+            if let Ok(status) = sys::status_of_name(parent.as_fd(), at.name) {
+                self.nodes().moved(&status, at.place());
             }
         };
-        moved(new_folder, new_name, &to);
+        moved(new, &to);
         if flags & EXCHANGE != 0 {
-            moved(folder, name, &from);
+            moved(old, &from);
         }
         Ok(())
     }

@@ -5,11 +5,12 @@
 //! the time that it left on it, once it is over: events of files are merged, so they can't be counted.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::place::Place;
+use crate::place::{At, Place};
 use crate::server::Server;
 use crate::sys::{self, event};
 
@@ -34,12 +35,12 @@ pub(crate) struct Echo {
     mask: u32,
     since: Instant,
     /// The kernel may believe this spelling of the name, of which it has changed another one.
-    pub(crate) other: Option<CString>,
+    pub(crate) other: Option<Arc<CStr>>,
 }
 
 impl Expected {
     /// The guest is about to do this.
-    fn add(&mut self, place: Place, mask: u32, other: Option<CString>) {
+    fn add(&mut self, place: Place, mask: u32, other: Option<Arc<CStr>>) {
         if self.by_place.len() >= MANY.max(2 * self.kept) {
             self.by_place.retain(|_, expected| expected.iter().any(|echo| echo.since.elapsed() < EXPIRES));
             self.kept = self.by_place.len();
@@ -74,23 +75,22 @@ impl Expected {
 }
 
 impl Server {
-    /// Changes names for the guest: `echoes` (folder, name, event) will come back, unless it fails.
+    /// Changes names for the guest: `echoes` (where, and which event) will come back, unless it fails.
     pub(crate) fn change_names<T>(
         &self,
-        echoes: &[(u64, &CStr, u32)],
+        echoes: &[(At<'_>, u32)],
         change: impl FnOnce() -> Result<T, sys::Errno>,
     ) -> Result<T, sys::Errno> {
-        let watched = || echoes.iter().filter(|(folder, ..)| self.watches.has(*folder));
-        for (folder, name, mask) in watched() {
-            let place = self.place(*folder, name);
-            let other = self.nodes().other_name(&place);
-            self.expected().add(place, *mask, other);
+        let watched = echoes.iter().filter(|(at, _)| at.case.is_some());
+        let watched: Vec<_> = watched.map(|(at, mask)| (at.place(), *mask)).collect();
+        for (place, mask) in &watched {
+            let other = if place.ignores_case { self.nodes().other_name(place) } else { None };
+            self.expected().add(place.clone(), *mask, other);
         }
         let changed = change();
-        for (folder, name, mask) in watched() {
-            let place = self.place(*folder, name);
+        for (place, mask) in watched {
             if changed.is_err() {
-                self.expected().take(&place, *mask);
+                self.expected().take(&place, mask);
             } else if mask & (event::DELETE | event::MOVED_FROM) != 0 {
                 self.expected().add(place, event::FILES, None);
             }

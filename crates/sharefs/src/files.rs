@@ -15,14 +15,15 @@ impl Server {
     /// Opens a regular file. Others aren't opened: the guest's kernel deals with FIFOs, sockets and devices by itself.
     pub(crate) fn open(&self, node: u64, flags: u32, reply: &mut Reply<'_>) -> Result<(), Errno> {
         self.have_room()?;
-        match self.nodes().kind(node)? {
+        let mut nodes = self.nodes();
+        match nodes.kind(node)? {
             Kind::Regular => {}
             Kind::Folder => return Err(Errno::ISDIR),
             Kind::Symlink => return Err(Errno::LOOP),
             Kind::Special => return Err(Errno::NXIO),
         }
-        self.insist_on_name(node)?;
-        let file = self.nodes().file(node)?;
+        let file = nodes.named_file(node)?;
+        drop(nodes);
         let open = || sys::reopen(file.as_fd(), flags);
         let file = if flags & sys::TRUNCATE == 0 { open() } else { self.change_file(node, &file, open) }?;
         reply.open(self.keep_file(file, node, flags), 0);

@@ -140,7 +140,7 @@ impl List<'_, '_> {
     /// What a look-up would answer; nothing for what is gone already and for the two names that lead elsewhere.
     fn add_attributes(&mut self, name: &CStr) {
         let is_real = !matches!(name.to_bytes(), b"." | b"..");
-        match is_real.then(|| self.server.entry(self.header, name)) {
+        match is_real.then(|| self.server.entry(self.header, self.server.look_at(self.header.node, name))) {
             Some(Ok(entry)) => self.reply.entry(&entry),
             _ => self.reply.no_entry(),
         }

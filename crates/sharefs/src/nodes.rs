@@ -5,12 +5,12 @@
 //! only if these still lead to the same file.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::place::{Place, may_have_case};
+use crate::place::{At, Place, may_have_case};
 use crate::server::Share;
 use crate::sys::{self, Errno, Kind, Status};
 use crate::wire::ROOT;
@@ -48,6 +48,12 @@ pub(crate) struct Node {
     changes: Changes,
 }
 
+impl Node {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
 /// What the guest does to a file itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Changes {
@@ -64,6 +70,25 @@ impl Changes {
     pub(crate) fn is_settled(&self) -> bool {
         self.begun == self.ended
     }
+}
+
+/// What is known of a node beyond what `stat` tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// Its number as the guest sees it.
+    pub(crate) number: u64,
+    /// The remembered owner; unknown when the file has changed since it was read.
+    pub(crate) owner: Option<Option<Owner>>,
+    /// The folder of its name, and whether that may have a case.
+    pub(crate) folder: Option<(u64, bool)>,
+}
+
+/// A node of which the kernel is told.
+pub(crate) struct Told {
+    pub(crate) node: u64,
+    /// Its descriptor.
+    pub(crate) file: Arc<OwnedFd>,
+    pub(crate) known: Known,
 }
 
 /// All nodes.
@@ -114,38 +139,50 @@ impl Nodes {
         sys::look_up(self.file(folder)?.as_fd(), name)
     }
 
-    /// Tells the kernel of a file once more: its node, made if it is new, and the descriptor to use.
-    pub(crate) fn tell(&mut self, file: OwnedFd, status: &Status, place: Place) -> (u64, Arc<OwnedFd>) {
+    /// Tells the kernel of a file once more by a name; it gets a node if it is new.
+    pub(crate) fn tell(&mut self, file: OwnedFd, status: &Status, at: At<'_>) -> Told {
         let identity = Identity::of(status);
-        let id = match self.by_identity.get(&identity) {
-            Some(id) => *id,
-            None => {
-                let id = self.next;
-                self.next += 1;
-                self.by_identity.insert(identity, id);
-                let node = Node {
-                    identity,
-                    kind: status.kind(),
-                    place: place.clone(),
-                    displaced: false,
-                    lookups: 0,
-                    handles: 0,
-                    file: None,
-                    recent: false,
-                    owner: None,
-                    changes: Changes::default(),
-                };
-                self.by_id.insert(id, node);
-                id
-            }
-        };
+        let known = self.by_identity.get(&identity).copied();
+        let id = known.unwrap_or_else(|| self.make(identity, status.kind(), at));
         if let Some(node) = self.by_id.get_mut(&id) {
             node.lookups += 1;
         }
-        if !place.ignores_case || !self.is_believed_otherwise(id, &place) {
-            self.put(id, place);
+        if !self.is_at(id, at) {
+            let place = at.place();
+            if !place.ignores_case || !self.is_believed_otherwise(id, &place) {
+                self.put(id, place);
+            }
         }
-        (id, self.hold(id, file))
+        Told { node: id, file: self.hold(id, file), known: self.known(id, status) }
+    }
+
+    fn make(&mut self, identity: Identity, kind: Kind, at: At<'_>) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.by_identity.insert(identity, id);
+        let node = Node {
+            identity,
+            kind,
+            place: at.place(),
+            displaced: false,
+            lookups: 0,
+            handles: 0,
+            file: None,
+            recent: false,
+            owner: None,
+            changes: Changes::default(),
+        };
+        self.by_id.insert(id, node);
+        id
+    }
+
+    /// What is known of a node, of which `stat` tells this.
+    pub(crate) fn known(&mut self, id: u64, status: &Status) -> Known {
+        let number = self.number(status.device, status.ino);
+        let Some(node) = self.by_id.get(&id) else { return Known { number, owner: None, folder: None } };
+        let owner = node.owner.and_then(|(as_of, owner)| (as_of == status.ctime).then_some(owner));
+        let place = (!node.displaced).then_some(&node.place);
+        Known { number, owner, folder: place.map(|place| (place.folder, may_have_case(&place.name))) }
     }
 
     /// The kernel has forgotten a node so often; returns what it knows no more, whose descriptor is closed with it.
@@ -214,21 +251,15 @@ impl Nodes {
     }
 
     /// The other spelling by which the node at a place is known.
-    pub(crate) fn other_name(&self, place: &Place) -> Option<CString> {
+    pub(crate) fn other_name(&self, place: &Place) -> Option<Arc<CStr>> {
         let known = &self.by_id.get(self.by_place.get(place)?)?.place.name;
-        (*known != place.name).then(|| known.clone())
+        (*known != place.name).then(|| Arc::clone(known))
     }
 
-    /// Whether a node is at a place, in this spelling.
-    pub(crate) fn is_at(&self, id: u64, place: &Place) -> bool {
-        let node = self.by_id.get(&id).filter(|_| self.at(place) == Some(id));
-        node.is_some_and(|node| node.place.name == place.name)
-    }
-
-    /// Whether a file that isn't open has lost its name, and maybe in another spelling than the kernel's.
-    pub(crate) fn is_lost(&self, id: u64) -> bool {
-        let node = self.by_id.get(&id);
-        node.is_some_and(|node| node.displaced && node.place.ignores_case && node.handles == 0)
+    /// Whether a node is where somebody asks, in this spelling.
+    pub(crate) fn is_at(&self, id: u64, at: At<'_>) -> bool {
+        let node = self.by_id.get(&id).filter(|node| !node.displaced && node.place.is(at));
+        node.is_some_and(|node| self.by_place.get(&node.place) == Some(&id))
     }
 
     /// Where a node was last found, as far as nothing else is known.
@@ -242,7 +273,7 @@ impl Nodes {
         let mut folder = place.folder;
         while folder != ROOT {
             let place = self.place(folder)?;
-            names.push(place.name.into_bytes());
+            names.push(place.name.to_bytes().to_vec());
             folder = place.folder;
             // No longer than a path may be; it also ends a loop, which there can't be.
             if names.len() > 2048 {
@@ -251,12 +282,6 @@ impl Nodes {
         }
         names.reverse();
         Some(names.join(&b'/'))
-    }
-
-    /// The same without its name; with whether that may have a case.
-    pub(crate) fn folder_of(&self, id: u64) -> Option<(u64, bool)> {
-        let place = self.by_id.get(&id).filter(|node| !node.displaced).map(|node| &node.place)?;
-        Some((place.folder, may_have_case(&place.name)))
     }
 
     /// The names at these places may lead elsewhere by now; returns the nodes that they led to. Folders keep theirs as
@@ -337,6 +362,16 @@ impl Nodes {
         self.open_again(id)
     }
 
+    /// The same for whoever has it by a name: the kernel is to look again whose name for a file that isn't open has gone in
+    /// another spelling, of which it hasn't heard yet ([`crate::case`]).
+    pub(crate) fn named_file(&mut self, id: u64) -> Result<Arc<OwnedFd>, Errno> {
+        let node = self.by_id.get(&id).ok_or(Errno::STALE)?;
+        if node.displaced && node.place.ignores_case && node.handles == 0 {
+            return Err(Errno::STALE);
+        }
+        self.file(id)
+    }
+
     /// The descriptor of a node, if it has one now.
     pub(crate) fn held(&self, id: u64) -> Option<Arc<OwnedFd>> {
         self.by_id.get(&id)?.file.clone()
@@ -407,12 +442,6 @@ impl Nodes {
             self.devices.len() - 1
         });
         ino ^ ((index as u64) << 48)
-    }
-
-    /// The remembered owner, if what is known is as of this change of the file.
-    pub(crate) fn known_owner(&self, id: u64, changed: (i64, u32)) -> Option<Option<Owner>> {
-        let (as_of, owner) = self.by_id.get(&id)?.owner?;
-        (as_of == changed).then_some(owner)
     }
 
     /// What the file's attribute says of its owner has changed. The change time alone doesn't tell: it may be the same

@@ -10,7 +10,8 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::nodes::Owner;
+use crate::nodes::{Known, Owner, Told};
+use crate::place::At;
 use crate::server::Server;
 use crate::sys::{self, Errno, Kind, Status, mode};
 use crate::wire::reply::Attributes;
@@ -30,47 +31,49 @@ impl Server {
         file: BorrowedFd<'_>,
         status: Status,
     ) -> Attributes {
-        self.shown_with(header, node, status, || read(file))
+        let known = self.nodes().known(node, &status);
+        let valid = self.attributes_valid(node, &status, known.folder, |folder| self.watches.case(folder));
+        self.shown_with(header, (node, known), (status, valid), || read(file))
     }
 
     /// The same of a file that was just found by a name in a folder.
     pub(crate) fn shown_by_name(
         &self,
         header: &Header,
-        (folder, name): (u64, &CStr),
-        (node, file): (u64, BorrowedFd<'_>),
+        at: At<'_>,
+        told: &Told,
         status: Status,
     ) -> Attributes {
-        self.shown_with(header, node, status, || {
-            let parent = self.nodes().held(folder).filter(|_| !name.is_empty());
+        let case = |folder| if folder == at.folder { at.case } else { self.watches.case(folder) };
+        let valid = self.attributes_valid(told.node, &status, told.known.folder, case);
+        self.shown_with(header, (told.node, told.known), (status, valid), || {
+            let (parent, file) =
+                (self.nodes().held(at.folder).filter(|_| !at.name.is_empty()), told.file.as_fd());
             // What has taken its place in between changed the file's change time, by which this is remembered.
-            parent.map_or_else(|| read(file), |parent| read_by_name(parent.as_fd(), name, file))
+            parent.map_or_else(|| read(file), |parent| read_by_name(parent.as_fd(), at.name, file))
         })
     }
 
     fn shown_with(
         &self,
         header: &Header,
-        node: u64,
-        status: Status,
+        (node, known): (u64, Known),
+        (mut status, valid): (Status, u64),
         read: impl FnOnce() -> Option<Owner>,
     ) -> Attributes {
         let (uid, gid, of_asker) = if status.uid != self.user.0 {
             (status.uid, status.gid, false)
         } else {
-            match self.remembered_owner(node, &status, read) {
+            match known.owner.unwrap_or_else(|| self.remembered_owner(node, &status, read)) {
                 Some((uid, gid)) => (uid, gid, false),
                 None => (header.uid, header.gid, true),
             }
         };
-        let ino = self.nodes().number(status.device, status.ino);
-        let mut status = status;
         if status.kind() != Kind::Folder {
             // A program that runs as its owner on the host doesn't in the guest.
             status.mode &= !mode::SET_ID;
         }
-        let valid = self.attributes_valid(node, &status);
-        Attributes { status, ino, uid, gid, of_asker, valid }
+        Attributes { status, ino: known.number, uid, gid, of_asker, valid }
     }
 
     fn remembered_owner(
@@ -81,9 +84,6 @@ impl Server {
     ) -> Option<Owner> {
         if !matches!(status.kind(), Kind::Regular | Kind::Folder) {
             return None;
-        }
-        if let Some(owner) = self.nodes().known_owner(node, status.ctime) {
-            return owner;
         }
         let owner = read();
         self.nodes().keep_owner(node, status.ctime, owner);

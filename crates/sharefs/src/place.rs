@@ -1,20 +1,44 @@
 //! A name in a folder, of which a folder that ignores case knows several spellings.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::case::Case;
+
+/// A name in a folder, as somebody asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) folder: u64,
+    pub(crate) name: &'a CStr,
+    /// What is known of the folder; none when it isn't watched.
+    pub(crate) case: Option<Case>,
+}
+
+impl At<'_> {
+    pub(crate) fn place(&self) -> Place {
+        Place::new(self.folder, self.name, self.case == Some(Case::Ignored))
+    }
+}
 
 /// A name in a folder. Where the folder ignores case, all its spellings are one place; `name` is one of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) folder: u64,
-    pub(crate) name: CString,
+    pub(crate) name: Arc<CStr>,
     /// False also where nothing in the name has a case.
     pub(crate) ignores_case: bool,
 }
 
 impl Place {
     pub(crate) fn new(folder: u64, name: &CStr, ignores_case: bool) -> Self {
-        Self { folder, name: name.to_owned(), ignores_case: ignores_case && has_letters(name) }
+        Self { folder, name: name.into(), ignores_case: ignores_case && has_letters(name) }
+    }
+
+    /// Whether this is where somebody asks, in the same spelling.
+    pub(crate) fn is(&self, at: At<'_>) -> bool {
+        let ignores_case = at.case == Some(Case::Ignored) && has_letters(at.name);
+        self.folder == at.folder && *self.name == *at.name && self.ignores_case == ignores_case
     }
 }
 

@@ -9,7 +9,7 @@ use crate::echo::Expected;
 use crate::handles::Handles;
 use crate::locks::Locks;
 use crate::nodes::Nodes;
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, Kind};
 use crate::watch::{SHORT, Watches};
 use crate::wire::reply::Reply;
 use crate::wire::request::{self, Header, Operation};
@@ -232,7 +232,7 @@ impl Server {
     fn forget(&self, node: u64, count: u64) {
         // Closing its descriptor is nothing that others should wait for.
         let forgotten = self.nodes().forget(node, count);
-        if forgotten.is_some() {
+        if forgotten.is_some_and(|forgotten| forgotten.kind() == Kind::Folder) {
             self.watches.forget(node);
         }
     }

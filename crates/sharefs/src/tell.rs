@@ -112,7 +112,7 @@ impl Server {
         if happened.mask & event::FILES == 0 || happened.name.is_empty() {
             return None;
         }
-        let place = self.place(self.watches.folder(happened.watch)?, &happened.name);
+        let place = self.at(self.watches.folder(happened.watch)?, &happened.name).place();
         let is_known = self.nodes().at(&place).is_some() || self.found(place.folder, &place.name).is_some();
         (!is_known && !self.expected().was_taken_away(&place)).then_some(place)
     }
@@ -149,7 +149,7 @@ impl Server {
     /// A name came, went or moved.
     fn of_name(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
         let kind = happened.mask & event::NAMES;
-        let place = self.place(folder, &happened.name);
+        let place = self.at(folder, &happened.name).place();
         let echo = self.expected().take(&place, kind);
         let is_echo = echo.is_some();
         let other = echo.map_or_else(|| self.nodes().other_name(&place), |echo| echo.other);
@@ -186,7 +186,7 @@ impl Server {
     /// A file changed.
     fn of_file(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
         let kind = happened.mask & event::FILES;
-        let place = self.place(folder, &happened.name);
+        let place = self.at(folder, &happened.name).place();
         if kind == event::CLOSE_WRITE && self.expected().take(&place, kind).is_some() {
             return;
         }
@@ -206,7 +206,7 @@ impl Server {
     fn found(&self, folder: u64, name: &CStr) -> Option<u64> {
         let file = self.open_name(folder, name).ok()?;
         let status = sys::status(file.as_fd()).ok()?;
-        let place = self.place(folder, name);
+        let place = self.at(folder, name).place();
         self.nodes().moved(&status, place)
     }
 

@@ -1,10 +1,10 @@
 //! inotify.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::{Errno, Result, path_of};
@@ -54,9 +54,8 @@ impl Watcher {
         let mut events = Vec::new();
         self.take(&mut events)?;
         if !events.is_empty() {
-            let pause = Timespec { tv_sec: 0, tv_nsec: settle.subsec_nanos().into() };
-            let mut gone_by = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::empty())];
-            let _ = poll(&mut gone_by, Some(&pause));
+            // Not by waiting at the queue, where each event would wake it.
+            std::thread::sleep(settle);
             self.take(&mut events)?;
         }
         Ok(events)
