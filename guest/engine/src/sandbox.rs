@@ -218,7 +218,7 @@ impl Engine {
     }
 }
 
-/// A container's networks, the one with the default route first: the highest priority, else that of its mode.
+/// A container's networks in the order in which it gets its interfaces: the highest priority first, then that of its mode.
 fn in_order(record: &Record) -> Vec<(&String, &EndpointSettings)> {
     let mut networks: Vec<_> = record.networks.iter().collect();
     networks
@@ -255,6 +255,7 @@ pub(crate) fn wish(record: &Record, settings: &EndpointSettings) -> Result<Endpo
         aliases: settings.aliases.clone().unwrap_or_default(),
         names: vec![record.name.clone(), record.short_id().to_owned(), record.config.hostname.clone()],
         name_servers: record.host_config.dns.iter().filter_map(|text| text.parse().ok()).collect(),
+        priority: settings.gw_priority,
     })
 }
 

@@ -29,6 +29,8 @@ pub struct EndpointWish {
     pub names: Vec<String>,
     /// Name servers for what the network doesn't know; this machine's when empty.
     pub name_servers: Vec<IpAddr>,
+    /// Of a container's networks that lead out, the one with the highest is its way out.
+    pub priority: i64,
 }
 
 impl EndpointWish {
@@ -87,9 +89,20 @@ pub struct Endpoint {
     /// Name servers for what the network doesn't know; this machine's when empty.
     #[serde(default)]
     pub name_servers: Vec<IpAddr>,
+    /// Of a container's networks that lead out, the one with the highest is its way out.
+    #[serde(default)]
+    pub priority: i64,
 }
 
 impl Endpoint {
+    /// Puts a container's places in the order in which they may be its way out: by priority, then by the networks' names,
+    /// as in Docker.
+    pub(crate) fn sort(places: &mut [Self]) {
+        places.sort_by(|one, other| {
+            other.priority.cmp(&one.priority).then_with(|| one.network_name.cmp(&other.network_name))
+        });
+    }
+
     /// Its addresses, IPv4 first.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
         let ipv4 = self.ipv4.map(|(address, length)| (IpAddr::V4(address), length));

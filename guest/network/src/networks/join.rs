@@ -16,8 +16,8 @@ use crate::route::{Kernel, Veth};
 use crate::{namespace, pool};
 
 impl Networks {
-    /// Joins a container to a network: an interface with an address, and the way out if it has none yet. Networks with
-    /// interfaces need an open sandbox.
+    /// Joins a container to a network: an interface with an address, and the way out if no other network of the container's
+    /// goes before it. Networks with interfaces need an open sandbox.
     pub fn join(&self, container: &str, network: &str, wish: &EndpointWish) -> Result<Endpoint> {
         let sandbox = self.sandbox(container)?;
         let endpoint = {
@@ -51,12 +51,14 @@ impl Networks {
             };
             let places = state.endpoints.entry(container.to_owned()).or_default();
             places.push(endpoint.clone());
+            Endpoint::sort(places);
             let places = places.clone();
             let finished =
                 set_way_out(&places, &sandbox).and_then(|()| self.open_resolver(&state, container, &sandbox));
             if let Err(error) = finished {
-                state.withdraw(container, &endpoint.endpoint_id);
+                let remaining = state.withdraw(container, &endpoint.endpoint_id);
                 let _ = self.unlink(&mut state, &endpoint, &sandbox);
+                let _ = set_way_out(&remaining, &sandbox);
                 return Err(error);
             }
             self.tell_names(&state);
@@ -232,6 +234,7 @@ fn bare(network: &Network, wish: &EndpointWish) -> Result<Endpoint> {
         links: wish.links.clone(),
         names: wish.all_names(),
         name_servers: wish.name_servers.clone(),
+        priority: wish.priority,
     })
 }
 

@@ -27,7 +27,8 @@ impl Networks {
         let mut held = self.ports.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         {
             let mut state = self.state();
-            for Alive { container, endpoints, ports } in alive {
+            for Alive { container, mut endpoints, ports } in alive {
+                Endpoint::sort(&mut endpoints);
                 held.insert(container.clone(), ports);
                 state.endpoints.insert(container, endpoints);
             }

@@ -124,7 +124,15 @@ fn the_way_out_moves_with_the_networks() {
     assert_eq!(route().trim(), "default via 172.18.0.1 dev eth1");
     let back = world.networks.join("one", "bridge", &EndpointWish::default()).unwrap();
     assert_eq!(back.interface, "eth0");
-    assert_eq!(route().trim(), "default via 172.18.0.1 dev eth1");
+    assert_eq!(route().trim(), "default via 172.17.0.1 dev eth0", "of equals the first by name");
+    world.network("a-third");
+    for (priority, way_out) in [(-1, "eth0"), (1, "eth2")] {
+        let wish = EndpointWish { priority, ..EndpointWish::default() };
+        world.networks.join("one", "a-third", &wish).unwrap();
+        assert!(route().trim().ends_with(way_out), "{}", route());
+        world.networks.leave("one", "a-third").unwrap();
+        assert!(route().trim().ends_with("eth0"), "{}", route());
+    }
 }
 
 #[test]
