@@ -172,8 +172,8 @@ impl Summary {
             state: record.state.status.name(),
             status: record.state.sentence(now),
             host_config: SummaryHostConfig { network_mode: record.host_config.network_mode.clone() },
+            mounts: shown(&record),
             network_settings: SummaryNetworks { networks: record.networks },
-            mounts: shown(record.mounts),
             id: record.id,
         }
     }
@@ -189,9 +189,11 @@ fn links(record: &Record) -> Option<Vec<String>> {
     record.host_config.links.as_ref().map(|links| links.iter().map(shown).collect())
 }
 
-/// Mounts as Docker lists them.
-fn shown(mounts: Vec<MountPoint>) -> Vec<MountPoint> {
-    mounts.into_iter().map(|mount| MountPoint { options: MountOptions::default(), ..mount }).collect()
+/// Mounts as Docker lists them: with the memory of `--mount`, without that of `--tmpfs`.
+fn shown(record: &Record) -> Vec<MountPoint> {
+    let mounts = record.mounts.iter().cloned();
+    let mounts = mounts.map(|mount| MountPoint { options: MountOptions::default(), ..mount });
+    mounts.chain(MountPoint::in_memory(&record.host_config)).collect()
 }
 
 fn ports(open: &OpenPorts) -> Vec<Port> {
@@ -336,8 +338,8 @@ impl Inspect {
             size_rw: sizes.map(|(writable, _)| writable),
             size_root_fs: sizes.map(|(_, whole)| whole),
             network_settings: NetworkSettings::new(&record, ports, sandbox),
+            mounts: shown(&record),
             host_config: HostConfig { links: links(&record), ..record.host_config },
-            mounts: shown(record.mounts),
             config: record.config,
             id: record.id,
         }

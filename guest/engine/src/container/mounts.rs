@@ -74,6 +74,24 @@ pub enum MountKind {
     Tmpfs,
 }
 
+impl MountPoint {
+    /// What `--mount type=tmpfs` asks for, which nothing is resolved of.
+    pub fn in_memory(host: &HostConfig) -> impl Iterator<Item = Self> {
+        let specs = host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
+        specs.map(|spec| Self {
+            kind: MountKind::Tmpfs,
+            name: String::new(),
+            source: String::new(),
+            destination: clean(&spec.target),
+            driver: String::new(),
+            mode: String::new(),
+            writable: !spec.read_only,
+            propagation: String::new(),
+            options: MountOptions::default(),
+        })
+    }
+}
+
 /// A wish for a mount, parsed.
 struct Wish {
     kind: MountKind,
@@ -113,11 +131,8 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
         tmpfs(&spec.target, options.iter().map(String::as_str))?;
     }
     let wishes = wishes(host, paths)?;
-    let mut seen = BTreeSet::new();
+    check_destinations(host, &wishes)?;
     for wish in &wishes {
-        if !seen.insert(wish.destination.as_str()) {
-            return Err(Error::InvalidRequest(format!("Duplicate mount point: {}", wish.destination)));
-        }
         if wish.kind == MountKind::Bind {
             if !paths.is_absolute(&wish.source) {
                 return Err(Error::InvalidRequest(format!(
@@ -132,6 +147,20 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses what `-v` and `--mount` put in one place, and `-v` and `--tmpfs`, as Docker does.
+fn check_destinations(host: &HostConfig, wishes: &[Wish]) -> Result<(), Error> {
+    let in_memory = host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
+    let mut destinations: Vec<String> = wishes.iter().map(|wish| wish.destination.clone()).collect();
+    destinations.extend(in_memory.map(|spec| clean(&spec.target)));
+    let binds = &destinations[..host.binds.iter().flatten().count()];
+    let mut tmpfs = host.tmpfs.iter().flatten().map(|(path, _)| clean(path));
+    let mut twice = tmpfs.find(|path| binds.contains(path));
+    destinations.sort_unstable();
+    let same = destinations.windows(2).find(|pair| pair[0] == pair[1]);
+    twice = twice.or_else(|| same.map(|pair| pair[0].clone()));
+    twice.map_or(Ok(()), |path| Err(Error::InvalidRequest(format!("Duplicate mount point: {path}"))))
 }
 
 /// Settings of a tmpfs that have a value (tmpfs(5)), and those that have none (mount(8)).
@@ -208,8 +237,8 @@ pub(crate) fn resolve(
         resolved.insert(mount.destination.clone(), mount);
     }
     let covered_by_tmpfs = |path: &str| {
-        let tmpfs = host.tmpfs.iter().flatten().any(|(target, _)| target == path);
-        tmpfs || host.mounts.iter().flatten().any(|spec| spec.kind == "tmpfs" && spec.target == path)
+        let tmpfs = host.tmpfs.iter().flatten().any(|(target, _)| clean(target) == path);
+        tmpfs || host.mounts.iter().flatten().any(|spec| spec.kind == "tmpfs" && clean(&spec.target) == path)
     };
     for path in record.config.volumes.iter().flatten().map(|(path, _)| clean(path)) {
         if !resolved.contains_key(&path) && !covered_by_tmpfs(&path) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
 use super::{Bind, Surroundings, process, security};
-use crate::container::host_config::HostConfig;
+use crate::container::host_config::{HostConfig, MountSpec};
 use crate::container::record::Record;
 use crate::{Error, shared_memory};
 
@@ -27,22 +27,15 @@ pub(super) fn of(record: &Record, surroundings: &Surroundings<'_>) -> Result<Vec
         kernel("/dev/mqueue", "mqueue", "nosuid,noexec,nodev")?,
     ];
     mounts.extend(shared_memory(host, surroundings)?);
-    for (path, options) in host.tmpfs.iter().flatten() {
-        mounts.push(kernel(path, "tmpfs", &format!("noexec,nosuid,nodev,{options}"))?);
-    }
-    for (path, options) in tmpfs_mounts(record) {
-        mounts.push(kernel(&path, "tmpfs", &options)?);
-    }
+    let is_ours = |ours: &Bind| surroundings.binds.iter().all(|bind| bind.destination != ours.destination);
+    let ours: Vec<Bind> = our_files(host, surroundings).filter(is_ours).collect();
+    let binds = surroundings.binds.iter().chain(&ours).map(bind);
+    let mut wanted = binds.chain(tmpfs_mounts(record)).collect::<Result<Vec<Mount>, _>>()?;
     // What the user asks for comes in place of ours, and every mount before what is mounted in it.
-    let mut binds: Vec<Bind> = surroundings.binds.to_vec();
-    let ours = our_files(host, surroundings);
-    binds.extend(
-        ours.filter(|ours| surroundings.binds.iter().all(|bind| bind.destination != ours.destination)),
-    );
-    binds.sort_by_key(|bind| bind.destination.matches('/').count());
-    for wanted in &binds {
-        mounts.retain(|mount| mount.destination() != Path::new(&wanted.destination));
-        mounts.push(bind(wanted)?);
+    wanted.sort_by_key(|mount| mount.destination().components().count());
+    for mount in wanted {
+        mounts.retain(|other| other.destination() != mount.destination());
+        mounts.push(mount);
     }
     Ok(mounts)
 }
@@ -71,29 +64,24 @@ fn shared_memory(host: &HostConfig, surroundings: &Surroundings<'_>) -> Result<O
     }
 }
 
-/// `--mount type=tmpfs`.
-fn tmpfs_mounts(record: &Record) -> Vec<(String, String)> {
-    let specs = record.host_config.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
-    specs
-        .map(|spec| {
-            let mut options = "noexec,nosuid,nodev".to_owned();
-            if let Some(wish) = &spec.tmpfs_options {
-                if wish.size_bytes > 0 {
-                    options.push_str(&format!(",size={}", wish.size_bytes));
-                }
-                if wish.mode > 0 {
-                    options.push_str(&format!(",mode={:o}", wish.mode));
-                }
-                for words in wish.options.iter().flatten() {
-                    options.push_str(&format!(",{}", words.join("=")));
-                }
-            }
-            if spec.read_only {
-                options.push_str(",ro");
-            }
-            (spec.target.clone(), options)
-        })
-        .collect()
+/// `--tmpfs` and `--mount type=tmpfs`.
+fn tmpfs_mounts(record: &Record) -> Vec<Result<Mount, Error>> {
+    let host = &record.host_config;
+    let tmpfs = |path: &str, options: &str| kernel(path, "tmpfs", &format!("noexec,nosuid,nodev,{options}"));
+    let given = host.tmpfs.iter().flatten().map(|(path, options)| tmpfs(path, options));
+    let specs = host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
+    given.chain(specs.map(|spec| tmpfs(&spec.target, &tmpfs_options(spec)))).collect()
+}
+
+fn tmpfs_options(spec: &MountSpec) -> String {
+    let mut options = Vec::new();
+    if let Some(wish) = &spec.tmpfs_options {
+        options.extend((wish.size_bytes > 0).then(|| format!("size={}", wish.size_bytes)));
+        options.extend((wish.mode > 0).then(|| format!("mode={:o}", wish.mode)));
+        options.extend(wish.options.iter().flatten().map(|words| words.join("=")));
+    }
+    options.extend(spec.read_only.then(|| "ro".to_owned()));
+    options.join(",")
 }
 
 fn kernel(destination: &str, kind: &str, options: &str) -> Result<Mount, Error> {

@@ -66,7 +66,12 @@ impl<'a> Prepared<'a> {
             copy_up(&target, tree).on("copy the image's files to", self.destination)?;
         }
         self.attributes.apply(tree.as_fd()).on("set the attributes of the mount at", self.destination)?;
-        attach(tree.as_fd(), target.as_fd()).on("mount at", self.destination)
+        match attach(tree.as_fd(), target.as_fd()) {
+            // In the words of mount(2), which clients know.
+            Err(Errno::INVAL) if is_folder(tree) != is_folder(&target) => Err(Errno::NOTDIR),
+            attached => attached,
+        }
+        .on("mount at", self.destination)
     }
 
     /// The place to mount on, made if it isn't there.
@@ -87,6 +92,10 @@ impl<'a> Prepared<'a> {
         }
         Ok(target)
     }
+}
+
+fn is_folder(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 /// A new filesystem instance, attached nowhere.
