@@ -151,3 +151,112 @@ fn datagrams_to_a_published_port_are_answered_over_both_families() {
     engine.ok(&["rm", "-f", "turns"]);
     assert_eq!(send("4", &["hello"]), "", "the port closes with its container");
 }
+
+/// Starts a server of pages that say its name, and publishes it as these options say.
+fn page(engine: &Engine, name: &str, options: &[&str]) {
+    let script = "mkdir /www; hostname > /www/index.html; exec httpd -f -p 80 -h /www";
+    let run = ["run", "-d", "--name", name, "--hostname", name];
+    engine.ok(&[&run[..], options, &["busybox", "sh", "-c", script]].concat());
+}
+
+fn says(engine: &Engine, address: &str, name: &str) {
+    let page = eventually("the page comes", || engine.fetch(address));
+    assert_eq!(page, format!("{name}\n"), "{address}");
+}
+
+#[test]
+fn a_port_that_a_program_of_the_host_has_is_refused_until_it_ends() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let mut command = engine.beside("/bin/busybox");
+    let holds = command.args(["httpd", "-f", "-p", "127.0.0.1:18150", "-h", "/"]);
+    let mut holder = holds.stdin(Stdio::null()).spawn().expect("run httpd");
+    let knock = ["nc", "-w", "1", "127.0.0.1", "18150"];
+    let knock = || engine.beside("/bin/busybox").args(knock).stdin(Stdio::null()).status().expect("run nc");
+    eventually("the host's program listens", || knock().success().then_some(()));
+    engine.ok(&["create", "--name", "web", "-p", "18150:80", "busybox", "sleep", "1000"]);
+    let said = engine.docker(&["start", "web"]);
+    let expected = "failed to bind host port for 0.0.0.0:18150:";
+    assert!(said.code == 1 && said.err.contains(expected), "{said:?}");
+    assert!(said.err.contains(":80/tcp: address already in use"), "{said:?}");
+    assert_eq!(engine.inspect("web", ".State.Status"), "created");
+    holder.kill().expect("end the host's program");
+    holder.wait().expect("it ends");
+    engine.ok(&["start", "web"]);
+    assert!(engine.ok(&["port", "web"]).contains("80/tcp -> 0.0.0.0:18150"));
+}
+
+#[test]
+fn ranges_are_port_by_port_or_as_many_as_there_are() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    engine.ok(&["run", "-d", "--name", "both", "-p", "18151-18153:81-83", "busybox", "sleep", "1000"]);
+    let shown = engine.ok(&["port", "both"]);
+    let lines: Vec<&str> = shown.lines().filter(|line| line.contains("0.0.0.0")).collect();
+    let pairs = ["81/tcp -> 0.0.0.0:18151", "82/tcp -> 0.0.0.0:18152", "83/tcp -> 0.0.0.0:18153"];
+    assert_eq!(lines, pairs);
+    // Of a range for one port the first that is free is taken.
+    for (name, port) in [("first", "18154"), ("second", "18155")] {
+        page(&engine, name, &["-p", "127.0.0.1:18154-18155:80"]);
+        assert_eq!(engine.ok(&["port", name, "80"]), format!("127.0.0.1:{port}"));
+        says(&engine, &format!("127.0.0.1:{port}"), name);
+    }
+    let run = ["run", "--name", "third", "-p", "127.0.0.1:18154-18155:80", "busybox", "true"];
+    let said = engine.docker(&run);
+    assert!(said.code == 125 && said.err.contains("all ports are allocated"), "{said:?}");
+    engine.ok(&["rm", "-f", "first"]);
+    page(&engine, "again", &["-p", "127.0.0.1:18154-18155:80"]);
+    says(&engine, "127.0.0.1:18154", "again");
+}
+
+#[test]
+fn one_number_is_anothers_at_another_address_or_by_another_transport_but_not_at_all_of_them() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    page(&engine, "one", &["-p", "127.0.0.1:18156:80", "-p", "127.0.0.1:18156:80/udp"]);
+    page(&engine, "two", &["-p", "127.0.0.2:18156:80", "-p", "127.0.0.2:18157:80"]);
+    says(&engine, "127.0.0.1:18156", "one");
+    says(&engine, "127.0.0.2:18156", "two");
+    says(&engine, "127.0.0.2:18157", "two");
+    for (publish, holder) in [("18157:80", "127.0.0.2:18157"), ("127.0.0.1:18156:81", "127.0.0.1:18156")] {
+        let said = engine.docker(&["run", "--rm", "-p", publish, "busybox", "true"]);
+        let expected = format!("Bind for {holder} failed: port is already allocated");
+        assert!(said.code == 125 && said.err.contains(&expected), "{said:?}");
+    }
+    let said = engine.docker(&["run", "--rm", "-p", "192.0.2.77:18156:80", "busybox", "true"]);
+    let expected =
+        ["failed to bind host port for 192.0.2.77:18156:", ":80/tcp: cannot assign requested address"];
+    assert!(said.code == 125 && expected.iter().all(|words| said.err.contains(words)), "{said:?}");
+}
+
+#[test]
+fn every_exposed_port_is_published_when_all_are_to_be() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    page(&engine, "web", &["-P", "--expose", "80", "--expose", "90-91/udp", "-p", "127.0.0.1:18158:81"]);
+    let address = engine.ok(&["port", "web", "80/tcp"]).lines().next().expect("an address").to_owned();
+    says(&engine, &address.replace("0.0.0.0", "127.0.0.1"), "web");
+    for port in ["90/udp", "91/udp"] {
+        assert!(engine.ok(&["port", "web", port]).starts_with("0.0.0.0:"));
+    }
+    assert_eq!(engine.ok(&["port", "web", "81"]), "127.0.0.1:18158");
+    let said = engine.docker(&["port", "web", "82"]);
+    assert!(said.code == 1 && said.err.contains("No public port '82' published for web"), "{said:?}");
+    let shown = engine.ok(&["ps", "--format", "{{.Ports}}"]);
+    assert!(shown.contains("127.0.0.1:18158->81/tcp") && shown.contains("->91/udp"), "{shown}");
+    let filtered = |filter: &str| engine.ok(&["ps", "--format", "{{.Names}}", "--filter", filter]);
+    assert_eq!(
+        [filtered("publish=18158"), filtered("publish=1"), filtered("expose=90/udp")],
+        ["web", "", "web"]
+    );
+    engine.ok(&["stop", "-t", "0", "web"]);
+    assert_eq!(engine.ok(&["port", "web"]), "", "it isn't open at rest");
+}
+
+#[test]
+fn a_networks_ports_are_open_at_the_address_that_its_option_names() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let binding = "com.docker.network.bridge.host_binding_ipv4=127.0.0.2";
+    engine.ok(&["network", "create", "-o", binding, "bound"]);
+    page(&engine, "web", &["--network", "bound", "-p", "18159:80", "-p", "127.0.0.3:18159:80"]);
+    assert_eq!(engine.ok(&["port", "web"]), "80/tcp -> 127.0.0.2:18159\n80/tcp -> 127.0.0.3:18159");
+    says(&engine, "127.0.0.2:18159", "web");
+    says(&engine, "127.0.0.3:18159", "web");
+    assert_eq!(engine.fetch("127.0.0.1:18159"), None);
+}

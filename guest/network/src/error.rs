@@ -198,11 +198,14 @@ pub enum Error {
     /// Another container of this engine has the port.
     #[error("Bind for {host_ip}:{host_port} failed: port is already allocated")]
     PortAllocated {
-        /// The host's address.
+        /// The address at which it has it.
         host_ip: String,
         /// The host's port.
         host_port: u16,
     },
+    /// The same of each port that would do.
+    #[error("all ports are allocated")]
+    PortsAllocated,
     /// Something else on the host has the port, or the host refuses it.
     #[error("failed to bind host port for {binding}: {reason}")]
     PortRefused {
@@ -323,6 +326,7 @@ impl Error {
             | Self::AddressesExhausted { .. }
             | Self::AddressInUse
             | Self::PortAllocated { .. }
+            | Self::PortsAllocated
             | Self::PortRefused { .. }
             | Self::Parent(_)
             | Self::File { .. }

@@ -19,6 +19,8 @@ struct Attempt {
     port: PublishedPort,
     /// The last port that will do.
     last: u16,
+    /// Whether another one would have done, too.
+    is_range: bool,
     /// Whether the user named no address, so that the other family follows.
     every_address: bool,
     /// Whether it follows another family's: a publisher that can't carry it is no error.
@@ -198,14 +200,15 @@ impl Attempt {
         let port = PublishedPort { transport, container_port, host_ip, host_port: *wish.host_ports.start() };
         let (every_address, random) = (chosen.is_none() && host_ip.is_ipv4(), port.host_port == 0);
         let last = *wish.host_ports.end();
-        Some(Self { port, last, every_address, follows: false, random, open: false })
+        let is_range = last > port.host_port;
+        Some(Self { port, last, is_range, every_address, follows: false, random, open: false })
     }
 
     /// The same port of every IPv6 address.
     fn other_family(&self) -> Option<Self> {
         let port = PublishedPort { host_ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), ..self.port };
-        let (last, random) = (port.host_port, self.random);
-        let other = Self { port, last, every_address: false, follows: true, random, open: false };
+        let (last, is_range, every_address, open) = (port.host_port, false, false, false);
+        let other = Self { port, last, is_range, every_address, follows: true, random: self.random, open };
         self.every_address.then_some(other)
     }
 
@@ -254,11 +257,17 @@ fn avoid_ours(held: &Ports, attempts: &mut [Attempt], place: usize) -> Result<()
     let others = attempts.iter().enumerate().filter(|(other, attempt)| *other < place || attempt.open);
     let taken: Vec<PublishedPort> =
         held.values().flatten().copied().chain(others.map(|(_, attempt)| attempt.port)).collect();
-    let free = (port.host_port..=attempts[place].last).find(|candidate| {
-        !taken.iter().any(|other| meets(other, &PublishedPort { host_port: *candidate, ..port }))
-    });
-    let allocated = Error::PortAllocated { host_ip: port.host_ip.to_string(), host_port: port.host_port };
-    attempts[place].port.host_port = free.ok_or(allocated)?;
+    let holder = |candidate: u16| {
+        taken.iter().find(|other| meets(other, &PublishedPort { host_port: candidate, ..port }))
+    };
+    let Attempt { last, is_range, .. } = attempts[place];
+    let free = (port.host_port..=last).find(|candidate| holder(*candidate).is_none());
+    attempts[place].port.host_port = free.ok_or_else(|| match holder(port.host_port) {
+        Some(PublishedPort { host_ip, host_port, .. }) if !is_range => {
+            Error::PortAllocated { host_ip: host_ip.to_string(), host_port: *host_port }
+        }
+        _ => Error::PortsAllocated,
+    })?;
     Ok(())
 }
 

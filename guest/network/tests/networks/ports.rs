@@ -112,6 +112,13 @@ fn conflicts_are_told_in_dockers_words() {
     world.networks.publish("one", &[wish(8080, 80)]).unwrap();
     let ours = world.networks.publish("two", &[wish(8080, 80)]).unwrap_err();
     assert_eq!(ours.to_string(), "Bind for 0.0.0.0:8080 failed: port is already allocated");
+    let narrow = PortWish { host_ip: Some("127.0.0.9".parse().unwrap()), ..wish(8080, 80) };
+    let ours = world.networks.publish("two", &[narrow]).unwrap_err();
+    assert_eq!(
+        ours.to_string(),
+        "Bind for 0.0.0.0:8080 failed: port is already allocated",
+        "where it is held"
+    );
     let _foreign = TcpListener::bind("0.0.0.0:9090").unwrap();
     let theirs = world.networks.publish("two", &[wish(7070, 70), wish(9090, 80)]).unwrap_err();
     let said = "failed to bind host port for 0.0.0.0:9090:172.17.0.3:80/tcp: address already in use";
@@ -126,7 +133,7 @@ fn random_ports_and_ranges_find_free_ones() {
     let Some(world) = World::new() else { return };
     let (server, _) = world.container("server", "bridge");
     serve(&server, 80);
-    let _foreign = TcpListener::bind("0.0.0.0:8001").unwrap();
+    let foreign = TcpListener::bind("0.0.0.0:8001").unwrap();
     world.container("one", "bridge");
     world.networks.publish("one", &[wish(8000, 80)]).unwrap();
     let range = PortWish { host_ports: 8000..=8002, ..wish(0, 80) };
@@ -135,7 +142,14 @@ fn random_ports_and_ranges_find_free_ones() {
     assert_eq!(ports[1].host_port, 8002, "the first is ours, the second somebody's");
     assert_eq!(ask_here("127.0.0.1", ports[0].host_port).as_deref(), Some("172.17.0.1"));
     assert_eq!(ask_here("127.0.0.1", 8002).as_deref(), Some("172.17.0.1"));
-    assert!(world.networks.publish("server", &[range]).is_err());
+    let none = world.networks.publish("server", &[PortWish { host_ports: 8002..=8002, ..range.clone() }]);
+    assert_eq!(none.unwrap_err().to_string(), "Bind for 0.0.0.0:8002 failed: port is already allocated");
+    drop(foreign);
+    world.networks.publish("one", std::slice::from_ref(&range)).unwrap();
+    assert_eq!(
+        world.networks.publish("server", &[range]).unwrap_err().to_string(),
+        "all ports are allocated"
+    );
 }
 
 #[test]
