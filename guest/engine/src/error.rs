@@ -139,8 +139,8 @@ pub enum Error {
     NetworkInUse { network: String, members: String },
     #[error("endpoint with name {container} already exists in network {network}")]
     InNetwork { container: String, network: String },
-    #[error("container {container} is not connected to network {network}")]
-    NotInNetwork { container: String, network: String },
+    #[error("container {container} is not connected to {article}network {network}")]
+    NotInNetwork { container: String, article: &'static str, network: String },
     #[error("endpoint {0} not found")]
     NoSuchEndpoint(String),
     /// A failure on the way of something larger, which Docker names first.

@@ -160,6 +160,7 @@ impl Engine {
                 sandbox::joined(record, &joined.name, endpoint.clone());
             });
             let noted = noted.and_then(|()| sandbox::add_hosts(&member, &endpoint));
+            let noted = noted.and_then(|()| sandbox::ask_network(&member, &joined));
             if noted.is_err() {
                 // As if it had never come; what is wrong is told already.
                 drop(engine.networks.leave(&member.id, &joined.id));
@@ -196,7 +197,10 @@ impl Engine {
         let network = self.networks.find(name)?;
         let _verb = container.verb.lock().await;
         if !container.with(|record| record.networks.contains_key(&network.name)) {
-            return Err(Error::NotInNetwork { container: container.id.clone(), network: network.name });
+            // Docker says so of a container at rest.
+            let article = if container.state().status.has_process() { "" } else { "the " };
+            let (container, network) = (container.id.clone(), network.name);
+            return Err(Error::NotInNetwork { container, article, network });
         }
         let engine = self.clone();
         let (member, left) = (container.clone(), network.clone());

@@ -354,6 +354,18 @@ pub(crate) fn add_hosts(container: &Container, endpoint: &Endpoint) -> Result<()
     rewrite_hosts(container, |text| text.to_owned() + &lines)
 }
 
+/// A running container has come into a network: if that resolves names, it is asked from here on. A file that somebody has
+/// changed stays as it is, as in Docker.
+pub(crate) fn ask_network(container: &Container, network: &Network) -> Result<(), Error> {
+    let path = container.folder.join("resolv.conf");
+    let record = container.record();
+    let is_untouched = || std::fs::read_to_string(&path).is_ok_and(|text| text == resolv_conf(&record));
+    if !network.resolves_names() || !is_untouched() {
+        return Ok(());
+    }
+    std::fs::write(&path, own_resolver(&record)).map_err(|source| Error::Write { path, source })
+}
+
 /// What a container's `/etc/hosts` tells of it in a network.
 pub(crate) fn hosts_in(container: &Container, network: &str) -> String {
     container.with(|record| {

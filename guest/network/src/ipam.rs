@@ -47,7 +47,7 @@ fn parse(wish: &IpamWish, ipv6: bool, wrong: &mut Vec<String>) -> Option<Ipam> {
         let address = given_text(text).and_then(|text| inside(format!("auxiliary address {name}"), text));
         aux.extend(address.map(|address| (name.clone(), address)));
     }
-    Some(Ipam { subnet, range, gateway, aux, chosen: true })
+    Some(Ipam { subnet, range, gateway, gateway_is_ours: false, aux, chosen: true })
 }
 
 /// An empty text asks for nothing.

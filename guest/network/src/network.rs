@@ -215,6 +215,9 @@ pub struct Ipam {
     pub range: Option<Subnet>,
     /// The bridge's own address.
     pub gateway: Option<IpAddr>,
+    /// Whether that was chosen here, in a subnet that the user chose: nobody is told of it, as in Docker.
+    #[serde(default)]
+    pub gateway_is_ours: bool,
     /// Addresses that others hold.
     pub aux: BTreeMap<String, IpAddr>,
     /// Whether the user chose the subnet: only then may an endpoint ask for an address.
@@ -234,7 +237,7 @@ impl From<&Ipam> for IpamWish {
         Self {
             subnet: Some(ipam.subnet.to_string()),
             range: ipam.range.map(|range| range.to_string()),
-            gateway: ipam.gateway.map(|gateway| gateway.to_string()),
+            gateway: ipam.gateway.filter(|_| !ipam.gateway_is_ours).map(|gateway| gateway.to_string()),
             aux: ipam.aux.iter().map(|(name, address)| (name.clone(), address.to_string())).collect(),
         }
     }

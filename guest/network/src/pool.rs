@@ -77,7 +77,8 @@ mod tests {
     }
 
     fn ipam(text: &str) -> Ipam {
-        Ipam { subnet: subnet(text), range: None, gateway: None, aux: BTreeMap::new(), chosen: false }
+        let (subnet, aux) = (subnet(text), BTreeMap::new());
+        Ipam { subnet, range: None, gateway: None, gateway_is_ours: false, aux, chosen: false }
     }
 
     fn address(text: &str) -> IpAddr {

@@ -193,10 +193,14 @@ fn options(network: &berth_engine::network::Network) -> BTreeMap<String, String>
 impl Network {
     /// A network and the containers in it.
     pub(crate) fn new(network: berth_engine::network::Network, members: Vec<Member>) -> Self {
+        let is_predefined = network.is_predefined();
         let config = network.ipam.iter().map(|ipam| IpamConfig {
             subnet: Some(ipam.subnet.to_string()),
             ip_range: ipam.range.map(|range| range.to_string()),
-            gateway: ipam.gateway.map(|gateway| gateway.to_string()),
+            gateway: ipam
+                .gateway
+                .filter(|_| is_predefined || !ipam.gateway_is_ours)
+                .map(|gateway| gateway.to_string()),
             auxiliary_addresses: Some(&ipam.aux)
                 .filter(|aux| !aux.is_empty())
                 .map(|aux| aux.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()),

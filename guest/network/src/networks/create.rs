@@ -138,7 +138,10 @@ impl Networks {
             if let Some(taken) = taken.into_iter().find(|taken| taken.overlaps(&ipam.subnet)) {
                 return Err(Error::PoolOverlaps { asked: ipam.subnet, taken: *taken });
             }
-            ipam.gateway = ipam.gateway.or_else(|| pool::free_address(&ipam, &Default::default()));
+            if ipam.gateway.is_none() {
+                ipam.gateway = pool::free_address(&ipam, &Default::default());
+                ipam.gateway_is_ours = true;
+            }
             resolved.push(ipam);
         }
         let mut busy = self.outside(state)?;
@@ -262,7 +265,9 @@ fn check_ipv6(subnet: Subnet) -> Result<()> {
 }
 
 fn with_gateway(subnet: Subnet) -> Ipam {
-    let mut ipam = Ipam { subnet, range: None, gateway: None, aux: Default::default(), chosen: false };
+    let (gateway_is_ours, chosen) = (false, false);
+    let mut ipam =
+        Ipam { subnet, range: None, gateway: None, gateway_is_ours, aux: Default::default(), chosen };
     ipam.gateway = pool::free_address(&ipam, &Default::default());
     ipam
 }

@@ -72,7 +72,7 @@ impl Networks {
             && chosen.zip(&wanted).all(|(chosen, wanted)| {
                 // A gateway that nobody asked for was chosen here.
                 let gateway = wanted.gateway.or(chosen.gateway);
-                *chosen == Ipam { gateway, ..wanted.clone() }
+                *chosen == Ipam { gateway, gateway_is_ours: chosen.gateway_is_ours, ..wanted.clone() }
             });
         Ok(network.options == wish.options && network.ipv6 == wish.has_ipv6() && is_meant)
     }
