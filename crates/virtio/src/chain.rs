@@ -7,7 +7,6 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileSlice};
 use crate::Memory;
 
 /// The part of a chain that goes in one direction, clamped to what the device can use.
-#[derive(Clone)]
 pub(crate) struct Pieces<'m> {
     pieces: Vec<VolatileSlice<'m>>,
     length: usize,
@@ -35,26 +34,54 @@ impl<'m> Pieces<'m> {
         Self::gather(memory, parts.map(|part| (part.addr(), part.len())), most)
     }
 
+    /// Both, in one walk along the chain.
+    pub(crate) fn both(
+        memory: &'m Memory,
+        chain: DescriptorChain<&'m Memory>,
+        most: usize,
+    ) -> Option<(Self, Self)> {
+        let (mut readable, mut writable, mut is_writable) = (Self::none(), Self::none(), false);
+        for part in chain {
+            is_writable |= part.is_write_only();
+            if part.is_write_only() {
+                writable.add(memory, part.addr(), part.len(), most)?;
+            } else if !is_writable {
+                readable.add(memory, part.addr(), part.len(), most)?;
+            }
+        }
+        Some((readable, writable))
+    }
+
     /// Ranges of guest memory, `most` bytes of them at the most.
     pub(crate) fn gather(
         memory: &'m Memory,
         parts: impl Iterator<Item = (GuestAddress, u32)>,
         most: usize,
     ) -> Option<Self> {
-        let mut gathered = Self { pieces: Vec::with_capacity(4), length: 0 };
+        let mut gathered = Self::none();
         for (address, length) in parts {
-            let length = (length as usize).min(most - gathered.length);
-            if length == 0 {
-                continue;
-            }
-            // A range may cross from one region of guest memory into the next.
-            for piece in GuestMemoryBackend::get_slices(memory, address, length) {
-                let piece = piece.ok()?;
-                gathered.length += piece.len();
-                gathered.pieces.push(piece);
-            }
+            gathered.add(memory, address, length, most)?;
         }
         Some(gathered)
+    }
+
+    fn none() -> Self {
+        Self { pieces: Vec::with_capacity(4), length: 0 }
+    }
+
+    /// Adds a range, as much of it as there may be; none when the guest doesn't have it.
+    fn add(&mut self, memory: &'m Memory, address: GuestAddress, length: u32, most: usize) -> Option<()> {
+        let length = (length as usize).min(most - self.length);
+        if length == 0 {
+            return Some(());
+        }
+        // A range may cross from one region of guest memory into the next.
+        for piece in GuestMemoryBackend::get_slices(memory, address, length) {
+            let piece = piece.ok()?;
+            self.length += piece.len();
+            self.pieces.push(piece);
+        }
+        Some(())
     }
 
     /// Bytes in all pieces.
@@ -107,23 +134,36 @@ impl<'m> Pieces<'m> {
         Some(front)
     }
 
-    /// The pieces in order.
-    pub(crate) fn slices(&self) -> &[VolatileSlice<'m>] {
-        &self.pieces
+    /// The pieces of what follows the first `skipped` bytes, `most` of it at the most.
+    pub(crate) fn part(&self, skipped: usize, most: usize) -> impl Iterator<Item = VolatileSlice<'m>> {
+        let (mut skipped, mut left) = (skipped, most);
+        self.pieces.iter().filter_map(move |piece| {
+            let start = skipped.min(piece.len());
+            let taken = (piece.len() - start).min(left);
+            skipped -= start;
+            left -= taken;
+            piece.subslice(start, taken).ok().filter(|_| taken > 0)
+        })
     }
 
-    /// Copies out; `into` is as long as the pieces.
+    /// Copies the first bytes out, as many as `into` takes.
     pub(crate) fn copy_to(&self, into: &mut [u8]) {
         let mut at = 0;
         for piece in &self.pieces {
+            if at == into.len() {
+                break;
+            }
             at += piece.copy_to(&mut into[at..]);
         }
     }
 
-    /// Copies in; `from` is as long as the pieces.
+    /// Copies in, to the first of them.
     pub(crate) fn copy_from(&self, from: &[u8]) {
         let mut at = 0;
         for piece in &self.pieces {
+            if at == from.len() {
+                break;
+            }
             let end = from.len().min(at + piece.len());
             piece.copy_from(&from[at..end]);
             at = end;

@@ -38,7 +38,9 @@ pub trait Files: Send + Sync {
 /// A request's descriptors, but for what was copied of it.
 pub struct Chain<'m> {
     all: DescriptorChain<&'m Memory>,
-    data: Pieces<'m>,
+    request: Pieces<'m>,
+    /// Bytes of the request that were copied.
+    copied: usize,
     room: Pieces<'m>,
 }
 
@@ -46,7 +48,7 @@ impl Chain<'_> {
     /// Bytes of the request that weren't copied.
     #[must_use]
     pub fn data(&self) -> usize {
-        self.data.len()
+        self.request.len() - self.copied
     }
 
     /// Bytes that the reply may have.
@@ -60,9 +62,7 @@ impl Chain<'_> {
     /// # Errors
     /// When none could be written.
     pub fn write(&self, to: BorrowedFd<'_>, length: usize, offset: Option<u64>) -> io::Result<usize> {
-        let mut data = self.data.clone();
-        data.truncate(length);
-        sys::write_at(to, data.slices(), offset)
+        sys::write_at(to, self.request.part(self.copied, length), offset)
     }
 
     /// Reads at most `length` bytes of a file at `offset` to behind the reply's first `skipped`; returns how many.
@@ -76,12 +76,7 @@ impl Chain<'_> {
         offset: u64,
         skipped: usize,
     ) -> io::Result<usize> {
-        let mut room = self.room.clone();
-        if room.split_front(skipped).is_none() {
-            return Ok(0);
-        }
-        room.truncate(length);
-        sys::read_at(from, room.slices(), offset)
+        sys::read_at(from, self.room.part(skipped, length), offset)
     }
 
     /// What to answer it by, later.
@@ -123,30 +118,31 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Serves everything that waits in the queue; returns whether the guest is owed an interrupt.
+    /// Serves the next request that waits in the queue; returns whether the guest is owed an interrupt for it. None when
+    /// nothing waits any more: then the guest tells of the next one.
     ///
     /// # Errors
     /// When the driver's rings are broken: the queue is to be stopped until the device's reset.
-    pub fn run(&mut self, queue: &mut Queue, memory: &Memory, files: &dyn Files) -> Result<bool, Error> {
-        let (mut seen, mut served, mut idle_rounds) = (0_usize, 0_usize, 0);
+    pub fn serve_next(
+        &mut self,
+        queue: &mut Queue,
+        memory: &Memory,
+        files: &dyn Files,
+    ) -> Result<Option<bool>, Error> {
         // A ring that announces entries and gives none is broken; two idle rounds tell it from a late entry.
-        while idle_rounds < 2 {
+        for _ in 0..2 {
             queue.disable_notification(memory)?;
-            let before = seen;
-            while let Some(chain) = queue.pop_descriptor_chain(memory) {
-                seen += 1;
+            if let Some(chain) = queue.pop_descriptor_chain(memory) {
                 let head = chain.head_index();
-                if let Some(written) = self.serve(memory, chain, files) {
-                    queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
-                    served += 1;
-                }
+                let Some(written) = self.serve(memory, chain, files) else { return Ok(Some(false)) };
+                queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
+                return Ok(Some(queue.needs_notification(memory)?));
             }
             if !queue.enable_notification(memory)? {
                 break;
             }
-            idle_rounds = if seen == before { idle_rounds + 1 } else { 0 };
         }
-        Ok(served > 0 && queue.needs_notification(memory)?)
+        Ok(None)
     }
 
     /// One request; returns how long its reply is, none when it comes later.
@@ -156,28 +152,24 @@ impl Lane {
         chain: DescriptorChain<&Memory>,
         files: &dyn Files,
     ) -> Option<usize> {
-        let request = Pieces::readable(memory, chain.clone(), LONGEST);
-        let room = Pieces::writable(memory, chain.clone(), LONGEST);
-        let (Some(mut data), Some(room)) = (request, room) else {
+        let Some((request, room)) = Pieces::both(memory, chain.clone(), LONGEST) else {
             tracing::debug!("the guest asked from memory that it doesn't have");
             return Some(0);
         };
         let mut start = [0; START];
-        let mut beginning = data.clone();
-        beginning.truncate(START);
-        beginning.copy_to(&mut start);
-        let copied = files.copied(&start[..beginning.len()]).min(data.len());
-        let request = data.split_front(copied)?;
+        let start = &mut start[..START.min(request.len())];
+        request.copy_to(start);
+        let copied = files.copied(start).min(request.len());
         // Zeroed once, not for each request: it is overwritten anyway.
         if self.request.len() < copied {
             self.request.resize(copied, 0);
         }
         let bytes = &mut self.request[..copied];
         request.copy_to(bytes);
-        let chain = Chain { all: chain, data, room };
+        let chain = Chain { all: chain, request, copied, room };
         let length = files.answer(bytes, &chain, &mut self.reply)?;
-        let copied = self.reply.len().min(chain.room.len());
-        chain.room.copy_from(&self.reply[..copied]);
+        let replied = self.reply.len().min(chain.room.len());
+        chain.room.copy_from(&self.reply[..replied]);
         Some(length.min(chain.room.len()))
     }
 }

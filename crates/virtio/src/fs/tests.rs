@@ -69,7 +69,9 @@ fn serve(memory: &Memory, chain: &[(u64, u32, bool)]) -> u32 {
 
 fn serve_by(files: &dyn Files, memory: &Memory, chain: &[(u64, u32, bool)]) -> u32 {
     let (ring, mut queue) = ring(memory, chain);
-    assert!(Lane::default().run(&mut queue, memory, files).unwrap());
+    let mut lane = Lane::default();
+    assert_eq!(lane.serve_next(&mut queue, memory, files).unwrap(), Some(true));
+    assert_eq!(lane.serve_next(&mut queue, memory, files).unwrap(), None);
     assert_eq!(u16::from_le(ring.used().idx().load()), 1);
     ring.used().ring().ref_at(0).unwrap().load().len()
 }
@@ -142,11 +144,32 @@ fn data_goes_between_guest_memory_and_a_file_wherever_it_was_cut() {
 }
 
 #[test]
+fn each_answer_is_told_before_the_next_request_is_served() {
+    let memory = memory();
+    let (ring, mut queue) = ring(&memory, &[(0x100, 6, false), (0x300, 8, true)]);
+    ring.add_desc_chains(&[RawDescriptor::from(Descriptor::new(0x100, 6, 0, 0))], 2).unwrap();
+    let mut lane = Lane::default();
+    for answered in 1..=2 {
+        assert_eq!(lane.serve_next(&mut queue, &memory, &Mirror).unwrap(), Some(true));
+        assert_eq!(u16::from_le(ring.used().idx().load()), answered);
+    }
+    assert_eq!(lane.serve_next(&mut queue, &memory, &Mirror).unwrap(), None);
+}
+
+#[test]
+fn a_ring_that_announces_more_than_it_has_is_left() {
+    let memory = memory();
+    let (ring, mut queue) = ring(&memory, &[(0x100, 6, false)]);
+    ring.avail().idx().store(u16::to_le(100));
+    assert_eq!(Lane::default().serve_next(&mut queue, &memory, &Mirror).unwrap(), None);
+}
+
+#[test]
 fn a_kept_request_is_answered_later_and_costs_the_queue_nothing() {
     let memory = memory();
     let keeper = Keeper::default();
     let (ring, mut queue) = ring(&memory, &[(0x100, 6, false), (0x300, 4, true)]);
-    assert!(!Lane::default().run(&mut queue, &memory, &keeper).unwrap());
+    assert_eq!(Lane::default().serve_next(&mut queue, &memory, &keeper).unwrap(), Some(false));
     assert_eq!(u16::from_le(ring.used().idx().load()), 0);
     let kept = keeper.0.lock().unwrap().take().unwrap();
     assert!(kept.answer(b"answer", &mut queue, &memory).unwrap());

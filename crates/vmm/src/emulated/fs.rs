@@ -134,18 +134,20 @@ impl Device for Folders {
     ) -> io::Result<()> {
         // A thread has one queue, and the other way round.
         let (Some(ring), Some(lane)) = (vrings.first(), self.lanes.get(thread)) else { return Ok(()) };
-        let mut vring = ring.get_mut();
-        if !device::is_ready(&vring) {
-            return Ok(());
-        }
         let mut lane = lane.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = Answers { server: &self.server, vring: ring, memory };
-        match lane.run(vring.get_queue_mut(), &memory.memory(), &answers) {
-            Ok(true) => vring.signal_used_queue(),
-            Ok(false) => Ok(()),
-            Err(error) => {
-                stand_still(&mut vring, &error);
-                Ok(())
+        loop {
+            // Not kept from one request to the next: a lock may have come to who waited for it.
+            let mut vring = ring.get_mut();
+            if !device::is_ready(&vring) {
+                return Ok(());
+            }
+            match lane.serve_next(vring.get_queue_mut(), &memory.memory(), &answers) {
+                // At once: what waits behind it may be a slow disk's.
+                Ok(Some(true)) => vring.signal_used_queue()?,
+                Ok(Some(false)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => stand_still(&mut vring, &error),
             }
         }
     }

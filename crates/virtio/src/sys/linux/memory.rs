@@ -24,9 +24,9 @@ const MOST: usize = 1024;
 
 /// Writes pieces of guest memory to a file, at `offset` or at its end. Returns how many bytes; none only when there were
 /// none.
-pub(crate) fn write_at(
+pub(crate) fn write_at<'m>(
     file: BorrowedFd<'_>,
-    pieces: &[VolatileSlice<'_>],
+    pieces: impl Iterator<Item = VolatileSlice<'m>>,
     offset: Option<u64>,
 ) -> io::Result<usize> {
     move_all(pieces, |pieces, done| {
@@ -44,7 +44,11 @@ pub(crate) fn write_at(
 
 /// Reads from a file at `offset` into pieces of guest memory. Returns how many bytes: less than there is room for where
 /// the file ends.
-pub(crate) fn read_at(file: BorrowedFd<'_>, pieces: &[VolatileSlice<'_>], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at<'m>(
+    file: BorrowedFd<'_>,
+    pieces: impl Iterator<Item = VolatileSlice<'m>>,
+    offset: u64,
+) -> io::Result<usize> {
     move_all(pieces, |pieces, done| {
         let count = pieces.len();
         // SAFETY: as in `write_at`; `IoSliceMut` has the same layout. The list itself is ours alone.
@@ -56,14 +60,14 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, pieces: &[VolatileSlice<'_>], offset
 
 /// Calls `step` with what is left, and how much is done, until it moves nothing more. What was moved before an error
 /// counts.
-fn move_all(
-    pieces: &[VolatileSlice<'_>],
+fn move_all<'m>(
+    pieces: impl Iterator<Item = VolatileSlice<'m>>,
     mut step: impl FnMut(&mut [Piece], u64) -> Result<usize, Errno>,
 ) -> io::Result<usize> {
     // Of memory that is mapped for good, which the guest's is, a guard holds nothing.
     let piece =
-        |piece: &VolatileSlice<'_>| Piece { base: piece.ptr_guard_mut().as_ptr(), length: piece.len() };
-    let mut left: Vec<Piece> = pieces.iter().map(piece).collect();
+        |piece: VolatileSlice<'_>| Piece { base: piece.ptr_guard_mut().as_ptr(), length: piece.len() };
+    let mut left: Vec<Piece> = pieces.map(piece).collect();
     let mut left = left.as_mut_slice();
     let mut done = 0;
     while !left.is_empty() {
@@ -117,15 +121,15 @@ mod tests {
         (memory, (0..3000).map(|index| (index * 7, 1 + index as usize % 5)).collect())
     }
 
-    fn pieces<'m>(memory: &'m Memory, at: &[(u64, usize)]) -> Vec<VolatileSlice<'m>> {
-        at.iter().map(|(at, length)| memory.get_slice(GuestAddress(*at), *length).unwrap()).collect()
+    fn pieces<'m>(memory: &'m Memory, at: &[(u64, usize)]) -> impl Iterator<Item = VolatileSlice<'m>> {
+        at.iter().map(|(at, length)| memory.get_slice(GuestAddress(*at), *length).unwrap())
     }
 
     #[test]
     fn more_pieces_than_one_call_takes_reach_the_file_and_come_back() {
         let (memory, at) = memory();
         let file = tempfile();
-        let written = write_at(file.as_fd(), &pieces(&memory, &at), Some(10)).unwrap();
+        let written = write_at(file.as_fd(), pieces(&memory, &at), Some(10)).unwrap();
         let expected: Vec<u8> = at
             .iter()
             .flat_map(|(at, length)| (*at..at + *length as u64).map(|byte| (byte % 251) as u8))
@@ -135,7 +139,7 @@ mod tests {
         file.read_exact_at(&mut content, 10).unwrap();
         assert!(content == expected);
         let back = Memory::from_ranges(&[(GuestAddress(0), 1 << 16)]).unwrap();
-        assert_eq!(read_at(file.as_fd(), &pieces(&back, &at), 10).unwrap(), written);
+        assert_eq!(read_at(file.as_fd(), pieces(&back, &at), 10).unwrap(), written);
         for (at, length) in at {
             let mut one = vec![0; length];
             back.read_slice(&mut one, GuestAddress(at)).unwrap();
@@ -148,10 +152,10 @@ mod tests {
         let (memory, at) = memory();
         let file = tempfile();
         file.write_all_at(b"abc", 0).unwrap();
-        assert_eq!(read_at(file.as_fd(), &pieces(&memory, &at), 1).unwrap(), 2);
-        assert_eq!(write_at(file.as_fd(), &pieces(&memory, &at[..1]), None).unwrap(), 1);
+        assert_eq!(read_at(file.as_fd(), pieces(&memory, &at), 1).unwrap(), 2);
+        assert_eq!(write_at(file.as_fd(), pieces(&memory, &at[..1]), None).unwrap(), 1);
         assert_eq!(file.metadata().unwrap().len(), 4);
-        assert!(write_at(file.as_fd(), &pieces(&memory, &at), Some(u64::MAX)).is_err());
+        assert!(write_at(file.as_fd(), pieces(&memory, &at), Some(u64::MAX)).is_err());
     }
 
     fn tempfile() -> File {
