@@ -7,8 +7,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
 
 use virtio_queue::{DescriptorChain, Queue, QueueT};
 use vm_memory::GuestAddress;
@@ -20,6 +22,9 @@ use crate::{Error, Memory, sys};
 pub const QUEUE_SIZE: u16 = 1024;
 /// The longest request or reply: 1 MiB of data and its headers.
 const LONGEST: usize = (1 << 20) + 4096;
+
+/// Whoever has an answer mostly asks again, so soon that waking this side up would take longer.
+const MOMENT: Duration = Duration::from_micros(100);
 
 /// Of a request, as much is looked at to tell how much of it is to be copied.
 const START: usize = 8;
@@ -115,11 +120,13 @@ impl Kept {
 pub struct Lane {
     request: Vec<u8>,
     reply: Vec<u8>,
+    /// Whether a request was just served.
+    is_busy: bool,
 }
 
 impl Lane {
-    /// Serves the next request that waits in the queue; returns whether the guest is owed an interrupt for it. None when
-    /// nothing waits any more: then the guest tells of the next one.
+    /// Serves the next request that waits in the queue, or comes within a moment of the one before; returns whether the guest
+    /// is owed an interrupt for it. None when there is none: then the guest tells of the next one.
     ///
     /// # Errors
     /// When the driver's rings are broken: the queue is to be stopped until the device's reset.
@@ -132,7 +139,11 @@ impl Lane {
         // A ring that announces entries and gives none is broken; two idle rounds tell it from a late entry.
         for _ in 0..2 {
             queue.disable_notification(memory)?;
+            if mem::take(&mut self.is_busy) {
+                wait_a_moment(queue, memory)?;
+            }
             if let Some(chain) = queue.pop_descriptor_chain(memory) {
+                self.is_busy = true;
                 let head = chain.head_index();
                 let Some(written) = self.serve(memory, chain, files) else { return Ok(Some(false)) };
                 queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
@@ -172,4 +183,13 @@ impl Lane {
         chain.room.copy_from(&self.reply[..replied]);
         Some(length.min(chain.room.len()))
     }
+}
+
+/// Waits for the queue's next request, which the guest needn't tell of meanwhile, but not for long.
+fn wait_a_moment(queue: &Queue, memory: &Memory) -> Result<(), Error> {
+    let until = Instant::now() + MOMENT;
+    while queue.avail_idx(memory, Ordering::Acquire)?.0 == queue.next_avail() && Instant::now() < until {
+        thread::yield_now();
+    }
+    Ok(())
 }
