@@ -5,6 +5,7 @@ mod api;
 mod boot;
 mod cgroups;
 mod containers;
+mod disk;
 mod files;
 mod images;
 mod load;

@@ -1,5 +1,5 @@
 //! `cargo xtask bench images`: pull, push, load, save, rmi and prune of images in few and many layers, and builds,
-//! beside dockerd and podman on this machine, in turns, with the same registry's content.
+//! beside dockerd and podman on this machine, in turns, with the same registry's content and on the same disk.
 
 mod builds;
 mod floor;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use self::floor::Packing;
 use self::lives::Subject;
 use super::api::Api;
+use super::disk::Disk;
 use super::podman::Podman;
 use super::{mebibytes, median};
 use crate::build::{self, Profile};
@@ -75,12 +76,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         build::guest_programs(Profile::Release)?;
     }
     let folder = tempfile::tempdir().context("make a folder for the measured engines")?;
+    let disk = Disk::make(folder.path())?;
     let registry = folder.path().join("registry");
     let small = folder.path().join("small.tar");
     ContainerImage::new(&json!({ "Env": ["PATH=/bin"] }), &[])?.save(SMALL, &small)?;
-    let start = |engine| Measured::start(engine, args, folder.path(), &small);
+    let start = |engine| Measured::start(engine, args, disk.place(), &small);
     let mut engines = [start(Engine::Native)?, start(Engine::Dockerd)?];
-    let mut podman = Podman::start(folder.path(), &small)?;
+    let mut podman = Podman::start(disk.place(), &small)?;
     // So that pruning leaves it.
     podman.call(&["create", SMALL, "true"])?;
     let places = engines
@@ -94,7 +96,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         both(&mut engines, args.runs, |engine| engine.docker(&["version"]))?,
     ));
     builds::measure(&engines, &podman, folder.path(), args, &mut rows)?;
-    let built = peaks(&engines)?;
+    let mut memory = vec![("memory, peak of builds".to_owned(), peaks(&engines)?)];
     let files = made::files(args.size << 20)?;
     for layers in &args.layers {
         let name = format!("127.0.0.1:{SOURCE}/bench/l{layers}:v1");
@@ -121,15 +123,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let floor_name = format!("pull, {layers} layers, to {}|tar", args.packing.program());
         floors.push((floor_name, (pull.0, floor)));
         rows.extend(lives);
+        memory.push((format!("memory, peak of {layers} layers"), peaks(&engines)?));
     }
     drop(sources);
     rows.extend(floors);
-    let memory = [("memory, peak of builds", built), ("memory, peak of the rest", peaks(&engines)?)];
     print(&rows, &memory, args);
     Ok(())
 }
 
-fn print(rows: &Rows, memory: &[(&'static str, [f64; 2])], args: &Args) {
+fn print(rows: &Rows, memory: &[(String, [f64; 2])], args: &Args) {
     println!("\n  {:<52} {:>10} {:>10} {:>7}", "median", "ours", "peer", "ratio");
     for (name, (ours, theirs)) in rows {
         println!("  {name:<52} {ours:>8.3} s {theirs:>8.3} s {:>7.2}", ours / theirs);
@@ -143,7 +145,7 @@ fn print(rows: &Rows, memory: &[(&'static str, [f64; 2])], args: &Args) {
         "{}",
         json!({
             "bench": "images", "runs": args.runs, "mebibytes": args.size, "seconds": seconds,
-            "peak_mebibytes": memory.iter().copied().collect::<BTreeMap<_, _>>(),
+            "peak_mebibytes": memory.iter().cloned().collect::<BTreeMap<_, _>>(),
         })
     );
 }
@@ -195,6 +197,11 @@ fn both(
     }
     let [ours, theirs] = took;
     Ok((median(ours), median(theirs)))
+}
+
+/// Brings to the disk what others have written: who syncs what he writes himself would wait for that, too.
+fn settle() -> anyhow::Result<()> {
+    interrupt::output(&mut Command::new("sync")).map(drop)
 }
 
 fn timed(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {

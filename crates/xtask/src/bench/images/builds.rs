@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::lives::Subject;
 use super::tap::Tap;
-use super::{Args, Measured, Rows, timed};
+use super::{Args, Measured, Rows, settle, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
 use crate::buildx;
@@ -78,11 +78,13 @@ impl Builders<'_> {
         for _ in 0..runs {
             for (engine, (whole, busy)) in self.engines.iter().zip(&mut took) {
                 let (context, is_cold) = prepare()?;
+                settle()?;
                 whole.push(timed(|| engine.build(context, is_cold))?);
                 busy.push(engine.tap.took()?);
             }
             let (context, is_cold) = prepare()?;
             let context = context.to_string_lossy();
+            settle()?;
             let cache = if is_cold { "--no-cache" } else { "--layers" };
             podman.push(timed(|| self.podman.call(&["build", "--quiet", cache, &context]))?);
         }

@@ -5,10 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Args, Measured, Rows, floor, timed};
+use super::{Args, Measured, Rows, floor, settle, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
-use crate::interrupt;
 use crate::registry::Registry;
 
 /// Where images are pushed to: a registry that has nothing yet.
@@ -83,11 +82,6 @@ pub(super) fn measure(
         rows.push((format!("{name}, {} layers, to podman's", subject.layers), (ours, podman)));
     }
     Ok((rows, median(floors)))
-}
-
-/// Brings to the disk what others have written: who syncs what he writes himself would wait for that, too.
-fn settle() -> anyhow::Result<()> {
-    interrupt::output(&mut Command::new("sync")).map(drop)
 }
 
 impl Lives for Measured {
