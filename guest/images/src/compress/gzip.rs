@@ -14,8 +14,15 @@ const MOST_THREADS: usize = 8;
 /// The level when nobody asks for one: a little smaller than zlib's usual one, in half its time.
 const USUAL: u32 = 5;
 
+/// A block and what makes its member, used again for later ones: to get and give back this much memory takes time.
+struct Press {
+    compressor: Compressor,
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+}
+
 /// A block on its way through a thread.
-type Compressing<'scope> = ScopedJoinHandle<'scope, io::Result<Vec<u8>>>;
+type Pressing<'scope> = ScopedJoinHandle<'scope, io::Result<Press>>;
 
 /// Compresses everything that `plain` gives, at one of zlib's levels.
 pub(super) fn write(mut plain: impl Read, to: &mut impl Write, level: Option<u32>) -> io::Result<()> {
@@ -24,38 +31,52 @@ pub(super) fn write(mut plain: impl Read, to: &mut impl Write, level: Option<u32
     let unknown = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("gzip has no level {level}"));
     let level = CompressionLvl::new(level).map_err(unknown)?;
     thread::scope(|scope| {
-        let mut compressing: VecDeque<Compressing<'_>> = VecDeque::with_capacity(threads);
+        let mut pressing: VecDeque<Pressing<'_>> = VecDeque::with_capacity(threads);
         for number in 0_u64.. {
-            let mut block = Vec::with_capacity(BLOCK);
-            plain.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
-            if compressing.len() >= threads {
-                finish(compressing.pop_front(), to)?;
-            }
-            let is_last = block.len() < BLOCK;
+            let mut press = match pressing.len() < threads {
+                true => Press::new(level),
+                false => finish(pressing.pop_front(), to)?,
+            };
+            let is_last = press.read(&mut plain)?;
             // Of nothing there is a member, too.
-            if number == 0 || !block.is_empty() {
-                compressing.push_back(scope.spawn(move || compressed(&block, level)));
+            if number == 0 || !press.plain.is_empty() {
+                pressing.push_back(scope.spawn(move || press.press()));
             }
             if is_last {
                 break;
             }
         }
-        compressing.into_iter().try_for_each(|block| finish(Some(block), to))
+        pressing.into_iter().try_for_each(|press| finish(Some(press), to).map(drop))
     })
 }
 
-fn finish(block: Option<Compressing<'_>>, to: &mut impl Write) -> io::Result<()> {
-    let Some(block) = block else { return Ok(()) };
-    let bytes = block.join().map_err(|_| io::Error::other("compressing was interrupted"))??;
-    to.write_all(&bytes)
+/// Writes what a thread has made, and gives back what it made that with.
+fn finish(pressing: Option<Pressing<'_>>, to: &mut impl Write) -> io::Result<Press> {
+    let interrupted = || io::Error::other("compressing was interrupted");
+    let press = pressing.ok_or_else(interrupted)?.join().map_err(|_| interrupted())??;
+    to.write_all(&press.packed)?;
+    Ok(press)
 }
 
-fn compressed(block: &[u8], level: CompressionLvl) -> io::Result<Vec<u8>> {
-    let mut compressor = Compressor::new(level);
-    let mut bytes = vec![0; compressor.gzip_compress_bound(block.len())];
-    let length = compressor.gzip_compress(block, &mut bytes).map_err(io::Error::other)?;
-    bytes.truncate(length);
-    Ok(bytes)
+impl Press {
+    fn new(level: CompressionLvl) -> Self {
+        Self { compressor: Compressor::new(level), plain: Vec::with_capacity(BLOCK), packed: Vec::new() }
+    }
+
+    /// Takes the next block; returns whether it is the last.
+    fn read(&mut self, from: &mut impl Read) -> io::Result<bool> {
+        self.plain.clear();
+        from.take(BLOCK as u64).read_to_end(&mut self.plain)?;
+        Ok(self.plain.len() < BLOCK)
+    }
+
+    fn press(mut self) -> io::Result<Self> {
+        self.packed.resize(self.compressor.gzip_compress_bound(self.plain.len()), 0);
+        let length =
+            self.compressor.gzip_compress(&self.plain, &mut self.packed).map_err(io::Error::other)?;
+        self.packed.truncate(length);
+        Ok(self)
+    }
 }
 
 #[cfg(test)]
