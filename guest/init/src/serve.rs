@@ -85,6 +85,7 @@ struct Plan {
 
 /// Serves until told to end. Containers outlive the engine, but not the machine: in a VM it is the machine that ends.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    sys::keep_heap_small();
     // Descriptors are adopted before anything else opens one.
     let publisher = args.host_link.map(sys::inherited).transpose().context("adopt the link to PID 1")?;
     let publisher = publisher.map(|link| Arc::new(HostPublisher::new(UnixStream::from(link))));

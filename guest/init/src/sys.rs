@@ -1,11 +1,33 @@
 //! What the standard library can't do safely.
-#![expect(unsafe_code, reason = "adopting and waiting on a descriptor that the parent process left open")]
+#![expect(
+    unsafe_code,
+    reason = "adopting and waiting on a descriptor that the parent process left open, and settings of the allocator"
+)]
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Has the allocator give memory back that a pull or a build no longer needs. As it comes, each of many threads keeps what it
+/// had in a heap of its own, and blocks of megabytes are kept among them once one was given back (mallopt(3)). To be called
+/// before there are threads.
+pub(crate) fn keep_heap_small() {
+    #[cfg(target_env = "gnu")]
+    {
+        use std::ffi::c_int;
+        unsafe extern "C" {
+            fn mallopt(setting: c_int, value: c_int) -> c_int;
+        }
+        const MMAP_THRESHOLD: c_int = -3;
+        const ARENA_MAX: c_int = -8;
+        for (setting, value) in [(ARENA_MAX, 2), (MMAP_THRESHOLD, 1 << 20)] {
+            // SAFETY: it takes two numbers, touches the allocator's own settings alone, and refuses what it doesn't know.
+            unsafe { mallopt(setting, value) };
+        }
+    }
+}
 
 /// Takes a descriptor that PID 1 left open for this process, and closes it for programs that this one starts.
 pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
