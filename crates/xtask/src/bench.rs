@@ -5,7 +5,6 @@ mod api;
 mod boot;
 mod cgroups;
 mod containers;
-mod disk;
 mod files;
 mod images;
 mod load;

@@ -14,13 +14,13 @@ use crate::interrupt;
 const SIZE: u64 = 64 << 30;
 
 /// A mounted disk. When dropped, it is gone.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     place: PathBuf,
 }
 
 impl Disk {
     /// Makes one whose file and mount lie in `folder`.
-    pub(super) fn make(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn make(folder: &Path) -> anyhow::Result<Self> {
         let (file, place) = (folder.join("disk.img"), folder.join("disk"));
         File::create(&file).and_then(|file| file.set_len(SIZE)).context("make a disk's file")?;
         fs::create_dir(&place)?;
@@ -36,7 +36,7 @@ impl Disk {
     }
 
     /// Where it is mounted.
-    pub(super) fn place(&self) -> &Path {
+    pub(crate) fn place(&self) -> &Path {
         &self.place
     }
 }

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use anyhow::Context;
 
 use crate::container_image::ContainerImage;
+use crate::disk::Disk;
 use crate::interrupt;
 use crate::peer::Peer;
 use crate::virtiofsd::{self, Virtiofsd};
@@ -42,6 +43,7 @@ pub(crate) struct Folders {
     over_vsock: Peer,
     // After the machine, which is its client.
     _virtiofsd: Virtiofsd,
+    _disk: Disk,
     _folder: tempfile::TempDir,
 }
 
@@ -49,7 +51,8 @@ impl Folders {
     /// Starts the machines and a container of `image` in each.
     pub(crate) fn start(image: &ContainerImage, virtiofsd: Option<&Path>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("make a home for the machines")?;
-        let at = |name: &str| folder.path().join(name);
+        let disk = Disk::make(folder.path())?;
+        let at = |name: &str| disk.place().join(name);
         for name in ["theirs", "device", "vsock"] {
             fs::create_dir(at(name))?;
         }
@@ -62,7 +65,7 @@ impl Folders {
         run_container(&over_vsock, &at("vsock"), &archive)?;
         let mount = format!("mkdir /virtiofsd; mount -t virtiofs {} /virtiofsd", virtiofsd::TAG);
         exec(&machine, &["sh", "-c", &mount])?;
-        Ok(Self { machine, over_vsock, _virtiofsd: virtiofsd, _folder: folder })
+        Ok(Self { machine, over_vsock, _virtiofsd: virtiofsd, _disk: disk, _folder: folder })
     }
 
     /// Runs a program in the container that has the place, which must succeed; returns what it prints.

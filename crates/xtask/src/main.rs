@@ -12,6 +12,7 @@ mod container_image;
 mod cross;
 mod demo;
 mod digest;
+mod disk;
 mod emulator;
 mod folders;
 mod fuzz;
