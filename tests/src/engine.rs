@@ -22,7 +22,7 @@ const SHARED: &str = "BERTH_E2E_SHARED";
 /// An engine that listens answers by then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// An engine. When dropped, everything in it is removed; a native one ends, and its folders go.
+/// An engine. When dropped, everything in it is removed; a native one ends, and its folders and its network go.
 pub struct Engine {
     folder: tempfile::TempDir,
     socket: PathBuf,
@@ -65,8 +65,10 @@ impl Engine {
     /// # Panics
     /// When it can't be loaded.
     pub fn load_busybox(&self) {
-        let archive = image::busybox(self.folder.path());
-        self.ok(&["load", "--quiet", "--input", &archive.to_string_lossy()]);
+        let archive = std::fs::read(image::busybox(self.folder.path())).expect("read the archive");
+        // Not by the client: hundreds of tests begin so, and it takes longer to start than the engine to load.
+        let loaded = self.exchange("POST /images/load?quiet=1", &[], &archive).expect("an answer");
+        assert!(loaded.1.contains("Loaded image: busybox:latest"), "{loaded:?}");
     }
 
     /// A native engine with busybox, for tests of what a VM hides; none, with the reason printed, elsewhere.
@@ -284,19 +286,30 @@ impl Engine {
     /// # Panics
     /// When it doesn't answer.
     pub fn send(&self, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-        let mut stream = UnixStream::connect(&self.socket).expect("connect to the engine");
+        self.exchange(request, headers, body.as_bytes()).expect("an answer of the engine")
+    }
+
+    fn exchange(
+        &self,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<(u16, String)> {
+        let mut stream = UnixStream::connect(&self.socket)?;
         let own: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
         write!(
             stream,
-            "{request} HTTP/1.0\r\nContent-Type: application/json\r\n{own}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("ask");
+            "{request} HTTP/1.0\r\nContent-Type: application/json\r\n{own}Content-Length: {length}\r\n\r\n"
+        )?;
+        stream.write_all(body)?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.expect("a status"), body.to_owned())
+        stream.read_to_string(&mut answer)?;
+        let answered = answer.split_once("\r\n\r\n").and_then(|(head, body)| {
+            let status = head.split(' ').nth(1)?.parse().ok()?;
+            Some((status, body.to_owned()))
+        });
+        answered.ok_or_else(|| std::io::Error::other(format!("no answer in HTTP: {answer:?}")))
     }
 
     /// What a user's machine gets from `http://ADDRESS/`; none while nobody answers.
@@ -353,12 +366,30 @@ impl Engine {
         eventually("the engine answers", || answers().ok());
     }
 
-    /// Removes everything of a kind that `list` names.
-    fn clear(&self, list: &[&str], remove: &[&str]) {
-        let left = self.docker(list).out;
-        let names: Vec<&str> = left.lines().collect();
-        if !names.is_empty() {
-            self.docker(&[remove, names.as_slice()].concat());
+    /// What `list` tells of at `within`, by its `name`. An engine that doesn't answer has nothing left.
+    fn names(&self, list: &str, within: &str, name: &str) -> Vec<String> {
+        let told = self.exchange(&format!("GET {list}"), &[], &[]).map(|(_, text)| text).unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
+        let all = told.pointer(within).and_then(serde_json::Value::as_array).into_iter().flatten();
+        all.filter_map(|one| one[name].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Removes what is there, if it can be.
+    fn remove(&self, path: &str) {
+        drop(self.exchange(&format!("DELETE {path}"), &[], &[]));
+    }
+
+    /// Removes all that tests leave in the VM's engine, which has the next test's, too.
+    fn clear(&self) {
+        for network in self.names("/networks?filters=%7B%22type%22%3A%5B%22custom%22%5D%7D", "", "Id") {
+            self.remove(&format!("/networks/{network}"));
+        }
+        for volume in self.names("/volumes", "/Volumes", "Name") {
+            self.remove(&format!("/volumes/{volume}"));
+        }
+        // The newest are first, and none goes before those that were built on it.
+        for image in self.names("/images/json?all=1", "", "Id") {
+            self.remove(&format!("/images/{image}?force=1"));
         }
     }
 }
@@ -399,10 +430,15 @@ fn serve(folder: &Path, network: &str, more: &[String]) -> Child {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.clear(&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]);
-        self.clear(&["network", "ls", "--quiet", "--filter", "type=custom"], &["network", "rm"]);
-        self.clear(&["volume", "ls", "--quiet"], &["volume", "rm"]);
-        self.clear(&["images", "--all", "--quiet"], &["rmi", "--force"]);
+        let engine = &*self;
+        std::thread::scope(|scope| {
+            for id in engine.names("/containers/json?all=1", "", "Id") {
+                scope.spawn(move || engine.remove(&format!("/containers/{id}?force=1&v=1")));
+            }
+        });
+        if self.is_machine() {
+            self.clear();
+        }
         let Some(native) = &mut self.native else { return };
         drop(Command::new("kill").args(["-TERM", &native.process.id().to_string()]).status());
         drop(native.process.wait());
