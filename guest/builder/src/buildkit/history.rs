@@ -107,6 +107,11 @@ impl History {
         self.known().values().cloned().collect()
     }
 
+    /// What is known of a build; nothing when there is no such.
+    pub(super) fn record(&self, reference: &str) -> Option<HistoryRecord> {
+        self.known().get(reference).cloned()
+    }
+
     pub(super) fn has(&self, reference: &str) -> bool {
         self.known().contains_key(reference)
     }

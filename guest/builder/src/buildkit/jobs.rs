@@ -117,14 +117,21 @@ impl Jobs {
         job
     }
 
-    /// The build that a call of its frontend belongs to.
+    /// The build that a call of its frontend belongs to. One that has ended before it came, as a build does whose exporters
+    /// can't be, has no use for a frontend.
     pub(super) async fn asked(&self, reference: &str) -> Result<Arc<Job>, Status> {
+        let unknown = || format!("no such job {reference}");
+        if let Some(ended) = self.ended.record(reference) {
+            // The client shows the build's failure or this one, whichever comes first.
+            let why = ended.error.map_or_else(unknown, |error| error.message);
+            return Err(Status::not_found(why));
+        }
         let job = self.find(reference);
         let mut asked = job.asked.subscribe();
         let waited = tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked)).await;
         match waited {
             Ok(Ok(_)) => Ok(job.clone()),
-            _ => Err(Status::not_found(format!("no such job {reference}"))),
+            _ => Err(Status::not_found(unknown())),
         }
     }
 
@@ -259,5 +266,26 @@ impl Job {
             total_steps: total,
             completed_steps: completed,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frontend_that_comes_after_its_build_has_failed_is_told_why_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = Jobs { in_memory: Mutex::default(), ended: History::open(folder.path().to_owned()) };
+        let job = jobs.find("one");
+        job.ask(&SolveRequest { reference: "one".to_owned(), ..SolveRequest::default() });
+        job.end(&Err("no such exporter".to_owned()));
+        jobs.remember(&job);
+        let asked = Instant::now();
+        assert_eq!(jobs.asked("one").await.err().unwrap().message(), "no such exporter");
+        assert!(asked.elapsed() < PATIENCE, "it waited for {:?}", asked.elapsed());
+        assert!(jobs.all().is_empty());
     }
 }
