@@ -45,8 +45,18 @@ fn shown(command: &Command) -> String {
 }
 
 /// `cargo` of the toolchain that runs this tool.
+///
+/// Without what `cargo run` tells this tool of its own package: ring's build script names these variables as what it
+/// depends on, so that ring and all that is built on it would be compiled again for each place of the workspace.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// The program's full path, when `$PATH` has it.
