@@ -19,24 +19,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What runs now, and whether a signal came.
 struct Now {
     interrupted: bool,
-    group: Option<Pid>,
+    groups: Vec<Pid>,
 }
 
-static NOW: Mutex<Now> = Mutex::new(Now { interrupted: false, group: None });
+static NOW: Mutex<Now> = Mutex::new(Now { interrupted: false, groups: Vec::new() });
 
-/// From now on a signal to end ends the running step, and every step after it fails.
+/// From now on a signal to end ends what runs, and every step after it fails.
 pub(crate) fn watch() -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("watch for Ctrl-C")?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
-            let group = {
+            let groups = {
                 let mut now = now();
                 now.interrupted = true;
-                now.group
+                now.groups.clone()
             };
-            if let Some(group) = group {
-                end(group);
-            }
+            end(&groups);
         }
     });
     Ok(())
@@ -53,16 +51,18 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// Runs `command` to its end; a signal ends it and all that it started.
 pub(crate) fn status(command: &mut Command) -> anyhow::Result<std::process::ExitStatus> {
     let mut child = spawn(command)?;
+    let group = group(&child);
     let status = child.wait();
-    finish()?;
+    finish(group)?;
     Ok(status?)
 }
 
 /// Runs `command`, which must succeed, and returns what it prints; a signal ends it.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
     let child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let group = group(&child);
     let output = child.wait_with_output();
-    finish()?;
+    finish(group)?;
     let output = output?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
@@ -81,13 +81,18 @@ fn spawn(command: &mut Command) -> anyhow::Result<Child> {
         command.process_group(0);
     }
     let child = command.spawn().with_context(|| format!("can't run {}", command.get_program().display()))?;
-    now.group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    now.groups.extend(group(&child));
     Ok(child)
 }
 
-/// The step's first process has ended; fails, and ends the rest of its group, when that was a signal's doing.
-fn finish() -> anyhow::Result<()> {
-    let ended = now().group.take();
+/// The group that `child` began.
+fn group(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// A group's first process has ended; fails, and ends the rest of it, when that was a signal's doing.
+fn finish(ended: Option<Pid>) -> anyhow::Result<()> {
+    now().groups.retain(|group| Some(*group) != ended);
     let still_fine = check();
     if let (Err(_), Some(group)) = (&still_fine, ended) {
         let _ = kill_process_group(group, Signal::KILL);
@@ -95,13 +100,18 @@ fn finish() -> anyhow::Result<()> {
     still_fine
 }
 
-/// Asks a group to end, and kills it when it hasn't.
-fn end(group: Pid) {
-    let _ = kill_process_group(group, Signal::INT);
+/// Asks groups to end, and kills those that haven't.
+fn end(groups: &[Pid]) {
+    for group in groups {
+        let _ = kill_process_group(*group, Signal::INT);
+    }
+    if groups.is_empty() {
+        return;
+    }
     std::thread::sleep(GRACE);
     let now = now();
-    if now.group == Some(group) {
-        let _ = kill_process_group(group, Signal::KILL);
+    for group in groups.iter().filter(|group| now.groups.contains(group)) {
+        let _ = kill_process_group(*group, Signal::KILL);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Running one external command as a visible step, and finding the workspace.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -28,6 +29,16 @@ pub(crate) fn programs_dir() -> PathBuf {
 /// Runs `command` from the workspace root, prints it and its duration, and fails when it fails or a signal ends it.
 pub(crate) fn step(title: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("==> {title}");
+    timed(title, command)
+}
+
+/// The same for a step beside others: what it prints goes to the end of `log`.
+pub(crate) fn step_into(log: &File, title: &str, command: &mut Command) -> anyhow::Result<()> {
+    println!("==> {title}");
+    timed(title, command.stdout(log.try_clone()?).stderr(log.try_clone()?))
+}
+
+fn timed(title: &str, command: &mut Command) -> anyhow::Result<()> {
     let started = Instant::now();
     let status =
         interrupt::status(command.current_dir(workspace_root())).with_context(|| title.to_owned())?;

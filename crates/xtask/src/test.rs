@@ -6,7 +6,11 @@
 mod machine;
 pub(crate) mod skips;
 
-use crate::step::{cargo, step};
+use std::fs::{self, File};
+
+use anyhow::{Context, anyhow};
+
+use crate::step::{cargo, step, workspace_root};
 use crate::{build, buildx, image, setup, tidy, window};
 
 /// What `cargo xtask test` takes.
@@ -41,17 +45,39 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         build::run(&build::Args::default())?;
         image::run(&image::Args::default())?;
     }
-    if parts.contains(&Part::Native) {
-        let mut tests = cargo();
-        tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
-        step("native tests", buildx::tell(&mut tests))?;
-        skips::print("default")?;
-        folders_over_a_stream()?;
+    match (parts.contains(&Part::Native), parts.contains(&Part::Machine)) {
+        (true, true) => beside_each_other(),
+        (true, false) => native(),
+        (false, true) => machine::run(None),
+        (false, false) => Ok(()),
     }
-    if parts.contains(&Part::Machine) {
-        machine::run()?;
+}
+
+/// This machine's tests and the VM's. Those of the VM take turns at one emulator, which leaves processors idle; what they
+/// print comes last.
+fn beside_each_other() -> anyhow::Result<()> {
+    // Before both, for neither to build what the other runs.
+    step("build the tests", cargo().args(["nextest", "run", "--workspace", "--no-run"]))?;
+    let path = workspace_root().join("target/machine-tests.log");
+    let log = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+    let (native, machine) = std::thread::scope(|scope| {
+        let machine = scope.spawn(|| machine::run(Some(&log)));
+        (native(), machine.join().unwrap_or_else(|_| Err(anyhow!("the machine's tests: a panic"))))
+    });
+    let printed = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    println!("{}", String::from_utf8_lossy(&printed));
+    match (native, machine) {
+        (Err(native), Err(machine)) => Err(machine.context(native)),
+        (native, machine) => native.and(machine),
     }
-    Ok(())
+}
+
+fn native() -> anyhow::Result<()> {
+    let mut tests = cargo();
+    tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    step("native tests", buildx::tell(&mut tests))?;
+    skips::print("default")?;
+    folders_over_a_stream()
 }
 
 /// The suite of shared folders once more, over a stream as a machine without a device for them has it.

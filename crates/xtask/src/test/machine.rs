@@ -1,13 +1,15 @@
 //! The black-box tests against the engine in the VM, started as a user starts it, in a home of its own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::TcpListener;
+use std::process::Command;
 
 use anyhow::Context;
 
 use super::skips;
 use crate::buildx;
-use crate::step::{berth_at, cargo, find_program, step};
+use crate::step::{berth_at, cargo, find_program, step, step_into};
 
 /// The black-box tests of the engine. Of the whole workspace, so that nothing is compiled again for fewer packages;
 /// the other binaries' tests have engines and machines of their own.
@@ -17,18 +19,23 @@ const TESTS: &str = "package(e2e) and not \
 /// Those of shared folders, whose other carrier has them too.
 const SHARES: &str = "package(e2e) and binary(shares)";
 
-/// Runs the tests against a VM, and those of shared folders against one that has them over vsock.
-pub(super) fn run() -> anyhow::Result<()> {
+/// Runs the tests against a VM, and those of shared folders against one that has them over vsock. What they print goes to
+/// `log`, if there is one.
+pub(super) fn run(log: Option<&File>) -> anyhow::Result<()> {
     if find_program("qemu-system-x86_64").is_none() {
         println!("==> machine tests: skipped: QEMU isn't installed (cargo xtask setup)");
         return Ok(());
     }
-    against("machine tests", "virtio-fs", TESTS)?;
-    against("machine tests of folders over vsock", "vsock", SHARES)
+    against(log, "machine tests", "virtio-fs", TESTS)?;
+    against(log, "machine tests of folders over vsock", "vsock", SHARES)
 }
 
 /// Starts a VM with `berth start`, runs tests against its Docker socket, and stops it, also when they fail.
-fn against(name: &str, shares_over: &str, which: &str) -> anyhow::Result<()> {
+fn against(log: Option<&File>, name: &str, shares_over: &str, which: &str) -> anyhow::Result<()> {
+    let step = |title: &str, command: &mut Command| match log {
+        Some(log) => step_into(log, title, command),
+        None => step(title, command),
+    };
     let home = tempfile::tempdir().context("make a home for the machine's tests")?;
     let port = free_port()?;
     let settings = home.path().join("config/berth");
@@ -44,7 +51,14 @@ fn against(name: &str, shares_over: &str, which: &str) -> anyhow::Result<()> {
         // Home is shared, as for any user.
         tests.env("BERTH_E2E_SHARED", home.path());
         step(name, buildx::tell(&mut tests))?;
-        skips::print("machine")
+        let skips = skips::told("machine")?;
+        match log {
+            Some(mut log) => log.write_all(skips.as_bytes()).context("write the log"),
+            None => {
+                print!("{skips}");
+                Ok(())
+            }
+        }
     });
     let stopped = step("stop the machine", berth_at(home.path()).arg("stop"));
     tested.and(stopped)

@@ -14,14 +14,18 @@ const MARK: &str = "skipped: ";
 
 /// Prints the tests that skipped themselves in the last run under nextest's `profile`.
 pub(crate) fn print(profile: &str) -> anyhow::Result<()> {
+    print!("{}", told(profile)?);
+    Ok(())
+}
+
+/// The lines that tell of the tests that skipped themselves in the last run under nextest's `profile`.
+pub(super) fn told(profile: &str) -> anyhow::Result<String> {
     let report = workspace_root().join("target/nextest").join(profile).join("junit.xml");
     let report = fs::read_to_string(&report).with_context(|| format!("read {}", report.display()))?;
     let skips = read(&report);
-    println!("    {} tests were skipped", skips.len());
-    for (test, reason) in skips {
-        println!("    skipped: {test}: {reason}");
-    }
-    Ok(())
+    let first = format!("    {} tests were skipped\n", skips.len());
+    let tell = |(test, reason)| format!("    skipped: {test}: {reason}\n");
+    Ok(first + &skips.into_iter().map(tell).collect::<String>())
 }
 
 /// Test and reason of each skip in a JUnit report. Each element that it writes begins on a line of its own.
