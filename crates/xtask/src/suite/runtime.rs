@@ -99,9 +99,10 @@ fn word(value: impl ValueEnum) -> String {
 }
 
 fn native(runtime: Runtime, program: &Path, folder: &Path, script: &str) -> anyhow::Result<String> {
-    let mut tests = Command::new("unshare");
-    // What a test leaves mounted goes with the namespace.
-    tests.args(["--mount", "--propagation", "private", "timeout", SECONDS, "sh", "-c"]);
+    let mut tests = Command::new("timeout");
+    // What a test leaves mounted or running, created and never started say, goes with the namespaces.
+    tests.args(["--signal", "KILL", SECONDS, "unshare", "--mount", "--propagation", "private"]);
+    tests.args(["--pid", "--mount-proc", "--fork", "--kill-child", "sh", "-c"]);
     if runtime == Runtime::Crun {
         // Where the machine has the v2 hierarchy beside those of v1, crun gives up.
         tests.arg(format!("umount --quiet /sys/fs/cgroup/unified; {script}"));
