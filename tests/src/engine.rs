@@ -12,7 +12,7 @@ use crate::guard::{need_program, need_root, program};
 use crate::image;
 
 /// Names the Docker socket of a machine to test instead of a native engine.
-const SOCKET: &str = "BERTH_E2E_SOCKET";
+pub(crate) const SOCKET: &str = "BERTH_E2E_SOCKET";
 
 /// Names the port of this machine's loopback that such a machine may reach.
 const HOST_PORT: &str = "BERTH_E2E_HOST_PORT";
