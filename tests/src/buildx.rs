@@ -71,12 +71,20 @@ impl<'a> Context<'a> {
         client
     }
 
+    /// Runs the client with the plugin in this folder.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn run(&self, args: &[&str]) -> Said {
+        said(&self.client(args).output().expect("run docker"))
+    }
+
     /// Whether the plugin is `0.<minor>` or later; prints the reason of a skip when it is older.
     ///
     /// # Panics
     /// When it doesn't say its version.
     pub fn is_at_least(&self, minor: u32) -> bool {
-        let version = said(&self.client(&["buildx", "version"]).output().expect("run docker")).out;
+        let version = self.run(&["buildx", "version"]).out;
         let word = version.split_whitespace().nth(1).expect("a version").trim_start_matches('v');
         let own = word.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).expect("a number");
         if own < minor {
@@ -90,7 +98,7 @@ impl<'a> Context<'a> {
     /// # Panics
     /// When the client can't be started.
     pub fn build(&self, args: &[&str]) -> Said {
-        said(&self.client(&[&["build"], args, &["."]].concat()).output().expect("run docker"))
+        self.run(&[&["build"], args, &["."]].concat())
     }
 
     /// Builds it, which must succeed; returns its progress.

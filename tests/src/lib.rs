@@ -15,6 +15,7 @@ pub mod gate;
 pub mod git;
 pub mod guard;
 pub mod image;
+pub mod linked;
 pub mod machine;
 pub mod perl;
 pub mod registry;

@@ -1,9 +1,9 @@
 //! This machine's perl in containers, for what busybox can't do.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::guard::need_program;
+use crate::linked;
 
 /// Lays a script beside perl in the folder; returns how a container that sees the folder at `/x` starts it. None, with the
 /// reason printed, where this machine has no perl.
@@ -25,13 +25,11 @@ pub fn perl(folder: &Path) -> Option<String> {
     if !need_program("perl") {
         return None;
     }
-    let libraries = Command::new("ldd").arg("/usr/bin/perl").output().expect("run ldd").stdout;
-    let libraries = String::from_utf8(libraries).expect("paths");
     let place = folder.join("perl");
     std::fs::create_dir(&place).expect("make a folder for perl");
-    for file in libraries.split_whitespace().filter(|word| word.starts_with('/')).chain(["/usr/bin/perl"]) {
-        let name = Path::new(file).file_name().expect("a file's path");
-        std::fs::copy(file, place.join(name)).expect("copy perl");
+    for file in linked::files("/usr/bin/perl") {
+        let name = Path::new(&file).file_name().expect("a file's path");
+        std::fs::copy(&file, place.join(name)).expect("copy perl");
     }
     Some("/x/perl/ld-linux-x86-64.so.2 --library-path /x/perl /x/perl/perl".to_owned())
 }

@@ -2,14 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use e2e::buildx::{self, Context, with_buildx};
 use e2e::condition::eventually;
 use e2e::context::output;
-use e2e::engine::{Engine, said};
+use e2e::engine::Engine;
+use e2e::linked;
 use e2e::registry::Registry;
 use e2e::ssh::Agent;
 
@@ -138,24 +137,12 @@ fn an_agent_is_forwarded_to_the_step() {
     let Some(agent) = Agent::start("ed25519") else { return };
     let text = "FROM busybox\nCOPY root /\nRUN --mount=type=ssh ssh-add -L > /keys\nRUN test -z \"$SSH_AUTH_SOCK\"\n";
     let context = Context::new(&buildx, text);
-    copy_program("/usr/bin/ssh-add", &context.path().join("root"));
+    linked::copy("/usr/bin/ssh-add", &context.path().join("root"));
     context.built(&["-t", "x", "--ssh", &agent.forwarded()]);
     let key = fs::read_to_string(agent.key().with_extension("pub")).unwrap();
     assert_eq!(output(&buildx.0, "x", &["cat", "/keys"]), key.trim_end());
     let without = context.build(&["--no-cache"]);
     assert_eq!(without.code, 1, "{}", without.out);
-}
-
-/// Copies a program of this machine with the libraries that it is linked with, each to its own place beneath a folder.
-fn copy_program(program: &str, folder: &Path) {
-    let listed = Command::new("ldd").arg(program).output().unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
-    for file in libraries.chain([program]) {
-        let to = folder.join(file.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(file, to).unwrap();
-    }
 }
 
 #[test]
@@ -220,72 +207,6 @@ fn a_step_leaves_the_sandbox_only_when_the_engine_and_the_client_allow_it() {
 }
 
 #[test]
-fn checks_know_the_variables_of_the_base_and_what_is_ignored() {
-    let Some(buildx) = with_buildx() else { return };
-    let text =
-        "FROM busybox AS base\nENV NAME=x\nARG LATER\nFROM base\nWORKDIR /$NAM\n  COPY a $PATH$LATER /d/\n";
-    let context = Context::new(&buildx, text).write(".dockerignore", "a\n").write("a", "");
-    let built = context.build(&[]);
-    assert!(built.err.contains("UndefinedVar: Usage of undefined variable '$NAM'"), "{}", built.err);
-    if !context.is_at_least(20) {
-        return;
-    }
-    let said = context.build(&["--check"]);
-    assert_ne!(said.code, 0, "{}", said.out);
-    for words in [
-        "Usage of undefined variable '$NAM' (did you mean $NAME?)\nDockerfile:5\n",
-        "Attempting to Copy file \"a\" that is excluded by .dockerignore\nDockerfile:6\n",
-    ] {
-        assert!(said.out.contains(words), "{words}: {}", said.out);
-    }
-    assert_eq!(said.out.matches("WARNING").count(), 2, "{}", said.out);
-    let strict =
-        Context::new(&buildx, "# check=error=true\nFROM busybox\nENV A=$NO\nRUN touch /never\n").build(&[]);
-    assert!(strict.err.contains("lint violation found for rules: UndefinedVar"), "{}", strict.err);
-    assert!(!strict.err.contains("RUN touch /never\n"), "{}", strict.err);
-}
-
-#[test]
-fn failures_say_which_step_and_why() {
-    let Some(buildx) = with_buildx() else { return };
-    for (text, words) in [
-        (
-            "FROM busybox\nRUN echo noise; exit 3\n",
-            "process \"/bin/sh -c echo noise; exit 3\" did not complete successfully: exit code: 3",
-        ),
-        ("FROM busybox\nCOPY nothing /\n", "\"/nothing\": not found"),
-        (
-            "FROM busybox\nCPOY a /\n",
-            "dockerfile parse error on line 2: unknown instruction: CPOY (did you mean COPY?)",
-        ),
-        ("FROM busybox\nRUN --security=insecure true\n", "security.insecure is not allowed"),
-    ] {
-        let said = Context::new(&buildx, text).build(&[]);
-        assert_eq!(said.code, 1, "{text}");
-        assert!(said.err.contains(words), "{text}: {}", said.err);
-        assert!(said.err.contains("   2 | >>> "), "the line is shown: {text}: {}", said.err);
-    }
-    let foreign = Context::new(&buildx, "FROM scratch\nCOPY Dockerfile /x\nRUN true\n");
-    let said = foreign.build(&["--platform", "linux/s390x"]);
-    assert!(said.err.contains("RUN for linux/s390x needs an interpreter"), "{}", said.err);
-    let exported = Context::new(&buildx, "FROM busybox\n").build(&["--cache-to", "type=elsewhere,name=x"]);
-    assert!(exported.err.contains("isn't supported by this engine"), "{}", exported.err);
-}
-
-#[test]
-fn of_a_long_output_beginning_and_end_are_shown() {
-    let Some(buildx) = with_buildx() else { return };
-    let text = "FROM busybox\nRUN echo first; yes | head -n 4000000; echo last\n";
-    let said = Context::new(&buildx, text).built(&[]);
-    for part in [" first\n", " last\n", "[output clipped, log limit 200KiB/s reached]"] {
-        assert!(said.contains(part), "{part} isn't in {} bytes", said.len());
-    }
-    // Each is two bytes.
-    let shown = said.lines().filter(|line| line.ends_with(" y")).count();
-    assert!((200_000..2_000_000).contains(&shown), "{shown} lines");
-}
-
-#[test]
 fn a_client_that_leaves_ends_its_build() {
     let Some(buildx) = with_buildx() else { return };
     if std::env::var_os("BERTH_E2E_SOCKET").is_some() {
@@ -335,7 +256,7 @@ fn the_cache_is_listed_and_pruned() {
     buildx.0.ok(&["builder", "prune", "--all", "--force"]);
     context.built(&[]);
     let run = |args: &[&str]| {
-        let said = said(&context.client(&[&["buildx"], args].concat()).output().unwrap());
+        let said = context.run(&[&["buildx"], args].concat());
         assert_eq!(said.code, 0, "{}", said.err);
         said.out
     };
@@ -348,7 +269,7 @@ fn the_cache_is_listed_and_pruned() {
     assert!(run(&["prune", "--force", "--filter", "type=source.local"]).contains("Total:"));
     assert!(!run(&["du", "--verbose"]).contains("source.local"));
     context.built(&[]);
-    let wrong = said(&context.client(&["buildx", "prune", "--force", "--filter", "x=1"]).output().unwrap());
+    let wrong = context.run(&["buildx", "prune", "--force", "--filter", "x=1"]);
     assert!(wrong.err.contains("records of the build cache have no such field"), "{}", wrong.err);
     assert!(run(&["prune", "--force", "--filter", "until=1h"]).contains("Total:\t0B"));
     buildx.0.ok(&[
@@ -361,65 +282,6 @@ fn the_cache_is_listed_and_pruned() {
     assert!(pruned.contains("Total:\t1MB"), "{pruned}");
     assert!(!run(&["du"]).contains("regular"));
     assert!(!context.built(&[]).contains("CACHED"));
-}
-
-#[test]
-fn builds_are_remembered_until_they_are_removed() {
-    let Some(buildx) = with_buildx() else { return };
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo no\"\"ted\n");
-    let history =
-        |args: &[&str]| said(&context.client(&[&["buildx", "history"], args].concat()).output().unwrap());
-    if !context.is_at_least(20) {
-        return;
-    }
-    context.built(&[]);
-    assert!(history(&["ls"]).out.contains("Completed"), "{}", history(&["ls"]).err);
-    let inspected = history(&["inspect"]);
-    assert!(inspected.out.contains("Build Steps:"), "{}{}", inspected.out, inspected.err);
-    let logs = history(&["logs"]);
-    assert!([logs.out, logs.err].concat().contains(" noted\n"));
-    assert_eq!(history(&["rm", "--all"]).code, 0);
-    assert!(!history(&["ls"]).out.contains("Completed"));
-}
-
-#[test]
-fn the_history_outlives_an_engine_that_was_killed() {
-    let Some(mut buildx) = with_buildx() else { return };
-    if buildx.0.is_machine() {
-        eprintln!("skipped: this kills the engine, and the machine's isn't the test's own");
-        return;
-    }
-    let context = Context::new(&buildx, "FROM busybox\nRUN echo no\"\"ted\n");
-    if !context.is_at_least(20) {
-        return;
-    }
-    context.built(&[]);
-    assert_eq!(Context::new(&buildx, "FROM busybox\nRUN echo fai\"\"led; exit 7\n").build(&[]).code, 1);
-    let slow = Context::new(&buildx, "FROM busybox\nRUN echo beg\"\"un; sleep 600\n");
-    let mut under_way = slow.client(&["build", "."]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(under_way.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains(" begun")));
-    drop(lines);
-    buildx.0.crash();
-    under_way.wait().unwrap();
-    let context = Context::new(&buildx, "FROM busybox\n");
-    let history =
-        |args: &[&str]| said(&context.client(&[&["buildx", "history"], args].concat()).output().unwrap());
-    let listed = history(&["ls", "--format", "{{.Ref}} {{.Status}}"]);
-    let builds: Vec<(&str, &str)> = listed.out.lines().filter_map(|line| line.split_once(' ')).collect();
-    let of = |status: &str| builds.iter().find(|build| build.1 == status).map(|build| build.0);
-    let (Some(done), Some(failed)) = (of("Completed"), of("Error")) else { panic!("{listed:?}") };
-    assert_eq!(builds.len(), 2, "what was under way has no end: {listed:?}");
-    let inspected = history(&["inspect", failed]);
-    assert!(inspected.out.contains("exit code: 7"), "{}{}", inspected.out, inspected.err);
-    for (build, words) in [(done, " noted\n"), (failed, " failed\n")] {
-        let logs = history(&["logs", build]);
-        assert!([logs.out.as_str(), &logs.err].concat().contains(words), "{logs:?}");
-    }
-    assert_eq!(history(&["rm", done]).code, 0);
-    buildx.0.ok(&["info"]);
-    let left = history(&["ls", "--format", "{{.Ref}}"]).out;
-    assert_eq!(left, failed);
 }
 
 #[test]
@@ -483,40 +345,6 @@ fn caches_are_kept_in_registries_and_folders() {
 }
 
 #[test]
-fn a_base_for_another_machine_is_told_unless_it_was_asked_for() {
-    let Some(buildx) = with_buildx() else { return };
-    let (own, foreign) = match std::env::consts::ARCH {
-        "aarch64" => ("linux/arm64", "linux/amd64"),
-        _ => ("linux/amd64", "linux/arm64"),
-    };
-    let context = Context::new(&buildx, "FROM scratch\nCOPY a /a\n").write("a", "a");
-    context.built(&["--platform", foreign, "-t", "foreign:v1"]);
-    let rule = "InvalidBaseImagePlatform";
-    let found = format!(
-        "Base image foreign:v1 was pulled with platform \"{foreign}\", expected \"{own}\" for current build"
-    );
-    let context = Context::new(&buildx, "FROM foreign:v1\nCOPY a /b\n").write("a", "a");
-    let built = context.built(&[]);
-    assert!(built.contains(&format!("{rule}: {found} (line 1)")), "{built}");
-    for asked_for in [["--platform", foreign], ["--build-context", "foreign:v1=docker-image://foreign:v1"]] {
-        let built = context.built(&asked_for);
-        assert!(!built.contains(rule), "{built}");
-    }
-    let of = |check: &str| {
-        Context::new(&buildx, &format!("# check={check}\nFROM foreign:v1\nCOPY a /b\n"))
-            .write("a", "a")
-            .build(&[])
-    };
-    let strict = of("error=true");
-    assert!(strict.err.contains(&format!("lint violation found for rules: {rule}")), "{}", strict.err);
-    assert!(!of(&format!("skip={rule}")).err.contains(rule));
-    if context.is_at_least(20) {
-        let said = context.build(&["--check"]);
-        assert!(said.out.contains(&format!("{found}\nDockerfile:1\n")), "{}", said.out);
-    }
-}
-
-#[test]
 fn the_same_sources_at_the_same_time_are_the_same_image() {
     let Some(buildx) = with_buildx() else { return };
     let text =
@@ -555,30 +383,11 @@ fn steps_know_their_machine_by_the_name_that_was_asked_for() {
 }
 
 #[test]
-fn a_dockerfile_is_asked_about_instead_of_built() {
-    let Some(buildx) = with_buildx() else { return };
-    let text = "FROM busybox as one\nRUN false\nFROM one AS two\nARG WHO=me\n";
-    let context = Context::new(&buildx, text);
-    let ask = |what: &str| {
-        let mut client = context.client(&["buildx", "build", "--print", what, "."]);
-        said(&client.env("BUILDX_EXPERIMENTAL", "1").output().unwrap())
-    };
-    let checked = ask("lint");
-    assert!(checked.out.contains("FromAsCasing"), "{}{}", checked.out, checked.err);
-    let targets = ask("targets");
-    assert!(targets.out.contains("two (default)"), "{}{}", targets.out, targets.err);
-    let outline = ask("outline");
-    assert!(outline.out.contains("WHO"), "{}{}", outline.out, outline.err);
-    let strict = Context::new(&buildx, "# check=error=true\nFROM busybox as one\n").build(&[]);
-    assert!(strict.err.contains("lint violation found for rules: FromAsCasing"), "{}", strict.err);
-}
-
-#[test]
 fn a_remote_builder_is_the_engines_own_socket() {
     let Some(buildx) = with_buildx() else { return };
     let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\nRUN cat /a > /b\n").write("a", "remote");
     let run = |args: &[&str]| {
-        let said = said(&context.client(args).output().unwrap());
+        let said = context.run(args);
         assert_eq!(said.code, 0, "{args:?}: {}", said.err);
         said.out
     };

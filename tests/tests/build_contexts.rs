@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use e2e::buildx::{Context, with_buildx};
 use e2e::context::{self, output};
-use e2e::engine::{Engine, said};
+use e2e::engine::Engine;
 use e2e::web::WebServer;
 use sha2::{Digest, Sha256};
 
@@ -196,7 +196,7 @@ fn what_one_target_of_bake_makes_is_a_context_of_another() {
             tags = ["x"]
         }"#;
     let context = Context::new(&buildx, "").write("docker-bake.hcl", bake);
-    let baked = said(&context.client(&["buildx", "bake"]).output().unwrap());
+    let baked = context.run(&["buildx", "bake"]);
     assert_eq!(baked.code, 0, "{}", baked.err);
     assert_eq!(output(&buildx.0, "x", &["cat", "/env", "/f", "/copied"]), "target\nmade\nmade");
 }

@@ -29,7 +29,7 @@ fn repositories_are_contexts_and_sources() {
     let git = format!("{url}/.git");
     let engine = &buildx.0;
     let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
-    let client = |args: &[&str]| said(&context.client(&[&["build"], args].concat()).output().unwrap());
+    let client = |args: &[&str]| context.run(&[&["build"], args].concat());
     let built = client(&["-t", "x", &format!("{git}#main:app")]);
     assert_eq!(built.code, 0, "{}", built.err);
     assert_eq!(output(engine, "x", &["cat", "/all/a", "/all/m/inner"]), "new\ninner");
@@ -90,7 +90,7 @@ fn git_knows_what_is_checked_out(context: &Context<'_>, address: &str, head: &st
     let kept = |keep: &str| {
         let keep = format!("BUILDKIT_CONTEXT_KEEP_GIT_DIR={keep}");
         let args = ["build", "--build-arg", &keep, "-f", "app/Dockerfile", "-t", "kept", &url];
-        let built = said(&context.client(&args).output().unwrap());
+        let built = context.run(&args);
         assert_eq!(built.code, 0, "{}", built.err);
         output(context.engine, "kept", &["ls", "-A", "/all"]).lines().any(|name| name == ".git")
     };
@@ -115,7 +115,7 @@ fn behind_ssh(key: &str, lines: &str) {
     let context = Context::new(&buildx, "FROM busybox\nARG FROM_GIT\nADD ${FROM_GIT} /got\n");
     let forwarded = agent.forwarded();
     let args = ["build", "--ssh", &forwarded, "-t", "x", &format!("{url}#main:app")];
-    let built = said(&context.client(&args).output().unwrap());
+    let built = context.run(&args);
     assert_eq!(built.code, 0, "{}", built.err);
     assert_eq!(output(&buildx.0, "x", &["cat", "/all/a", "/all/m/inner"]), "new\ninner");
     for (reference, expected) in [("", "new"), ("#v1", "old"), (&*format!("#{head}"), "new")] {
