@@ -29,22 +29,22 @@ use crate::{Error, Lock, Result, key_of};
 pub(super) struct Wish {
     mount: Mount,
     origin: Option<Origin>,
+    /// What a cache is known by.
+    cache: Option<Digest>,
     /// What it adds to the step's key.
     pub(super) key: String,
 }
 
-impl Wish {
-    /// What a cache is known by: its name, and what it begins with, so that a cache for another owner is another one.
-    fn cache_id(&self) -> Digest {
-        let Mount { id, source, mode, uid, gid, .. } = &self.mount;
-        let begins = match &self.origin {
-            None if (mode, uid, gid) == (&None, &0, &0) => return Digest::of(id.as_bytes()),
-            None => String::new(),
-            Some(Origin::Files(files)) => files.key.to_string(),
-            Some(Origin::Context(folder)) => folder.path.display().to_string(),
-        };
-        key_of(&[id, &begins, source, &format!("{:?}", (mode, uid, gid))])
-    }
+/// A cache is known by its name, and by what it begins with, so that a cache for another owner is another one.
+fn cache_id(mount: &Mount, origin: Option<&Origin>) -> Digest {
+    let Mount { id, source, mode, uid, gid, .. } = mount;
+    let begins = match origin {
+        None if (mode, uid, gid) == (&None, &0, &0) => return Digest::of(id.as_bytes()),
+        None => String::new(),
+        Some(Origin::Files(files)) => files.key.to_string(),
+        Some(Origin::Context(folder)) => folder.path.display().to_string(),
+    };
+    key_of(&[id, &begins, source, &format!("{:?}", (mode, uid, gid))])
 }
 
 /// Mounts that are ready, and what keeps them so.
@@ -104,7 +104,8 @@ pub(super) async fn resolve(
             mount.env,
             (mount.mode, mount.uid, mount.gid, mount.read_only),
         );
-        wishes.push(Wish { mount, origin, key });
+        let cache = (mount.kind == MountKind::Cache).then(|| cache_id(&mount, origin.as_ref()));
+        wishes.push(Wish { mount, origin, cache, key });
     }
     Ok(wishes)
 }
@@ -175,8 +176,8 @@ impl Mounted {
     /// Finds the folders of the caches among these, and takes those that a step has alone: in the order of their ids, so
     /// that no two steps wait for each other.
     async fn take_caches(&mut self, build: &Arc<Build>, wishes: &[Wish]) {
-        let caches = wishes.iter().filter(|wish| wish.mount.kind == MountKind::Cache);
-        let mut caches: Vec<_> = caches.map(|wish| (wish.cache_id(), wish.mount.sharing)).collect();
+        let caches = wishes.iter().filter_map(|wish| Some((wish.cache.clone()?, wish.mount.sharing)));
+        let mut caches: Vec<_> = caches.collect();
         caches.sort_by(|one, other| one.0.cmp(&other.0));
         caches.dedup_by(|one, other| one.0 == other.0);
         for (id, sharing) in caches {
@@ -196,7 +197,8 @@ impl Mounted {
     }
 
     async fn cache(&mut self, build: &Arc<Build>, wish: Wish) -> Result<()> {
-        let Some(folder) = self.caches.get(&wish.cache_id()).cloned() else { return Ok(()) };
+        let folder = wish.cache.as_ref().and_then(|cache| self.caches.get(cache)).cloned();
+        let Some(folder) = folder else { return Ok(()) };
         let mount = wish.mount;
         let opened = match &wish.origin {
             Some(origin) => Some(origin.open(build).await?),
