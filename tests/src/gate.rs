@@ -28,15 +28,29 @@ impl Gate {
     /// # Panics
     /// When it can't be started.
     pub fn before(registry: &Registry, engine: &Engine, free: &str) -> Option<Self> {
+        Self::start(registry, engine, &engine.inspect(free, ".Id"), "")
+    }
+
+    /// Puts an open one before a registry, beside a native engine, that takes no manifests of media types which begin so.
+    /// None, with the reason printed, where there is no perl.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn refusing(registry: &Registry, engine: &Engine, media_types: &str) -> Option<Self> {
+        Self::start(registry, engine, "", media_types)
+    }
+
+    fn start(registry: &Registry, engine: &Engine, free: &str, refused: &str) -> Option<Self> {
         if !need_program("perl") {
             return None;
         }
         let folder = tempfile::tempdir().expect("make a folder for the gate");
         fs::create_dir(folder.path().join("waiting")).expect("make a folder for the gate");
         let port = free_port();
-        let config = engine.inspect(free, ".Id");
         let mut gate = engine.beside("perl");
-        gate.args(["-e", PROGRAM, &port.to_string(), &registry.address, &config]).arg(folder.path());
+        gate.args(["-e", PROGRAM, &port.to_string(), &registry.address, free])
+            .arg(folder.path())
+            .arg(refused);
         let process = gate.stdin(Stdio::null()).spawn().expect("start the gate");
         let address = format!("127.0.0.1:{port}");
         eventually("the gate listens", || engine.fetch(&address));

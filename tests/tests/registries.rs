@@ -332,3 +332,34 @@ fn of_two_pulls_at_a_time_each_blob_is_fetched_once() {
     assert_eq!(fetched.len(), LAYERS + 1, "{asked:?}");
     assert_eq!(engine.ok(&["run", "--rm", "--network", "none", &name, "cat", "/1", "/5"]), "1\n5");
 }
+
+#[test]
+fn a_registry_that_does_not_know_ocis_manifests_gets_dockers() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    let Some(registry) = Registry::start(&engine) else { return };
+    let Some(gate) = Gate::refusing(&registry, &engine, "application/vnd.oci.") else { return };
+    let name = format!("{}/team/box:v1", gate.address);
+    engine.ok(&["tag", "busybox", &name]);
+    let id = engine.inspect("busybox", ".Id");
+    let pushed = engine.ok(&["push", &name]);
+    let digest = pushed.split_whitespace().find(|word| word.starts_with("sha256:")).unwrap();
+    let told = engine.get(&format!("/distribution/{name}/json"));
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    assert_eq!(
+        (&told["Descriptor"]["mediaType"], &told["Descriptor"]["digest"]),
+        (&docker.into(), &digest.into())
+    );
+    engine.ok(&["rmi", "--force", &id]);
+    let by_digest = format!("{}/team/box@{digest}", gate.address);
+    engine.ok(&["pull", &by_digest]);
+    assert_eq!(engine.inspect(&by_digest, ".Id"), id);
+    // What was pulled so is pushed so.
+    engine.ok(&["tag", &by_digest, &name]);
+    assert!(engine.ok(&["push", &name]).contains(digest));
+    // A registry that takes nothing at all is told of as it speaks.
+    let Some(gate) = Gate::refusing(&registry, &engine, "application/") else { return };
+    let name = format!("{}/team/box:v2", gate.address);
+    engine.ok(&["tag", &by_digest, &name]);
+    let refused = engine.docker(&["push", &name]);
+    assert!(refused.code == 1 && refused.err.ends_with("manifest invalid: manifest invalid"), "{refused:?}");
+}

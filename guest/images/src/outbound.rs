@@ -51,6 +51,12 @@ impl Outbound {
         *self == Self { by_digest: self.by_digest, ..Self::default() }
     }
 
+    /// The same with Docker's media types; none where these are asked for, and where there is more to say than they can.
+    pub(crate) fn in_dockers_terms(&self) -> Option<Self> {
+        let can = !self.docker_types && self.annotations.is_empty();
+        can.then(|| Self { docker_types: true, ..self.clone() })
+    }
+
     /// The annotations of a place, of the image for `platform` where it is one image's.
     pub(crate) fn annotations(
         &self,

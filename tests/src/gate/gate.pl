@@ -1,8 +1,9 @@
-# `gate PORT SERVER FREE FOLDER`: passes requests on to the server. Those that fetch or send a blob other than FREE wait until
-# FOLDER/open is there; meanwhile FOLDER/waiting has a file of each, and FOLDER/seen a line of how many each found there.
+# `gate PORT SERVER FREE FOLDER [REFUSED]`: passes requests on to the server. Those that fetch or send a blob other than FREE
+# wait until FOLDER/open is there; meanwhile FOLDER/waiting has a file of each, and FOLDER/seen a line of how many each found
+# there. Manifests of media types that begin with REFUSED are refused, as by registries that don't know these.
 use strict;
 use IO::Socket::INET;
-my ($port, $server, $free, $folder) = @ARGV;
+my ($port, $server, $free, $folder, $refused) = @ARGV;
 
 sub wait_at_gate {
     my $own = "$folder/waiting/$$";
@@ -28,6 +29,16 @@ sub copy {
     }
 }
 
+# Takes a request's body, and answers that it is no manifest.
+sub refuse {
+    my ($client, $length) = @_;
+    open(my $nowhere, ">", "/dev/null");
+    copy($client, $nowhere, $length);
+    my $said = '{"errors":[{"code":"MANIFEST_INVALID","message":"manifest invalid","detail":{}}]}';
+    print $client "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    print $client "Content-Length: ", length $said, "\r\n\r\n$said";
+}
+
 # One request for each connection: what the server answers ends with its own.
 sub pass_on {
     my $client = shift;
@@ -39,10 +50,13 @@ sub pass_on {
         $head .= $line unless $line =~ /^connection:/i;
     }
     my ($request) = split /\r\n/, $head;
+    my $length = $head =~ /^content-length: *(\d+)/im ? $1 : 0;
+    my $is_manifest = $request =~ m{^PUT \S*/manifests/};
+    return refuse($client, $length) if $refused && $is_manifest && $head =~ m{^content-type: *\Q$refused\E}im;
     wait_at_gate() if $request =~ m{^(GET|PUT) \S*/blobs/} && $request !~ /sha256(:|%3A)$free/;
     my $to = IO::Socket::INET->new(PeerAddr => $server) or die "connect: $!";
     print $to "${head}Connection: close\r\n\r\n";
-    copy($client, $to, $head =~ /^content-length: *(\d+)/im ? $1 : 0);
+    copy($client, $to, $length);
     $to->flush;
     copy($to, $client);
 }

@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::connect::Body;
 use super::in_flight::turn;
+use super::refusal::Refusal;
 use super::session::{self, Ask, Session};
 use super::token::escape;
 use super::{Pushed, Report};
@@ -61,11 +62,11 @@ impl Push<'_> {
         for image in images {
             manifests.push(self.send(image, Some(image.config.platform())).await?);
         }
-        let (json, media_type) = self.outbound.index(manifests)?;
+        let (json, media_type) = self.outbound.index(manifests.clone())?;
+        let dockers = |docker: &Outbound| docker.index(manifests);
+        let by_digest = self.outbound.by_digest;
+        let (json, _) = self.put((json, media_type.to_owned()), by_digest, dockers).await?;
         let pushed = Pushed { digest: Digest::of(&json), size: json.len() as u64 };
-        let by_digest = self.reference.with_digest(pushed.digest.clone());
-        let place = if self.outbound.by_digest { &by_digest } else { self.reference };
-        put_manifest(&self.session, place, media_type, json).await?;
         self.say_pushed(&pushed);
         Ok(pushed)
     }
@@ -77,28 +78,51 @@ impl Push<'_> {
         let pulled = self.outbound.takes_any_manifest().then(|| self.pulled_with(image, &stored)).flatten();
         let packing = pulled.is_none().then_some(self.outbound.packing);
         let (layers, _packed) = self.layers(image, &stored, packing).await?;
-        let (json, media_type) = match pulled {
+        let new = |outbound: &Outbound| {
+            let size = image.config_json.len() as u64;
+            outbound.manifest(&image.config.platform(), &image.id, size, &layers)
+        };
+        let manifest = match pulled {
             Some(pulled) => pulled,
-            None => {
-                let size = image.config_json.len() as u64;
-                let of = image.config.platform();
-                let (json, media_type) = self.outbound.manifest(&of, &image.id, size, &layers)?;
-                (json, media_type.to_owned())
-            }
+            None => new(self.outbound).map(|(json, media_type)| (json, media_type.to_owned()))?,
         };
         let config = Descriptor::new(manifest::OCI_CONFIG, image.id.clone(), image.config_json.len() as u64);
         upload(&self.session, self.store, self.reference, &config, &[], |_| {}).await?;
+        let is_by_digest = platform.is_some() || self.outbound.by_digest;
+        let (json, media_type) = self.put(manifest, is_by_digest, new).await?;
         let digest = Digest::of(&json);
         let by_digest = self.reference.with_digest(digest.clone());
-        let is_by_digest = platform.is_some() || self.outbound.by_digest;
-        let place = if is_by_digest { &by_digest } else { self.reference };
-        put_manifest(&self.session, place, &media_type, json.clone()).await?;
         let _new = self.store.pin([digest.clone()]);
         self.store.blobs().put(&json)?;
         let mut state = self.store.state();
         self.store.set_name(&mut state, by_digest, &image.id)?;
         let named = self.outbound.named(&image.config.platform(), &media_type, digest, json.len() as u64);
         Ok(Descriptor { platform, ..named })
+    }
+
+    /// Puts a manifest or an index, with its media type, under its digest or the tag. Registries older than OCI's media
+    /// types get what `dockers` makes of it in Docker's terms. What was taken.
+    async fn put(
+        &self,
+        (json, media_type): (Vec<u8>, String),
+        by_digest: bool,
+        dockers: impl FnOnce(&Outbound) -> Result<(Vec<u8>, &'static str)>,
+    ) -> Result<(Vec<u8>, String)> {
+        let place = |json: &[u8]| match by_digest {
+            true => self.reference.with_digest(Digest::of(json)),
+            false => self.reference.clone(),
+        };
+        let Some(refusal) = offer(&self.session, &place(&json), &media_type, json.clone()).await? else {
+            return Ok((json, media_type));
+        };
+        let is_oci = [manifest::OCI_MANIFEST, manifest::OCI_INDEX].contains(&media_type.as_str());
+        let docker = self.outbound.in_dockers_terms();
+        let Some(docker) = docker.filter(|_| is_oci && refusal.is_of_media_type()) else {
+            return Err(refusal.into_plain_error());
+        };
+        let (json, media_type) = dockers(&docker)?;
+        put_manifest(&self.session, &place(&json), media_type, json.clone()).await?;
+        Ok((json, media_type.to_owned()))
     }
 
     fn say_pushed(&self, pushed: &Pushed) {
@@ -244,6 +268,19 @@ pub(super) async fn put_manifest(
     media_type: &str,
     json: Vec<u8>,
 ) -> Result<()> {
+    match offer(session, reference, media_type, json).await? {
+        None => Ok(()),
+        Some(refusal) => Err(refusal.into_plain_error()),
+    }
+}
+
+/// The same; what the registry says when it doesn't take it.
+async fn offer(
+    session: &Session,
+    reference: &Reference,
+    media_type: &str,
+    json: Vec<u8>,
+) -> Result<Option<Refusal>> {
     let digest = reference.digest().map(Digest::to_string);
     let place = digest.as_deref().or(reference.tag()).unwrap_or(crate::DEFAULT_TAG);
     let target = format!("/v2/{}/manifests/{place}", reference.path());
@@ -252,8 +289,8 @@ pub(super) async fn put_manifest(
     let ask = Ask { method: Method::PUT, target: &target, headers: &headers };
     let response = session.ask_with(&ask, &|| session::full(body.clone())).await?;
     match response.status().is_success() {
-        true => Ok(()),
-        false => Err(session::refusal(response).await.into_plain_error()),
+        true => Ok(None),
+        false => Ok(Some(session::refusal(response).await)),
     }
 }
 

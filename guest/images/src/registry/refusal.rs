@@ -50,6 +50,11 @@ impl Refusal {
         Self { status, code, said }
     }
 
+    /// Whether it may be that the registry doesn't know a manifest's media type.
+    pub(super) fn is_of_media_type(&self) -> bool {
+        self.status == 415 || matches!(self.code.as_str(), "MANIFEST_INVALID" | "UNSUPPORTED")
+    }
+
     /// As an error of an operation on this image.
     pub(super) fn into_error(self, reference: &Reference) -> Error {
         let said = self.said;
