@@ -142,6 +142,16 @@ impl Remote {
         said(&client.env("DOCKER_CONFIG", self.config.path()).output().expect("run docker"))
     }
 
+    /// Runs the client to its end in a folder.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn run_in(&self, context: &context::Context, args: &[&str]) -> Said {
+        let mut client = self.engine.client(args);
+        client.env("DOCKER_CONFIG", self.config.path()).current_dir(context.path());
+        said(&client.output().expect("run docker"))
+    }
+
     /// Builds a folder.
     pub fn build(&self, context: &context::Context, args: &[&str]) -> Said {
         let start = ["buildx", "build", "--provenance=false", "--progress", "plain"];

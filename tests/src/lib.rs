@@ -13,6 +13,7 @@ pub mod disk;
 pub mod engine;
 pub mod gate;
 pub mod git;
+pub mod grpc;
 pub mod guard;
 pub mod image;
 pub mod linked;

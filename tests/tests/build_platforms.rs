@@ -1,9 +1,11 @@
 //! Builds for several platforms at once, by a remote builder (the client's `docker` driver asks for none).
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use e2e::buildx::Remote;
 use e2e::context::Context;
+use e2e::gate::Gate;
 use e2e::registry::Registry;
 
 const BOTH: &str = "linux/amd64,linux/arm64";
@@ -80,6 +82,89 @@ fn what_is_pushed_by_its_digest_has_no_tag() {
     assert_eq!(client.run(&["pull", "--quiet", &format!("{name}@{digest}")]).code, 0);
     assert_ne!(client.run(&["pull", "--quiet", &name]).code, 0);
     let tagged = format!("type=image,name={name}:v1,push-by-digest=true,push=true");
+    let began = Instant::now();
     let refused = client.build(&context, &["--output", &tagged]);
+    // The client's side of the build isn't left to wait for one that has ended.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(refused.err.contains("can't push a name with a tag by digest"), "{}", refused.err);
+}
+
+#[test]
+fn what_one_target_of_bake_makes_is_a_context_of_another_for_each_platform() {
+    let Some(client) = Remote::start() else { return };
+    let bake = r#"
+        group "default" { targets = ["all", "one"] }
+        target "made" {
+            platforms = ["linux/amd64", "linux/arm64"]
+        }
+        target "uses" {
+            dockerfile-inline = "FROM nowhere.invalid/x AS base\nFROM base\nCOPY --from=base /arch /copied\n"
+            contexts = { base = "target:made" }
+        }
+        target "all" {
+            inherits = ["uses"]
+            platforms = ["linux/amd64", "linux/arm64"]
+            output = ["type=local,dest=all"]
+        }
+        target "one" {
+            inherits = ["uses"]
+            platforms = ["linux/arm64"]
+            output = ["type=local,dest=one"]
+        }"#;
+    let context = two().write("docker-bake.hcl", bake);
+    let baked = client.run_in(&context, &["buildx", "bake", "--provenance=false"]);
+    assert_eq!(baked.code, 0, "{}", baked.err);
+    let read = |path: &str| fs::read_to_string(context.path().join(path)).unwrap();
+    for (folder, content) in [("all/linux_amd64", "one"), ("all/linux_arm64", "other"), ("one", "other")] {
+        assert_eq!(read(&format!("{folder}/arch")), content, "{folder}");
+        assert_eq!(read(&format!("{folder}/copied")), content, "{folder}");
+    }
+}
+
+#[test]
+fn a_named_context_is_each_platforms_own_image() {
+    let Some(client) = Remote::start() else { return };
+    let Some(registry) = Registry::start(&client.engine) else { return };
+    let name = format!("{}/team/base:v1", registry.address);
+    let base = two();
+    client.built(&base, BOTH, &["--push", "--tag", &name]);
+    let layout = base.path().join("layout").to_str().unwrap().to_owned();
+    client.built(
+        &base,
+        BOTH,
+        &["--output", &format!("type=oci,name=docker.io/library/base:v1,tar=false,dest={layout}")],
+    );
+    let text = "FROM base\nARG TARGETARCH\nCOPY --from=base /arch /copied-$TARGETARCH\n";
+    for (number, address) in
+        [format!("docker-image://{name}"), format!("oci-layout://{layout}:v1")].iter().enumerate()
+    {
+        let context = Context::new(text);
+        let out = context.path().join(format!("out{number}"));
+        let (named, dest) = (format!("base={address}"), out.to_str().unwrap());
+        client.built(&context, BOTH, &["--build-context", &named, "--output", dest]);
+        for (architecture, content) in [("amd64", "one"), ("arm64", "other")] {
+            for file in ["arch".to_owned(), format!("copied-{architecture}")] {
+                let read = fs::read_to_string(out.join(format!("linux_{architecture}")).join(file)).unwrap();
+                assert_eq!(read, content, "{address}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_ocis_index_is_unknown_it_is_dockers_list() {
+    let Some(client) = Remote::start() else { return };
+    if client.engine.is_machine() {
+        eprintln!("skipped: the gate stands beside a native engine");
+        return;
+    }
+    let Some(registry) = Registry::start(&client.engine) else { return };
+    let Some(gate) = Gate::refusing(&registry, &client.engine, "application/vnd.oci.") else { return };
+    let name = format!("{}/team/both:v1", gate.address);
+    client.built(&two(), BOTH, &["--push", "--tag", &name]);
+    let told = client.engine.get(&format!("/distribution/{name}/json"));
+    let list = "application/vnd.docker.distribution.manifest.list.v2+json";
+    assert_eq!(told["Descriptor"]["mediaType"], list, "{told}");
+    client.engine.ok(&["pull", "--quiet", "--platform", "linux/arm64", &name]);
+    assert_eq!(client.engine.inspect(&name, ".Architecture"), "arm64");
 }

@@ -29,6 +29,7 @@ use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioExecutor;
 use tonic::body::Body;
 
+pub use history::Memory;
 pub use session::About;
 
 use crate::Builder;

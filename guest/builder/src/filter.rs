@@ -13,12 +13,48 @@ pub struct Filter {
     test: Test,
 }
 
+/// What a field must be.
 #[derive(Debug, Clone)]
-enum Test {
+pub(crate) enum Test {
     Present,
     Equals(String),
     Differs(String),
     Matches(Regex),
+}
+
+impl Test {
+    /// Reads `field`, `field==value`, `field!=value` or `field~=pattern`.
+    pub(crate) fn parse(text: &str) -> Result<(&str, Self)> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
+        let (field, rest) = text.split_at(end);
+        let test = match rest.get(..2) {
+            None if rest.is_empty() => Self::Present,
+            Some("==") => Self::Equals(unquoted(&rest[2..])),
+            Some("!=") => Self::Differs(unquoted(&rest[2..])),
+            Some("~=") => {
+                let pattern = Regex::new(&unquoted(&rest[2..]));
+                Self::Matches(pattern.map_err(|_| invalid(text, "no such pattern"))?)
+            }
+            _ => return Err(invalid(text, "expected ==, != or ~=")),
+        };
+        Ok((field, test))
+    }
+
+    /// Whether a field with this value, or without one, is so.
+    pub(crate) fn fits(&self, found: Option<&str>) -> bool {
+        let text = found.unwrap_or_default();
+        match self {
+            Self::Present => found.is_some(),
+            Self::Equals(wanted) => found.is_some() && text == wanted,
+            Self::Differs(wanted) => text != wanted,
+            Self::Matches(pattern) => pattern.is_match(text),
+        }
+    }
+}
+
+/// Why a text is no condition.
+pub(crate) fn invalid(text: &str, why: &str) -> Error {
+    Error::Invalid(format!("invalid filter {text:?}: {why}"))
 }
 
 impl Filter {
@@ -35,20 +71,9 @@ impl Filter {
     /// # Errors
     /// As [`Self::parse`].
     pub fn new(text: &str) -> Result<Self> {
-        let invalid = |why: &str| Error::Invalid(format!("invalid filter {text:?}: {why}"));
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
-        let (field, rest) = text.split_at(end);
-        let test = match rest.get(..2) {
-            None if rest.is_empty() => Test::Present,
-            Some("==") => Test::Equals(unquoted(&rest[2..])),
-            Some("!=") => Test::Differs(unquoted(&rest[2..])),
-            Some("~=") => {
-                Test::Matches(Regex::new(&unquoted(&rest[2..])).map_err(|_| invalid("no such pattern"))?)
-            }
-            _ => return Err(invalid("expected ==, != or ~=")),
-        };
+        let (field, test) = Test::parse(text)?;
         if value(field, None).is_none() {
-            return Err(invalid("records of the build cache have no such field"));
+            return Err(invalid(text, "records of the build cache have no such field"));
         }
         Ok(Self { field: field.to_owned(), test })
     }
@@ -56,15 +81,11 @@ impl Filter {
     /// Whether a record fulfils it.
     pub(crate) fn fits(&self, usage: &Usage) -> bool {
         let found = value(&self.field, Some(usage)).flatten();
-        let text = found.as_deref().unwrap_or_default();
         match &self.test {
-            Test::Present => found.is_some(),
             // What is or isn't has no value: yes and no are taken for it.
             Test::Equals(wanted) if is_switch(&self.field) => found.is_some() == is_yes(wanted),
             Test::Differs(wanted) if is_switch(&self.field) => found.is_some() != is_yes(wanted),
-            Test::Equals(wanted) => found.is_some() && text == wanted,
-            Test::Differs(wanted) => text != wanted,
-            Test::Matches(pattern) => pattern.is_match(text),
+            test => test.fits(found.as_deref()),
         }
     }
 }

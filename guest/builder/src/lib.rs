@@ -72,6 +72,8 @@ pub struct Surroundings {
     pub runtime_program: PathBuf,
     /// What builds may be granted.
     pub allowed: Grants,
+    /// How long builds are remembered.
+    pub history: buildkit::Memory,
 }
 
 /// One engine's builder.
@@ -85,6 +87,7 @@ pub struct Builder {
     cgroup_parent: String,
     runtime_program: PathBuf,
     allowed: Grants,
+    history: buildkit::Memory,
     cache: Cache,
     /// Steps being made, so that two builds that need the same make it once, and caches in use by one.
     busy: Mutex<HashMap<String, Lock>>,
@@ -115,6 +118,7 @@ impl Builder {
             cgroup_parent,
             runtime_program,
             allowed,
+            history,
         } = surroundings;
         for folder in [&data_root, &exec_root] {
             std::fs::create_dir_all(folder).map_err(Error::file("make folder", folder))?;
@@ -131,6 +135,7 @@ impl Builder {
             cgroup_parent,
             runtime_program,
             allowed,
+            history,
             cache,
             busy,
         };

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use berth_images::registry::Options;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub containers: ContainerDefaults,
     /// What builds may be granted.
     pub builds: BuildGrants,
+    /// How long builds are remembered.
+    pub build_history: BuildHistory,
     /// Blocks that networks' subnets are cut from, and the subnets' size; empty when they are Docker's own.
     pub address_pools: Vec<(String, u8)>,
     /// What a user should know of how this engine is reached.
@@ -44,6 +47,7 @@ impl Default for Settings {
             registries: Options::default(),
             containers: ContainerDefaults::default(),
             builds: BuildGrants::default(),
+            build_history: BuildHistory::default(),
             address_pools: Vec::new(),
             warnings: Vec::new(),
         }
@@ -63,6 +67,22 @@ impl Default for BuildGrants {
     /// Docker's own.
     fn default() -> Self {
         Self { host_network: true, insecure: false }
+    }
+}
+
+/// How long builds that have ended are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildHistory {
+    /// So many last ones stay whatever their age,
+    pub most: usize,
+    /// others until they are so old.
+    pub oldest: Duration,
+}
+
+impl Default for BuildHistory {
+    /// Docker's own.
+    fn default() -> Self {
+        Self { most: 50, oldest: Duration::from_secs(48 * 3600) }
     }
 }
 

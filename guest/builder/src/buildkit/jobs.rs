@@ -76,7 +76,8 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Those that a builder has kept. Blocks.
     pub(super) fn open(builder: &Builder) -> Self {
-        Self { in_memory: Mutex::default(), ended: History::open(builder.data_root.join("history")) }
+        let ended = History::open(builder.data_root.join("history"), builder.history);
+        Self { in_memory: Mutex::default(), ended }
     }
 
     fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Job>>> {
@@ -121,10 +122,10 @@ impl Jobs {
     /// can't be, has no use for a frontend.
     pub(super) async fn asked(&self, reference: &str) -> Result<Arc<Job>, Status> {
         let unknown = || format!("no such job {reference}");
-        if let Some(ended) = self.ended.record(reference) {
+        if self.has_ended(reference) {
             // The client shows the build's failure or this one, whichever comes first.
-            let why = ended.error.map_or_else(unknown, |error| error.message);
-            return Err(Status::not_found(why));
+            let failed = self.ended.record(reference).and_then(|ended| ended.error);
+            return Err(Status::not_found(failed.map_or_else(unknown, |error| error.message)));
         }
         let job = self.find(reference);
         let mut asked = job.asked.subscribe();
@@ -149,6 +150,16 @@ impl Jobs {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a build isn't in the history");
             }
         }
+    }
+
+    /// Says whether one that has ended stays however old it is; false when there is no such. Blocks.
+    pub(super) fn pin(&self, reference: &str, pinned: bool) -> Result<bool> {
+        self.ended.pin(reference, pinned)
+    }
+
+    /// Forgets what is too old. Blocks.
+    pub(super) fn tidy(&self) {
+        self.ended.tidy(Timestamp::now());
     }
 
     /// Forgets one that has ended. Blocks.
@@ -252,7 +263,7 @@ impl Job {
     fn record(&self) -> Option<HistoryRecord> {
         let inner = self.inner();
         let request = inner.request.as_ref().filter(|request| !request.internal)?;
-        let (cached, total, completed) = self.progress.counts();
+        let counts = self.progress.counts();
         Some(HistoryRecord {
             reference: self.reference.clone(),
             frontend: "dockerfile.v0".to_owned(),
@@ -262,9 +273,11 @@ impl Job {
             created_at: inner.created.map(Into::into),
             completed_at: inner.completed.map(Into::into),
             exporter_response: inner.response.clone(),
-            cached_steps: cached,
-            total_steps: total,
-            completed_steps: completed,
+            cached_steps: counts.cached,
+            total_steps: counts.all,
+            completed_steps: counts.completed,
+            warnings: counts.warnings,
+            ..HistoryRecord::default()
         })
     }
 }
@@ -274,11 +287,15 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::buildkit::Memory;
 
     #[tokio::test]
     async fn a_frontend_that_comes_after_its_build_has_failed_is_told_why_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let jobs = Jobs { in_memory: Mutex::default(), ended: History::open(folder.path().to_owned()) };
+        let jobs = Jobs {
+            in_memory: Mutex::default(),
+            ended: History::open(folder.path().to_owned(), Memory::default()),
+        };
         let job = jobs.find("one");
         job.ask(&SolveRequest { reference: "one".to_owned(), ..SolveRequest::default() });
         job.end(&Err("no such exporter".to_owned()));

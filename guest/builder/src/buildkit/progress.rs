@@ -36,7 +36,8 @@ pub(super) struct Progress {
 
 #[derive(Default)]
 struct Inner {
-    events: Vec<StatusResponse>,
+    /// Shared with those who are told and with what is kept on the disk.
+    events: Vec<Arc<StatusResponse>>,
     vertexes: Vec<Vertex>,
     /// The output of steps under way, by vertex and stream.
     clips: BTreeMap<(String, i64), Clip>,
@@ -48,55 +49,70 @@ struct Inner {
     ended: bool,
 }
 
-impl Progress {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A build in numbers: steps from the cache, all, and completed ones, and warnings.
+pub(super) struct Counts {
+    pub(super) cached: i32,
+    pub(super) all: i32,
+    pub(super) completed: i32,
+    pub(super) warnings: i32,
+}
 
-    fn tell(&self, event: StatusResponse) {
-        let mut inner = self.inner();
-        if !inner.ended {
-            inner.events.push(event);
+impl Inner {
+    fn tell(&mut self, event: StatusResponse) {
+        if !self.ended {
+            self.events.push(Arc::new(event));
         }
-        drop(inner);
-        self.changed.notify_waiters();
     }
 
-    fn tell_vertex(&self, vertex: Vertex) {
-        {
-            let mut inner = self.inner();
-            match inner.vertexes.iter_mut().find(|known| known.digest == vertex.digest) {
-                Some(known) => *known = vertex.clone(),
-                None => inner.vertexes.push(vertex.clone()),
-            }
+    fn tell_vertex(&mut self, vertex: Vertex) {
+        match self.vertexes.iter_mut().find(|known| known.digest == vertex.digest) {
+            Some(known) => *known = vertex.clone(),
+            None => self.vertexes.push(vertex.clone()),
         }
         self.tell(StatusResponse { vertexes: vec![vertex], ..Default::default() });
     }
 
-    /// A step says something.
-    fn tell_output(&self, vertex: String, stream: i64, bytes: &[u8]) {
-        let told = self.inner().clips.entry((vertex.clone(), stream)).or_insert_with(Clip::begin).told(bytes);
+    fn tell_output(&mut self, vertex: String, stream: i64, bytes: &[u8]) {
+        let told = self.clips.entry((vertex.clone(), stream)).or_insert_with(Clip::begin).told(bytes);
         self.tell_log(vertex, stream, told);
     }
 
-    /// A step says no more.
-    fn end_output(&self, vertex: &str) {
-        let streams = [Stream::Out, Stream::Error].map(number_of);
-        let ended = streams.map(|stream| (stream, self.inner().clips.remove(&(vertex.to_owned(), stream))));
-        for (stream, clip) in ended {
+    fn end_output(&mut self, vertex: &str) {
+        for stream in [Stream::Out, Stream::Error].map(number_of) {
+            let clip = self.clips.remove(&(vertex.to_owned(), stream));
             self.tell_log(vertex.to_owned(), stream, clip.map(Clip::end).unwrap_or_default());
         }
     }
 
-    fn tell_log(&self, vertex: String, stream: i64, message: Vec<u8>) {
+    fn tell_log(&mut self, vertex: String, stream: i64, message: Vec<u8>) {
         if !message.is_empty() {
             let log = VertexLog { vertex, timestamp: Some(now()), stream, message };
             self.tell(StatusResponse { logs: vec![log], ..Default::default() });
         }
     }
+}
+
+impl Progress {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under one lock, so that what comes first is told first.
+    fn tell_by(&self, tell: impl FnOnce(&mut Inner)) {
+        tell(&mut self.inner());
+        self.changed.notify_waiters();
+    }
+
+    fn tell(&self, event: StatusResponse) {
+        self.tell_by(|inner| inner.tell(event));
+    }
+
+    fn tell_vertex(&self, vertex: Vertex) {
+        self.tell_by(|inner| inner.tell_vertex(vertex));
+    }
 
     /// What happened from the event `at` on; none when no more will.
-    pub(super) async fn next(&self, at: usize) -> Option<Vec<StatusResponse>> {
+    pub(super) async fn next(&self, at: usize) -> Option<Vec<Arc<StatusResponse>>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -116,7 +132,7 @@ impl Progress {
     }
 
     /// Everything that has happened.
-    pub(super) fn all(&self) -> Vec<StatusResponse> {
+    pub(super) fn all(&self) -> Vec<Arc<StatusResponse>> {
         self.inner().events.clone()
     }
 
@@ -129,13 +145,17 @@ impl Progress {
         self.inner().ended
     }
 
-    /// Steps from the cache, all, and completed ones.
-    pub(super) fn counts(&self) -> (i32, i32, i32) {
+    /// How much was done and warned of so far.
+    pub(super) fn counts(&self) -> Counts {
         let inner = self.inner();
-        let count = |wanted: fn(&&Vertex) -> bool| {
-            i32::try_from(inner.vertexes.iter().filter(wanted).count()).unwrap_or(i32::MAX)
-        };
-        (count(|v| v.cached), count(|_| true), count(|v| v.completed.is_some()))
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let count = |wanted: fn(&&Vertex) -> bool| number(inner.vertexes.iter().filter(wanted).count());
+        Counts {
+            cached: count(|vertex| vertex.cached),
+            all: count(|_| true),
+            completed: count(|vertex| vertex.completed.is_some()),
+            warnings: number(inner.warned.len()),
+        }
     }
 
     /// Notes where the build failed; the first place is the reason.
@@ -257,6 +277,12 @@ impl Watcher {
         let inner = self.progress.inner();
         inner.vertexes.iter().find(|known| known.digest == wanted.digest).cloned().unwrap_or(wanted)
     }
+
+    /// A step says no more.
+    fn ends(&self, step: &StepName) {
+        let vertex = self.vertex(step).digest;
+        self.progress.tell_by(|inner| inner.end_output(&vertex));
+    }
 }
 
 impl Observer for Watcher {
@@ -267,7 +293,8 @@ impl Observer for Watcher {
     }
 
     fn says(&self, step: &StepName, stream: Stream, bytes: &[u8]) {
-        self.progress.tell_output(self.vertex(step).digest, number_of(stream), bytes);
+        let vertex = self.vertex(step).digest;
+        self.progress.tell_by(|inner| inner.tell_output(vertex, number_of(stream), bytes));
     }
 
     fn moves(&self, step: &StepName, moved: &Moved) {
@@ -280,7 +307,7 @@ impl Observer for Watcher {
 
     fn done(&self, step: &StepName, outcome: Outcome, _state: &State) -> Result<(), Error> {
         if step.makes_files {
-            self.progress.end_output(&self.vertex(step).digest);
+            self.ends(step);
             let (completed, cached) = (Some(now()), outcome == Outcome::Cached);
             self.progress.tell_vertex(Vertex { completed, cached, ..self.started(step) });
         }
@@ -292,7 +319,7 @@ impl Observer for Watcher {
             self.progress.fail_at(step.place);
         }
         let error = words(error);
-        self.progress.end_output(&self.vertex(step).digest);
+        self.ends(step);
         self.progress.tell_vertex(Vertex { completed: Some(now()), error, ..self.started(step) });
     }
 

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod control;
+mod history;
 mod session;
 
 use std::convert::Infallible;
@@ -44,10 +45,10 @@ pub(super) async fn answer(kit: Arc<BuildKit>, request: Request<Body>) -> Result
             streaming(request, move |asked| control::prune(kit.clone(), asked)).await
         }
         "/moby.buildkit.v1.Control/ListenBuildHistory" => {
-            streaming(request, move |asked| control::history(kit.clone(), asked)).await
+            streaming(request, move |asked| history::tell(kit.clone(), asked)).await
         }
         "/moby.buildkit.v1.Control/UpdateBuildHistory" => {
-            unary(request, move |asked| control::update_history(kit.clone(), asked)).await
+            unary(request, move |asked| history::update(kit.clone(), asked)).await
         }
         "/moby.buildkit.v1.frontend.LLBBridge/Ping" => {
             unary(request, |_: Empty| async { Ok(bridge::pong()) }).await

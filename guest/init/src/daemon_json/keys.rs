@@ -8,7 +8,8 @@ const EFFECTS: &[(&str, &str)] = &[
     ("bip6", "the same for IPv6; needs `ipv6`"),
     (
         "builder",
-        "`entitlements`: what builds may be granted, `network-host` (on) and `security-insecure` (off); of `gc`, \
+        "`entitlements`: what builds may be granted, `network-host` (on) and `security-insecure` (off); `history`: \
+         how long they are remembered, `maxEntries` (50 last ones) and `maxAge` (`48h`, others until then); of `gc`, \
          that it isn't `enabled`: the build cache isn't collected by itself",
     ),
     ("cgroup-parent", "cgroup above all containers' (natively)"),

@@ -24,6 +24,7 @@ pub(crate) fn settings(json: &DaemonJson, files: &Files<'_>) -> anyhow::Result<S
         registries: registries::registries(json)?,
         containers: containers(json, files)?,
         builds: builder::grants(json)?,
+        build_history: builder::history(json)?,
         address_pools: networks::pools(json)?.iter().map(|pool| (pool.base.to_string(), pool.size)).collect(),
         warnings: Vec::new(),
     })

@@ -258,6 +258,10 @@ pub(in super::super) struct HistoryRequest {
     pub(in super::super) reference: String,
     #[prost(bool, tag = "3")]
     pub(in super::super) early_exit: bool,
+    #[prost(string, repeated, tag = "4")]
+    pub(in super::super) filter: Vec<String>,
+    #[prost(int32, tag = "5")]
+    pub(in super::super) limit: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -287,18 +291,29 @@ pub(in super::super) struct HistoryRecord {
     pub(in super::super) completed_at: Option<Timestamp>,
     #[prost(map = "string, string", tag = "9")]
     pub(in super::super) exporter_response: HashMap<String, String>,
+    /// How often it was changed.
+    #[prost(int32, tag = "12")]
+    pub(in super::super) generation: i32,
+    #[prost(bool, tag = "14")]
+    pub(in super::super) pinned: bool,
     #[prost(int32, tag = "15")]
     pub(in super::super) cached_steps: i32,
     #[prost(int32, tag = "16")]
     pub(in super::super) total_steps: i32,
     #[prost(int32, tag = "17")]
     pub(in super::super) completed_steps: i32,
+    #[prost(int32, tag = "19")]
+    pub(in super::super) warnings: i32,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(in super::super) struct UpdateHistoryRequest {
     #[prost(string, tag = "1")]
     pub(in super::super) reference: String,
+    #[prost(bool, tag = "2")]
+    pub(in super::super) pinned: bool,
     #[prost(bool, tag = "3")]
     pub(in super::super) delete: bool,
+    #[prost(bool, tag = "4")]
+    pub(in super::super) finalize: bool,
 }

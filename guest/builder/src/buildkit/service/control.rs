@@ -12,19 +12,15 @@ use tonic::Status;
 
 use crate::buildkit::frontend::{self, Answer};
 use crate::buildkit::jobs::Job;
+use crate::buildkit::messages;
 use crate::buildkit::messages::bridge::References;
 use crate::buildkit::messages::control::{
-    DiskUsageRequest, DiskUsageResponse, HistoryEvent, HistoryRequest, InfoResponse, ListWorkersResponse,
-    PruneRequest, SolveRequest, SolveResponse, StatusRequest, StatusResponse, UpdateHistoryRequest,
-    UsageRecord, Version, WorkerRecord,
+    DiskUsageRequest, DiskUsageResponse, InfoResponse, ListWorkersResponse, PruneRequest, SolveRequest,
+    SolveResponse, StatusRequest, StatusResponse, UsageRecord, Version, WorkerRecord,
 };
-use crate::buildkit::messages::{self, Empty};
 use crate::buildkit::progress::words;
 use crate::buildkit::{BuildKit, cache, export, jobs};
 use crate::{Error, Filter, Prune, Usage, interpreter};
-
-/// How often who follows the history is looked after.
-const HISTORY_TICK: Duration = Duration::from_millis(500);
 
 fn version() -> Version {
     Version {
@@ -154,7 +150,8 @@ pub(super) async fn status(
     let following = stream::unfold((job, 0), |(job, at)| async move {
         let events = job.progress.next(at).await?;
         let next = at + events.len();
-        Some((stream::iter(events.into_iter().map(Ok)), (job, next)))
+        let events = events.into_iter().map(|event| Ok(Arc::unwrap_or_clone(event)));
+        Some((stream::iter(events), (job, next)))
     });
     Ok(following.flatten().right_stream())
 }
@@ -212,57 +209,4 @@ pub(super) async fn prune(
 fn filters(texts: &[String]) -> Result<Vec<Filter>, Status> {
     let read: Result<Vec<_>, _> = texts.iter().map(|text| Filter::parse(text)).collect();
     read.map(|read| read.concat()).map_err(|error| Status::invalid_argument(error.describe()))
-}
-
-/// What was built; goes on with what is built next unless told to end early.
-pub(super) async fn history(
-    kit: Arc<BuildKit>,
-    request: HistoryRequest,
-) -> Result<impl Stream<Item = Result<HistoryEvent, Status>>, Status> {
-    let wanted = move |kit: &BuildKit| {
-        let mut events = Vec::new();
-        for record in kit.jobs.records() {
-            let is_active = record.completed_at.is_none();
-            let fits = request.reference.is_empty() || request.reference == record.reference;
-            if fits && (is_active || !request.active_only) {
-                events.push(HistoryEvent { kind: i32::from(!is_active), record: Some(record) });
-            }
-        }
-        events
-    };
-    let early = request.early_exit;
-    let first = wanted(&kit);
-    let told: Vec<(String, i32)> = first.iter().map(told_of).collect();
-    let later = stream::unfold((kit, told, wanted), move |(kit, mut told, wanted)| async move {
-        if early {
-            return None;
-        }
-        loop {
-            tokio::time::sleep(HISTORY_TICK).await;
-            let new: Vec<HistoryEvent> =
-                wanted(&kit).into_iter().filter(|event| !told.contains(&told_of(event))).collect();
-            if !new.is_empty() {
-                told.extend(new.iter().map(told_of));
-                return Some((stream::iter(new.into_iter().map(Ok)), (kit, told, wanted)));
-            }
-        }
-    });
-    Ok(stream::iter(first.into_iter().map(Ok)).chain(later.flatten()))
-}
-
-fn told_of(event: &HistoryEvent) -> (String, i32) {
-    (event.record.as_ref().map(|record| record.reference.clone()).unwrap_or_default(), event.kind)
-}
-
-pub(super) async fn update_history(
-    kit: Arc<BuildKit>,
-    request: UpdateHistoryRequest,
-) -> Result<Empty, Status> {
-    if !request.delete {
-        return Err(Status::unimplemented("builds can be removed from the history, not pinned"));
-    }
-    let forgotten = tokio::task::spawn_blocking(move || kit.jobs.forget(&request.reference)).await;
-    let forgotten = forgotten.map_err(|error| Status::internal(error.to_string()))?;
-    forgotten.map_err(|error| Status::internal(error.describe()))?;
-    Ok(Empty {})
 }
