@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 /// The host's address on the way to the other machine, and that machine's (RFC 5737).
 const NEAR: &str = "198.51.100.1";
 const FAR: &str = "198.51.100.2";
+/// The same by IPv6 (RFC 3849).
+const NEAR6: &str = "2001:db8:99::1";
+const FAR6: &str = "2001:db8:99::2";
 
 /// Another machine: a network namespace behind a pair of cards. When dropped, it and what runs there are gone.
 struct Machine {
@@ -34,8 +37,10 @@ impl Machine {
         let machine = Self { name: name.clone(), servers: Vec::new() };
         ip(&["link", "add", &card, "type", "veth", "peer", "name", "eth0", "netns", &name]);
         ip(&["address", "add", &format!("{NEAR}/24"), "dev", &card]);
+        ip(&["address", "add", &format!("{NEAR6}/64"), "nodad", "dev", &card]);
         ip(&["link", "set", &card, "up"]);
         ip(&["-n", &name, "address", "add", &format!("{FAR}/24"), "dev", "eth0"]);
+        ip(&["-n", &name, "address", "add", &format!("{FAR6}/64"), "nodad", "dev", "eth0"]);
         ip(&["-n", &name, "link", "set", "eth0", "up"]);
         Some(machine)
     }
@@ -105,6 +110,47 @@ fn a_machine_beyond_the_host_is_reached_and_bytes_are_whole_both_ways() {
     let said = shell(&engine, &script);
     far.wait_for_last();
     assert_eq!(said.split(' ').next(), Some(sum_of(&arrived).as_str()));
+}
+
+/// Who may ping: a range of groups, which the kernel keeps for each network namespace.
+const PINGING_GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
+
+/// Lets the group of this user ping. When dropped, all is as before.
+struct Pinging(String);
+
+impl Pinging {
+    fn permitted() -> Self {
+        let before = fs::read_to_string(PINGING_GROUPS).expect("read who may ping");
+        fs::write(PINGING_GROUPS, "0 0").expect("let this group ping");
+        Self(before)
+    }
+}
+
+impl Drop for Pinging {
+    fn drop(&mut self) {
+        drop(fs::write(PINGING_GROUPS, &self.0));
+    }
+}
+
+#[test]
+fn a_machine_beyond_the_host_answers_pings_and_is_reached_by_ipv6() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let Some(mut far) = Machine::beyond_the_host() else { return };
+    let folder = tempfile::tempdir().expect("make a folder");
+    fs::write(folder.path().join("page"), "here\n").expect("write a page");
+    let root = folder.path().to_string_lossy().into_owned();
+    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    engine.ok(&["network", "create", "--ipv6", "both"]);
+    let run = ["run", "--rm", "--network", "both", "busybox", "sh", "-c"];
+    let get = format!("wget -q -O - http://[{FAR6}]/page || true");
+    eventually("the far machine serves", || {
+        (engine.ok(&[&run[..], &[&get]].concat()) == "here").then_some(())
+    });
+    let _pinging = Pinging::permitted();
+    for address in [FAR, FAR6] {
+        let said = engine.ok(&[&run[..], &[&format!("ping -c 3 -W 10 {address}")]].concat());
+        assert!(said.contains("3 packets transmitted, 3 packets received"), "{said}");
+    }
 }
 
 #[test]

@@ -343,3 +343,26 @@ fn the_hosts_changes_are_read_at_once() {
         }
     }
 }
+
+#[test]
+fn folders_are_what_they_were_after_the_clock_has_jumped() {
+    let Some(engine) = Engine::machine_with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let file = folder.path().join("a");
+    fs::write(&file, "0").unwrap();
+    let bind = format!("{}:/x", folder.path().display());
+    let run = ["run", "-d", "--name", "awake", "--privileged", "-v", &bind, "busybox", "sleep", "1000"];
+    engine.ok(&run);
+    let shell = |script: &str| engine.ok(&["exec", "awake", "sh", "-ec", script]);
+    assert_eq!(shell("cat /x/a"), "0");
+    for jump in ["+ 36000", "- 36000"] {
+        shell(&format!(
+            "date -s @$(($(date +%s) {jump})) > /dev/null; echo made > '/x/{jump}'; cat '/x/{jump}'"
+        ));
+        assert_eq!(fs::read(folder.path().join(jump)).unwrap(), b"made\n");
+        fs::write(&file, jump).unwrap();
+        let began = Instant::now();
+        eventually("the host's change is seen", || (shell("cat /x/a") == jump).then_some(()));
+        assert!(began.elapsed() < SOON);
+    }
+}

@@ -17,7 +17,7 @@ const TESTS: &str = "package(e2e) and not \
     binary(/^(cli|daemon_json|machine_crash|machine_disk|machine_life|registries|remote|window|window_machine)$/)";
 
 /// Those of shared folders, whose other carrier has them too.
-const SHARES: &str = "package(e2e) and binary(shares)";
+const SHARES: &str = "package(e2e) and binary(/^shares/)";
 
 /// Runs the tests against a VM, and those of shared folders against one that has them over vsock. What they print goes to
 /// `log`, if there is one.
