@@ -122,12 +122,7 @@ struct Bases {
 impl Bases {
     fn make(folder: &Path) -> anyhow::Result<Self> {
         let (busybox, debian) = (folder.join("busybox.tar"), folder.join("debian.tar"));
-        let files = [
-            ("etc/", b"".as_slice(), 0o755),
-            ("etc/passwd", USERS, 0o644),
-            ("etc/group", GROUPS, 0o644),
-            ("srv/", b"", 0o755),
-        ];
+        let files = [("etc/passwd", USERS, 0o644), ("etc/group", GROUPS, 0o644), ("srv/", b"", 0o755)];
         ContainerImage::new(&json!({ "Env": [PATH], "Cmd": ["sh"] }), &files)?
             .save("busybox:latest", &busybox)?;
         let made = Command::new(corpus().join("base.sh")).arg(&debian).output().context("run base.sh")?;
