@@ -142,6 +142,40 @@ fn a_saved_image_is_the_same_when_loaded() {
 }
 
 #[test]
+fn a_saved_archive_lists_names_as_old_and_new_tools_look_for_them() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let names = ["reg.example:5000/team/app:v1", "team/app:v1", "team/app:v2"];
+    Context::new("FROM busybox\nRUN echo x > /x\n").built(&engine, &["-t", names[0]]);
+    for name in &names[1..] {
+        engine.ok(&["tag", names[0], name]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("saved.tar");
+    engine.ok(&["save", "-o", archive.to_str().unwrap(), names[0], "team/app"]);
+    let unpacked =
+        std::process::Command::new("tar").arg("xf").arg(&archive).current_dir(folder.path()).status();
+    assert!(unpacked.unwrap().success());
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
+    };
+    let manifest = &read("manifest.json")[0];
+    assert_eq!(manifest["RepoTags"], serde_json::json!(names));
+    let top = manifest["Layers"][1].as_str().unwrap();
+    assert!(folder.path().join(top).exists(), "{manifest}");
+    let top = top.strip_prefix("blobs/sha256/").unwrap();
+    let expected = serde_json::json!({
+        "reg.example:5000/team/app": { "v1": top },
+        "team/app": { "v1": top, "v2": top },
+    });
+    assert_eq!(read("repositories"), expected);
+    // Without a name there is nothing to list.
+    let id = engine.inspect(names[0], ".Id");
+    engine.ok(&["save", "-o", archive.to_str().unwrap(), &id]);
+    let listed = std::process::Command::new("tar").arg("tf").arg(&archive).output().unwrap().stdout;
+    assert!(!String::from_utf8(listed).unwrap().contains("repositories"));
+}
+
+#[test]
 fn what_is_no_archive_is_refused_when_loaded() {
     let Some(engine) = Engine::start() else { return };
     let mut client = engine.client(&["load"]);
@@ -212,4 +246,128 @@ fn a_search_that_nobody_answers_says_why() {
         let words = format!("Error response from daemon: Get \"{address}\": {why}");
         assert!(said.code == 1 && said.err.starts_with(&words), "{said:?}");
     }
+}
+
+#[test]
+fn a_list_of_images_is_filtered_as_docker_filters_it() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    for (name, label) in [("one:v1", "a=1"), ("team/two:v1", "a=2"), ("team/two:v2", "b=")] {
+        let text = format!("FROM busybox\nRUN echo {name} > /name\n");
+        Context::new(&text).built(&engine, &["-t", name, "--label", label]);
+    }
+    // The first one loses its name.
+    Context::new("FROM busybox\nRUN echo new > /name\n").built(&engine, &["-t", "one:v1"]);
+    let names = |filters: &[&str]| {
+        let mut args = vec!["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        filters.iter().for_each(|filter| args.extend(["--filter", filter]));
+        let mut names: Vec<String> = engine.ok(&args).lines().map(str::to_owned).collect();
+        names.sort();
+        names.join(" ")
+    };
+    for (filters, expected) in [
+        (&["label=a"][..], "<none>:<none> team/two:v1"),
+        (&["label=a=2"], "team/two:v1"),
+        (&["label=a", "dangling=false"], "team/two:v1"),
+        (&["dangling=true"], "<none>:<none>"),
+        (&["reference=team/*"], "team/two:v1 team/two:v2"),
+        (&["reference=team/*:v2"], "team/two:v2"),
+        (&["reference=*:v1"], "one:v1"),
+        (&["reference=one", "reference=team/*:v1"], "one:v1 team/two:v1"),
+        (&["since=team/two:v1"], "one:v1 team/two:v2"),
+        (&["before=team/two:v1"], "<none>:<none> busybox:latest"),
+        (&["before=team/two:v2", "since=busybox", "dangling=false"], "team/two:v1"),
+        (&["since=busybox", "since=team/two:v1"], "one:v1 team/two:v2"),
+        (&["until=1h", "dangling=true"], ""),
+    ] {
+        assert_eq!(names(filters), expected, "{filters:?}");
+    }
+    for (filter, words) in [
+        ("since=nowhere", "No such image: nowhere"),
+        ("dangling=maybe", "invalid filter 'dangling=[maybe]'"),
+        ("wings=2", "invalid filter 'wings'"),
+    ] {
+        let said = engine.docker(&["images", "--filter", filter]);
+        assert!(said.code == 1 && said.err.contains(words), "{filter}: {said:?}");
+    }
+}
+
+#[test]
+fn a_commit_has_the_changes_author_and_message_that_it_is_given() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let script = "echo made > /srv/made; exec sleep 1000";
+    let run = ["run", "-d", "--name", "box", "-e", "OLD=1", "--label", "kept=1", "--network", "none"];
+    engine.ok(&[&run[..], &["busybox", "sh", "-c", script]].concat());
+    engine.ok(&["exec", "box", "sh", "-c", "while [ ! -e /srv/made ]; do sleep 0.01; done"]);
+    let changes = [
+        "-c",
+        "ENV NEW=\"two words\"",
+        "-c",
+        "CMD [\"cat\", \"/srv/made\"]",
+        "-c",
+        "ENTRYPOINT []",
+        "-c",
+        "EXPOSE 80/tcp",
+        "-c",
+        "LABEL added=2",
+        "-c",
+        "USER web",
+        "-c",
+        "WORKDIR /srv",
+        "-c",
+        "VOLUME /data",
+    ];
+    for pause in ["true", "false"] {
+        let pause = format!("--pause={pause}");
+        let args =
+            [&["commit", "-a", "Ann <a@b.c>", "-m", "a reason", &pause], &changes[..], &["box", "made"]];
+        engine.ok(&args.concat());
+        assert_eq!(engine.inspect("box", ".State.Status"), "running", "{pause}");
+        let field = |name: &str| engine.inspect("made", name);
+        assert_eq!(field(".Author"), "Ann <a@b.c>");
+        assert_eq!(field(".Comment"), "a reason");
+        let environment = field("json .Config.Env");
+        assert!(environment.contains("OLD=1") && environment.contains("NEW=two words"), "{environment}");
+        assert_eq!(field("json .Config.Labels"), r#"{"added":"2","kept":"1"}"#);
+        assert_eq!(field("json .Config.ExposedPorts"), r#"{"80/tcp":{}}"#);
+        assert_eq!([field(".Config.User"), field(".Config.WorkingDir")], ["web", "/srv"]);
+        assert_eq!(field("json .Config.Volumes"), r#"{"/data":{}}"#);
+        assert_eq!(engine.ok(&["run", "--rm", "--network", "none", "made"]), "made");
+        let history =
+            engine.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}};{{.Comment}}", "made"]);
+        assert!(history.starts_with(&format!("sh -c {script};a reason")), "{history}");
+    }
+    for (change, words) in [
+        ("RUN x", "RUN is not a valid change command"),
+        ("NOPE x", "NOPE is not a valid change command"),
+        ("ENV", "ENV requires at least one argument"),
+    ] {
+        let said = engine.docker(&["commit", "-c", change, "box"]);
+        assert!(said.code == 1 && said.err.contains(words), "{change}: {said:?}");
+    }
+}
+
+#[test]
+fn an_import_has_the_changes_and_message_that_it_is_given() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("root.tar");
+    engine.ok(&["create", "--name", "box", "busybox"]);
+    engine.ok(&["export", "-o", archive.to_str().unwrap(), "box"]);
+    let changes = ["-c", "CMD [\"echo\", \"imported\"]", "-c", "ENV PATH=/bin", "-m", "from a tar"];
+    let told = engine.ok(&[&["import"], &changes[..], &[archive.to_str().unwrap(), "team/new:v1"]].concat());
+    assert!(told.starts_with("sha256:"), "{told}");
+    assert_eq!(engine.inspect("team/new:v1", ".Comment"), "from a tar");
+    assert_eq!(engine.inspect("team/new:v1", "len .RootFS.Layers"), "1");
+    assert_eq!(engine.ok(&["run", "--rm", "--network", "none", "team/new:v1"]), "imported");
+    let mut client = engine.client(&["import", "--platform", "linux/s390x", "-", "piped"]);
+    let piped = e2e::engine::said(&client.stdin(std::fs::File::open(&archive).unwrap()).output().unwrap());
+    assert_eq!(piped.code, 0, "{piped:?}");
+    assert_eq!(engine.inspect("piped", ".Architecture"), "s390x");
+    let Some(web) = e2e::web::WebServer::start(&engine) else { return };
+    std::fs::copy(&archive, web.folder().join("root.tar")).unwrap();
+    let told = engine.ok(&["import", "-c", "CMD [\"true\"]", &web.url("root.tar"), "fetched"]);
+    assert!(told.contains("Downloading from") && told.contains("sha256:"), "{told}");
+    engine.ok(&["run", "--rm", "--network", "none", "-e", "PATH=/bin", "fetched"]);
+    let refused = engine.docker(&["import", "-c", "COPY a b", archive.to_str().unwrap()]);
+    assert!(refused.err.contains("COPY is not a valid change command"), "{refused:?}");
 }

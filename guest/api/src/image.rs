@@ -7,8 +7,6 @@ mod load;
 mod pull;
 mod search;
 
-use std::collections::BTreeSet;
-
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -64,12 +62,7 @@ async fn list(
         filters.set("reference", &query.filter);
     }
     let users = engine.image_users();
-    let mut images = engine.images(&filters)?;
-    if !query.all {
-        // Steps of a build that nobody named: what was built on them shows them.
-        let parents: BTreeSet<_> = images.iter().filter_map(|image| image.parent.clone()).collect();
-        images.retain(|image| !image.names.is_empty() || !parents.contains(&image.id));
-    }
+    let images = engine.images(&filters, query.all)?;
     let count = |id: &str| users.get(id).copied().unwrap_or_default();
     let mut summaries: Vec<_> =
         images.iter().map(|image| Summary::new(image, count(&image.id.to_string()))).collect();

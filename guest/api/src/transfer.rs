@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -12,14 +12,16 @@ use berth_engine::Error;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Chunks of an archive that wait for a slow client.
 const BACKLOG: usize = 16;
 /// Bytes that are read of a body that nobody needs any more, as in Go's servers.
 const LONGEST_LEFTOVER: usize = 256 << 10;
+/// How long what is left beyond that is held, so that the client reads the answer before its own writing breaks (as in
+/// Go's servers, too).
+const LINGERS: Duration = Duration::from_millis(500);
 /// How long a client may stand still.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -48,14 +50,21 @@ pub(crate) fn download(
 /// while, so that the client comes to hear of the failure instead of a broken connection.
 pub(crate) fn upload(body: Body) -> (impl Read + Send + 'static, Leftover) {
     let (sender, chunks) = mpsc::channel(BACKLOG);
-    let pumped = tokio::spawn(pump(body, sender));
+    let (pumping, pumped) = oneshot::channel();
+    tokio::spawn(async move {
+        let rest = pump(body, sender).await;
+        drop::<oneshot::Sender<()>>(pumping);
+        if rest.is_some() {
+            tokio::time::sleep(LINGERS).await;
+        }
+    });
     let chunks = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
     (SyncIoBridge::new(StreamReader::new(Box::pin(chunks))), Leftover(pumped))
 }
 
 /// What nobody needs of a body.
 #[derive(Debug)]
-pub(crate) struct Leftover(JoinHandle<()>);
+pub(crate) struct Leftover(oneshot::Receiver<()>);
 
 impl Leftover {
     /// Waits until it was read, or for a second: a client that still writes when the answer comes complains of its
@@ -65,12 +74,13 @@ impl Leftover {
     }
 }
 
-async fn pump(body: Body, reader: mpsc::Sender<io::Result<Bytes>>) {
+/// Passes a body on; what there is more of it than anybody needs.
+async fn pump(body: Body, reader: mpsc::Sender<io::Result<Bytes>>) -> Option<BodyDataStream> {
     let (mut body, mut leftover) = (body.into_data_stream(), 0);
     while leftover < LONGEST_LEFTOVER {
         let next = match tokio::time::timeout(PATIENCE, body.next()).await {
             Ok(Some(next)) => next.map_err(io::Error::other),
-            Ok(None) => return,
+            Ok(None) => return None,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
         let (length, failed) = (next.as_ref().map_or(0, Bytes::len), next.is_err());
@@ -78,9 +88,10 @@ async fn pump(body: Body, reader: mpsc::Sender<io::Result<Bytes>>) {
             leftover += length;
         }
         if failed {
-            return;
+            return None;
         }
     }
+    Some(body)
 }
 
 /// Hands bytes from a thread that blocks to a response.

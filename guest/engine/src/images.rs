@@ -130,25 +130,37 @@ impl Engine {
     /// # Errors
     /// When one isn't there, or nobody reads.
     pub fn save(&self, names: &[String], writer: impl std::io::Write) -> Result<(), Error> {
+        let saved = self.images.saved_as(names)?;
         self.images.save(names, writer)?;
-        self.tell_images("save", names.iter().cloned());
+        self.tell_images("save", saved.iter().map(|image| image.id.to_string()));
         Ok(())
     }
 
-    /// The images that pass the filters, newest first.
+    /// Refuses names whose images aren't there to be saved, or of which one isn't this platform's if one is given.
+    ///
+    /// # Errors
+    /// As [`Self::image_for`].
+    pub fn check_save(&self, names: &[String], platform: Option<&str>) -> Result<(), Error> {
+        let mut saved = self.images.saved_as(names)?.into_iter();
+        saved.try_for_each(|image| of_platform(image, &names.join(" "), platform).map(drop))
+    }
+
+    /// The images that pass the filters, newest first: those that nobody named and others were made on only when `all` are
+    /// asked for.
     ///
     /// # Errors
     /// When a filter isn't known or makes no sense.
-    pub fn images(&self, filters: &Filters) -> Result<Vec<Image>, Error> {
+    pub fn images(&self, filters: &Filters, all: bool) -> Result<Vec<Image>, Error> {
         filters.check(KNOWN)?;
         let dangling = filters
             .flag("dangling")
             .map_err(|value| Error::InvalidRequest(format!("invalid filter 'dangling=[{value}]'")))?;
-        let moment = |key: &str| -> Result<Option<String>, Error> {
-            let name = filters.values(key).and_then(|names| names.first());
-            name.map(|name| Ok(self.image(name)?.config.created.clone().unwrap_or_default())).transpose()
+        let moments = |key: &str| -> Result<Vec<String>, Error> {
+            let names = filters.values(key).unwrap_or_default().iter();
+            names.map(|name| Ok(self.image(name)?.config.created.clone().unwrap_or_default())).collect()
         };
-        let (before, since) = (moment("before")?, moment("since")?);
+        let before = moments("before")?.into_iter().min();
+        let since = moments("since")?.into_iter().max();
         let patterns = filters.values("reference").unwrap_or_default();
         let patterns = patterns.iter().map(|pattern| Glob::parse(pattern));
         let patterns: Vec<Glob> = patterns
@@ -156,14 +168,25 @@ impl Engine {
             .map_err(|_| Error::InvalidRequest("syntax error in pattern".to_owned()))?;
         let until = filters.until()?;
         let created = |image: &Image| image.config.created.clone().unwrap_or_default();
+        let listed = self.images.list();
+        let parents: BTreeSet<Digest> = listed.iter().filter_map(|image| image.parent.clone()).collect();
+        let is_shown = |image: &Image| {
+            let is_named = !image.names.is_empty() || !image.digests.is_empty();
+            let is_parent = parents.contains(&image.id);
+            match dangling {
+                Some(true) => image.names.is_empty() && !is_parent,
+                Some(false) => is_named,
+                None => is_named || all || !is_parent,
+            }
+        };
         let wanted = |image: &Image| {
-            dangling.is_none_or(|dangling| dangling == image.names.is_empty())
+            is_shown(image)
                 && before.as_ref().is_none_or(|moment| created(image) < *moment)
                 && since.as_ref().is_none_or(|moment| created(image) > *moment)
                 && until.is_none_or(|until| self::created(image).is_none_or(|made| made <= until))
                 && filters.labels_match(&labels(image))
         };
-        let mut images: Vec<Image> = self.images.list().into_iter().filter(wanted).collect();
+        let mut images: Vec<Image> = listed.iter().filter(|image| wanted(image)).cloned().collect();
         if !patterns.is_empty() {
             for image in &mut images {
                 image.names.retain(|name| is_named(name, &patterns));
@@ -188,15 +211,7 @@ impl Engine {
     /// # Errors
     /// When there is none, or it is another platform's.
     pub fn image_for(&self, name: &str, platform: Option<&str>) -> Result<Image, Error> {
-        let image = self.image(name)?;
-        let found = image.config.platform();
-        match platform {
-            Some(text) if text.parse::<Platform>()?.distance(&found).is_none() => {
-                let (found, wanted) = (found.to_string(), text.to_owned());
-                Err(Error::WrongPlatform { image: name.to_owned(), found, wanted })
-            }
-            _ => Ok(image),
-        }
+        of_platform(self.image(name)?, name, platform)
     }
 
     /// Gives an image a further name.
@@ -278,6 +293,18 @@ pub fn labels(image: &Image) -> BTreeMap<String, String> {
 /// When an image was made.
 pub fn created(image: &Image) -> Option<Timestamp> {
     image.config.created.as_deref()?.parse().ok()
+}
+
+/// An image that must be of this platform if one is given.
+fn of_platform(image: Image, name: &str, platform: Option<&str>) -> Result<Image, Error> {
+    let found = image.config.platform();
+    match platform {
+        Some(text) if text.parse::<Platform>()?.distance(&found).is_none() => {
+            let (found, wanted) = (found.to_string(), text.to_owned());
+            Err(Error::WrongPlatform { image: name.to_owned(), found, wanted })
+        }
+        _ => Ok(image),
+    }
 }
 
 /// Whether a pattern (`busybox`, `busybox:1*`, `*/web`) fits the name, or its repository.

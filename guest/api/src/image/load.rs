@@ -56,13 +56,11 @@ pub(super) fn archive(
     names: Vec<String>,
     platform: Option<String>,
 ) -> Result<Response, Failure> {
-    for name in &names {
-        engine.image_for(name, platform.as_deref()).map_err(|error| match error {
-            Error::WrongPlatform { wanted, .. } => {
-                Failure::not_found(format!("no suitable export target found for platform {wanted}"))
-            }
-            error => error.into(),
-        })?;
-    }
+    engine.check_save(&names, platform.as_deref()).map_err(|error| match error {
+        Error::WrongPlatform { wanted, .. } => {
+            Failure::not_found(format!("no suitable export target found for platform {wanted}"))
+        }
+        error => error.into(),
+    })?;
     Ok(transfer::download("application/x-tar", move |writer| engine.save(&names, writer)))
 }

@@ -1,5 +1,5 @@
-//! `docker save`: one archive that is both an OCI layout and what older `docker load` reads (manifest.json), as
-//! Docker 25 and later write it.
+//! `docker save`: one archive that is both an OCI layout and what older `docker load` reads (manifest.json), with the
+//! list of names that still older tools look at (repositories), as Docker 25 and later write it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -40,6 +40,20 @@ struct Part {
     tags: Vec<Reference>,
 }
 
+/// The content of `repositories`: by name and tag, the uppermost layer, as its file is called.
+type Repositories = BTreeMap<String, BTreeMap<String, String>>;
+
+impl Part {
+    fn add_to(&self, repositories: &mut Repositories) {
+        let Some(top) = self.layers.last() else { return };
+        for tag in &self.tags {
+            let short = tag.tag().unwrap_or_default().to_owned();
+            let tags = repositories.entry(tag.familiar_name()).or_default();
+            tags.insert(short, top.digest.hex().to_owned());
+        }
+    }
+}
+
 impl Store {
     /// Writes images, given by name or id, into one archive. A bare repository name means all of its tags.
     ///
@@ -54,6 +68,14 @@ impl Store {
             parts.push(Part { id: image.id, config: image.config_json, layers, platform, tags });
         }
         self.write_archive(&parts, writer)
+    }
+
+    /// The images that [`Self::save`] writes.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn saved_as(&self, names: &[String]) -> Result<Vec<Image>> {
+        Ok(self.choose(names)?.into_values().map(|(image, _)| image).collect())
     }
 
     /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
@@ -84,13 +106,17 @@ impl Store {
 
     fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
         let mut output = Output { writer, written: BTreeSet::new() };
-        let (mut docker, mut manifests) = (Vec::new(), Vec::new());
+        let (mut docker, mut manifests, mut repositories) = (Vec::new(), Vec::new(), Repositories::new());
         for part in parts {
             manifests.extend(entries(&self.write_part(&mut output, part)?, &part.tags));
             docker.push(DockerImage::of(&part.id, &part.layers, &part.tags));
+            part.add_to(&mut repositories);
         }
         output.small("index.json", &json(&Index::of(manifests))?)?;
         output.small("manifest.json", &json(&docker)?)?;
+        if !repositories.is_empty() {
+            output.small("repositories", &json(&repositories)?)?;
+        }
         output.end_of_layout()
     }
 
