@@ -292,6 +292,29 @@ fn a_list_of_images_is_filtered_as_docker_filters_it() {
 }
 
 #[test]
+fn a_history_names_the_images_that_are_here_as_of_each_step() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let text = "FROM busybox\nENV A=b\nCOPY Dockerfile /\nCMD [\"true\"]\n";
+    let told = Context::new(text).built(&engine, &["-t", "made"]);
+    let steps: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix(" ---> ")).collect();
+    let history = engine.ok(&["history", "--format", "{{.ID}}", "made"]);
+    let ids: Vec<&str> = history.lines().take(4).collect();
+    assert_eq!(ids, steps.into_iter().rev().collect::<Vec<_>>(), "{told}");
+    let history = engine.get("/images/made/history");
+    assert_eq!(history[3]["Tags"][0], "busybox:latest", "{history}");
+}
+
+#[test]
+fn no_image_is_called_scratch_and_a_missing_one_is_told_by_the_name_that_was_given() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let says = |args: &[&str]| engine.docker(args).err;
+    assert_eq!(says(&["pull", "scratch"]), "Error response from daemon: 'scratch' is a reserved name");
+    let missing = "Error response from daemon: No such image: nowhere";
+    assert_eq!(says(&["save", "nowhere"]), missing);
+    assert_eq!(says(&["save", "nowhere:v1"]), format!("{missing}:v1"));
+}
+
+#[test]
 fn a_commit_has_the_changes_author_and_message_that_it_is_given() {
     let Some(engine) = Engine::with_busybox() else { return };
     let script = "echo made > /srv/made; exec sleep 1000";
@@ -340,6 +363,7 @@ fn a_commit_has_the_changes_author_and_message_that_it_is_given() {
         ("RUN x", "RUN is not a valid change command"),
         ("NOPE x", "NOPE is not a valid change command"),
         ("ENV", "ENV requires at least one argument"),
+        ("WORKDIR", "WORKDIR requires exactly one argument"),
     ] {
         let said = engine.docker(&["commit", "-c", change, "box"]);
         assert!(said.code == 1 && said.err.contains(words), "{change}: {said:?}");
@@ -368,6 +392,8 @@ fn an_import_has_the_changes_and_message_that_it_is_given() {
     let told = engine.ok(&["import", "-c", "CMD [\"true\"]", &web.url("root.tar"), "fetched"]);
     assert!(told.contains("Downloading from") && told.contains("sha256:"), "{told}");
     engine.ok(&["run", "--rm", "--network", "none", "-e", "PATH=/bin", "fetched"]);
+    let foreign = engine.docker(&["import", "--platform", "windows/amd64", archive.to_str().unwrap()]);
+    assert!(foreign.err.ends_with("operating system is not supported"), "{foreign:?}");
     let refused = engine.docker(&["import", "-c", "COPY a b", archive.to_str().unwrap()]);
     assert!(refused.err.contains("COPY is not a valid change command"), "{refused:?}");
 }

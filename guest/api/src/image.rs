@@ -106,7 +106,7 @@ async fn about(
         }
         Some((name, "history")) => {
             let platform = wanted(HAS_PLATFORMS)?;
-            let history = engine.image_for(name, platform.as_deref())?.history();
+            let history = engine.image_history(&engine.image_for(name, platform.as_deref())?);
             Ok(Json(history.into_iter().map(HistoryItem::from).collect::<Vec<_>>()).into_response())
         }
         Some((name, "get")) => load::archive(engine, vec![name.to_owned()], wanted(HAS_PLATFORMS)?),

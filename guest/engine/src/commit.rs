@@ -133,7 +133,7 @@ impl Engine {
             } else {
                 import.message
             },
-            platform: platform.map(|text| text.parse::<Platform>()).transpose()?,
+            platform: platform.map(|text| of_linux(text)).transpose()?,
             config: run_config(&config)?,
             created: Timestamp::now().to_string(),
         };
@@ -144,6 +144,15 @@ impl Engine {
         }
         self.tell_image("import", &id, &id);
         Ok(image)
+    }
+}
+
+/// A platform whose containers run here.
+fn of_linux(text: &str) -> Result<Platform, Error> {
+    let platform: Platform = text.parse()?;
+    match platform.os.as_str() {
+        "linux" => Ok(platform),
+        _ => Err(Error::InvalidRequest("operating system is not supported".to_owned())),
     }
 }
 

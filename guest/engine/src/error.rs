@@ -135,6 +135,8 @@ pub enum Error {
         "container cannot be connected to multiple networks with one of the networks in private (none) mode"
     )]
     PrivateNetwork,
+    #[error("'{0}' is a reserved name")]
+    ReservedName(String),
     #[error("error while removing network: network {network} has active endpoints ({members})")]
     NetworkInUse { network: String, members: String },
     #[error("endpoint with name {container} already exists in network {network}")]
@@ -256,7 +258,10 @@ impl Error {
                 | berth_images::Kind::Unavailable
                 | berth_images::Kind::System => Kind::System,
             },
-            Self::NetworkInUse { .. } | Self::InNetwork { .. } | Self::NotInNetwork { .. } => Kind::Forbidden,
+            Self::ReservedName(_)
+            | Self::NetworkInUse { .. }
+            | Self::InNetwork { .. }
+            | Self::NotInNetwork { .. } => Kind::Forbidden,
             Self::Network(error) => match error.kind() {
                 berth_network::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_network::Kind::NotFound => Kind::NotFound,

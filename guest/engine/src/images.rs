@@ -19,6 +19,9 @@ pub use berth_images::{Change, HistoryItem, Image, Loaded, Progress, Reference, 
 /// Filters that a list of images knows.
 const KNOWN: &[&str] = &["before", "dangling", "label", "reference", "since", "until"];
 
+/// What Dockerfiles call no image at all.
+const NOTHING: &str = "scratch";
+
 impl Engine {
     /// Pulls an image, or without tag and digest every one of a repository.
     ///
@@ -32,6 +35,9 @@ impl Engine {
         report: Report<'_>,
     ) -> Result<(), Error> {
         let reference: Reference = name.parse()?;
+        if reference.familiar_name() == NOTHING {
+            return Err(Error::ReservedName(NOTHING.to_owned()));
+        }
         let platform: Option<Platform> = platform.map(str::parse).transpose()?;
         let references = match (reference.tag(), reference.digest()) {
             (None, None) => {
@@ -212,6 +218,17 @@ impl Engine {
     /// When there is none, or it is another platform's.
     pub fn image_for(&self, name: &str, platform: Option<&str>) -> Result<Image, Error> {
         of_platform(self.image(name)?, name, platform)
+    }
+
+    /// The steps of an image's making, newest first: each with the image as of it, where that is here.
+    pub fn image_history(&self, image: &Image) -> Vec<HistoryItem> {
+        let mut items = image.history();
+        let mut below = image.parent.clone();
+        for item in items.iter_mut().skip(1) {
+            let Some(image) = below.and_then(|id| self.image(&id.to_string()).ok()) else { break };
+            (item.id, item.names, below) = (Some(image.id), image.names, image.parent);
+        }
+        items
     }
 
     /// Gives an image a further name.

@@ -36,7 +36,11 @@ pub(crate) fn apply(config: &mut Config, instructions: &[String]) -> Result<(), 
             return Err(Error::InvalidRequest(format!("{asked} is not a valid change command")));
         }
         if rest.is_empty() && !matches!(word.as_str(), "CMD" | "ENTRYPOINT") {
-            return Err(Error::InvalidRequest(format!("{word} requires at least one argument")));
+            let wanted = match word.as_str() {
+                "USER" | "WORKDIR" | "STOPSIGNAL" => "exactly one argument",
+                _ => "at least one argument",
+            };
+            return Err(Error::InvalidRequest(format!("{word} requires {wanted}")));
         }
         one(config, &word, rest)
     })

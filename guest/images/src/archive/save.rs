@@ -154,7 +154,12 @@ impl Store {
                 }
             }
             if !found {
-                let image = self.image(name)?;
+                // The name is told as it was given, not as the tag that was looked for.
+                let missing = |error| match error {
+                    Error::NoSuchImage(_) if bare.is_some() => Error::NoSuchImage(name.clone()),
+                    error => error,
+                };
+                let image = self.image(name).map_err(missing)?;
                 let tag = reference.map(Reference::or_latest).filter(|tag| image.names.contains(tag));
                 let tag = tag.filter(|_| !is_id_prefix(&image.id, name) || !image.names.is_empty());
                 add(image, tag);
