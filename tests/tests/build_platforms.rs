@@ -21,7 +21,7 @@ fn a_pushed_tag_means_an_image_for_each_platform() {
     let Some(registry) = Registry::start(&client.engine) else { return };
     let name = format!("{}/team/both:v1", registry.address);
     let progress = client.built(&two(), BOTH, &["--push", "--tag", &name]);
-    assert!(progress.contains("[linux/arm64 2/2] COPY arm64 /arch"), "{progress}");
+    assert!(progress.contains("[linux/arm64 1/1] COPY arm64 /arch"), "{progress}");
     let told = client.engine.get(&format!("/distribution/{name}/json"));
     assert_eq!(told["Descriptor"]["mediaType"], "application/vnd.oci.image.index.v1+json", "{told}");
     let of = |platform: &serde_json::Value| platform["architecture"].as_str().unwrap().to_owned();

@@ -121,3 +121,21 @@ fn a_dockerfile_is_asked_about_instead_of_built() {
     let strict = Context::new(&buildx, "# check=error=true\nFROM busybox as one\n").build(&[]);
     assert!(strict.err.contains("lint violation found for rules: FromAsCasing"), "{}", strict.err);
 }
+
+#[test]
+fn stages_count_the_steps_that_buildkit_counts() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM scratch AS one\nARG A=b\nCOPY f /f\nWORKDIR /w\nFROM one AS two\nENV A=b\nCOPY --from=one /f /g\n\
+                FROM busybox\nCOPY --from=two /g /\n";
+    let told = Context::new(&buildx, text).write("f", "").built(&[]);
+    for step in [
+        "[one 1/2] COPY f /f",
+        "[one 2/2] WORKDIR /w",
+        "[two 1/1] COPY --from=one /f /g",
+        "[stage-2 1/2] FROM docker.io/library/busybox",
+        "[stage-2 2/2] COPY --from=two /g /",
+    ] {
+        assert!(told.contains(step), "{step}: {told}");
+    }
+    assert!(!told.contains("FROM scratch") && !told.contains("FROM one"), "{told}");
+}

@@ -134,7 +134,10 @@ impl Build {
 
     async fn build_stage(self: &Arc<Self>, number: usize) -> Result<State> {
         let (stage, steps) = (&self.file.stages[number], self.steps(number));
-        let total = 1 + steps.iter().filter(|step| makes_files(&step.instruction)).count();
+        // A stage that begins with nothing or with another one has no step for that, as with BuildKit.
+        let has_base = matches!(self.plan.bases[number], Base::Image(_) | Base::Context(_));
+        let total =
+            usize::from(has_base) + steps.iter().filter(|step| makes_files(&step.instruction)).count();
         let label = stage.name.clone().unwrap_or_else(|| format!("stage-{number}"));
         let title = |at: usize, text: &str| {
             if let Base::Context(name) = &self.plan.bases[number] {
@@ -149,7 +152,7 @@ impl Build {
             index: 0,
             text: stage.text.clone(),
             title: title(1, &format!("FROM {}", self.plan.bases[number].shown(&self.file))),
-            makes_files: true,
+            makes_files: has_base,
             place: stage.place,
         };
         let mut state = self.watched(&from, async { steps::from::start(self, number, &from).await }).await?;
@@ -166,7 +169,7 @@ impl Build {
             };
             state = self.step(number, &name, &step, state).await?;
         }
-        let mut at = 1;
+        let mut at = usize::from(has_base);
         for (index, step) in steps.iter().enumerate() {
             let makes_files = makes_files(&step.instruction);
             at += usize::from(makes_files);

@@ -318,6 +318,10 @@ impl Observer for Watcher {
         if !matches!(error, Error::Cancelled | Error::Stage(_)) {
             self.progress.fail_at(step.place);
         }
+        // What is told of the stage that another one begins with is enough.
+        if matches!(error, Error::Stage(_)) && !step.makes_files {
+            return;
+        }
         let error = words(error);
         self.ends(step);
         self.progress.tell_vertex(Vertex { completed: Some(now()), error, ..self.started(step) });

@@ -270,7 +270,7 @@ fn step_rules(findings: &mut Findings, stage: &Stage) {
             Instruction::Workdir(path) if path.starts_with(['/', '$']) => has_absolute = true,
             Instruction::Workdir(path) if !has_absolute => {
                 let message = format!(
-                    "Relative workdir {path:?} can have unexpected results if the base image has a WORKDIR"
+                    "Relative workdir {path:?} can have unexpected results if the base image changes"
                 );
                 let about = "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes";
                 findings.add("WorkdirRelativePath", about, step.place, message);
