@@ -39,6 +39,19 @@ fn stages_are_built_at_once_and_from_the_cache_the_next_time() {
 }
 
 #[test]
+fn a_run_is_remembered_with_the_arguments_that_it_saw() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nARG UNSET\nARG B=2 A=1\nENV A=9\nRUN echo $A$B > /seen\nARG B=3\n\
+                RUN <<script\n#!/bin/sh\necho $A$B >> /seen\nscript\nCMD [\"cat\", \"/seen\"]\n";
+    Context::new(&buildx, text).built(&["-t", "x"]);
+    assert_eq!(output(&buildx.0, "x", &[]), "92\n93");
+    let history = buildx.0.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "x"]);
+    let runs: Vec<&str> = history.lines().filter(|line| line.starts_with("RUN ")).collect();
+    let script = "RUN |3 UNSET= B=3 A=9 /bin/sh -c /dev/pipes/script # buildkit";
+    assert_eq!(runs, [script, "RUN |3 UNSET= B=2 A=9 /bin/sh -c echo $A$B > /seen # buildkit"]);
+}
+
+#[test]
 fn only_what_changed_is_sent_again() {
     let Some(buildx) = with_buildx() else { return };
     let big = "x".repeat(300_000);

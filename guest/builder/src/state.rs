@@ -18,8 +18,8 @@ pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 pub(crate) struct State {
     pub(crate) files: Files,
     pub(crate) config: ImageConfig,
-    /// ARG, in the order of declaration.
-    pub(crate) arguments: Vec<(String, String)>,
+    /// ARG, in the order of declaration; without a value where nobody gives one.
+    pub(crate) arguments: Vec<(String, Option<String>)>,
     /// Whether this stage itself has set CMD.
     pub(crate) cmd_set: bool,
     /// The default shell, or SHELL's.
@@ -67,26 +67,43 @@ impl State {
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let environment = self.config.config.env.iter().filter_map(|entry| entry.split_once('='));
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.arguments.iter().cloned().chain(environment).collect()
+        self.given_arguments().chain(environment).collect()
+    }
+
+    fn given_arguments(&self) -> impl Iterator<Item = (String, String)> {
+        self.arguments.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)))
+    }
+
+    fn in_environment(&self, name: &str) -> Option<&str> {
+        let mut entries = self.config.config.env.iter().filter_map(|entry| entry.split_once('='));
+        entries.find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// Arguments that the environment doesn't hide.
     pub(crate) fn seen_arguments(&self) -> Vec<(String, String)> {
-        let hidden = |name: &str| {
-            self.config
-                .config
-                .env
-                .iter()
-                .any(|entry| entry.split_once('=').is_some_and(|(key, _)| key == name))
-        };
-        let mut seen: Vec<_> = self.arguments.iter().filter(|(name, _)| !hidden(name)).cloned().collect();
+        let mut seen: Vec<_> =
+            self.given_arguments().filter(|(name, _)| self.in_environment(name).is_none()).collect();
         seen.sort();
         seen
     }
 
-    pub(crate) fn set_argument(&mut self, name: &str, value: String) {
-        self.arguments.retain(|(known, _)| known != name);
-        self.arguments.push((name.to_owned(), value));
+    /// Arguments as the history of RUN tells them: with BuildKit all that are declared, as the process sees them.
+    pub(crate) fn told_arguments(&self) -> Vec<(String, String)> {
+        if self.style == Style::Classic {
+            return self.seen_arguments();
+        }
+        let seen = |name: &str, value: &Option<String>| {
+            self.in_environment(name).or(value.as_deref()).unwrap_or_default().to_owned()
+        };
+        self.arguments.iter().map(|(name, value)| (name.clone(), seen(name, value))).collect()
+    }
+
+    /// Declares an argument; without a value it keeps the one that it has.
+    pub(crate) fn set_argument(&mut self, name: &str, value: Option<String>) {
+        match self.arguments.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value.or(known.take()),
+            None => self.arguments.push((name.to_owned(), value)),
+        }
     }
 
     /// Notes a step that changed the configuration alone.

@@ -11,7 +11,7 @@ use super::mounts::{self, Mounted};
 use super::settings::PROXIES;
 use crate::beneath::Root;
 use crate::container::{Container, bind};
-use crate::dockerfile::Run;
+use crate::dockerfile::{Heredoc, Run};
 use crate::files::Files;
 use crate::history::Style;
 use crate::observe::{StepName, Stream};
@@ -55,7 +55,7 @@ pub(super) async fn run(
     let key = key(build, run, &plan, state, &wishes);
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
-    let entry = state.style.run(&run.argv(&state.shell), &state.seen_arguments());
+    let entry = state.style.run(&told_argv(run, &state.shell), &state.told_arguments());
     if !build.ignores_cache(stage)
         && let Some((files, created)) = build.find_cached(&key, &state.files).await
     {
@@ -82,9 +82,21 @@ pub(super) async fn run(
     Ok(Outcome::Made)
 }
 
+/// The arguments as the history tells them: a script by the name that it appears by.
+fn told_argv(run: &Run, shell: &[String]) -> Vec<String> {
+    match run.script() {
+        Some(script) => shell.iter().cloned().chain([script_path(script)]).collect(),
+        None => run.argv(shell),
+    }
+}
+
+fn script_path(script: &Heredoc) -> String {
+    format!("{SCRIPTS}/{}", script.name)
+}
+
 fn plan(build: &Build, run: &Run, state: &State) -> Result<Plan> {
     let mut argv = run.argv(&state.shell);
-    let script = run.script().map(|heredoc| (format!("{SCRIPTS}/{}", heredoc.name), heredoc.content.clone()));
+    let script = run.script().map(|script| (script_path(script), script.content.clone()));
     if let Some((path, _)) = &script {
         argv = vec![path.clone()];
     }

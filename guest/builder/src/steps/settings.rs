@@ -104,9 +104,7 @@ fn argument(build: &Build, name: &str, default: Option<&str>, state: &mut State)
     let value = own.clone().or_else(global);
     let shown = if state.style == Style::Classic { &own } else { &value };
     let shown = shown.as_ref().map_or_else(|| name.to_owned(), |value| format!("{name}={value}"));
-    if let Some(value) = value {
-        state.set_argument(name, value);
-    }
+    state.set_argument(name, value);
     Ok(shown)
 }
 
