@@ -142,6 +142,24 @@ fn a_saved_image_is_the_same_when_loaded() {
 }
 
 #[test]
+fn of_an_archive_one_platforms_images_are_loaded_if_it_is_named() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    engine.ok(&["create", "--name", "files", BUSYBOX]);
+    engine.ok(&["export", "-o", &at("root.tar"), "files"]);
+    engine.ok(&["import", "--platform", "linux/s390x", &at("root.tar"), "foreign"]);
+    engine.ok(&["save", "-o", &at("both.tar"), BUSYBOX, "foreign"]);
+    engine.ok(&["rm", "files"]);
+    engine.ok(&["rmi", BUSYBOX, "foreign"]);
+    let load = |platform: &str| engine.ok(&["load", "--platform", platform, "-i", &at("both.tar")]);
+    assert_eq!(load("linux/arm64"), "");
+    assert_eq!(load("linux/s390x"), "Loaded image: foreign:latest");
+    assert!(engine.docker(&["inspect", BUSYBOX]).err.contains("No such object"));
+    assert_eq!(load("linux/amd64"), "Loaded image: busybox:latest");
+}
+
+#[test]
 fn a_saved_archive_lists_names_as_old_and_new_tools_look_for_them() {
     let Some(engine) = Engine::with_busybox() else { return };
     let names = ["reg.example:5000/team/app:v1", "team/app:v1", "team/app:v2"];

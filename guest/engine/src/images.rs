@@ -113,16 +113,18 @@ impl Engine {
         Ok(vec![wanted.clone()])
     }
 
-    /// Loads the images of an archive. Blocks.
+    /// Loads the images of an archive, or those for this platform. Blocks.
     ///
     /// # Errors
-    /// When it isn't an archive of images.
+    /// When it isn't an archive of images, or the platform isn't one.
     pub fn load(
         &self,
         archive: impl Read + Send,
+        platform: Option<&str>,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>, Error> {
-        let loaded = self.images.load(archive, report)?;
+        let platform: Option<Platform> = platform.map(str::parse).transpose()?;
+        let loaded = self.images.load(archive, platform.as_ref(), report)?;
         let names = loaded.iter().map(|item| match item {
             Loaded::Name(name) => name.to_string(),
             Loaded::Id(id) => id.to_string(),

@@ -67,7 +67,7 @@ fn image(bytes: &[u8]) {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| TempDir::new().expect("make a store's folder"));
     let Ok(store) = Store::open(&folder.path().join("store")) else { return };
-    let _ = store.load(bytes, &mut |_| ());
+    let _ = store.load(bytes, None, &mut |_| ());
 }
 
 /// A layer or a build's context, whose names try to leave the folder.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::manifest::{self, Descriptor, Document, Index};
 use crate::store::Pin;
 use crate::unpack::{Archive, decompressed};
-use crate::{Digest, Error, ImageConfig, Progress, Reference, Result, Store};
+use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store};
 
 /// Layers unpacked at a time: more of them wait for the disk.
 const MOST_UNPACKINGS: usize = 4;
@@ -47,22 +47,33 @@ struct Content {
 }
 
 impl Store {
-    /// Loads every image of an archive and says their names.
+    /// Loads every image of an archive, or every one for `platform`, and says their names. Of an image for several platforms
+    /// it is the one for this machine, or for `platform`.
     ///
     /// # Errors
     /// When it isn't an archive of images, or content isn't what its digest says. Images before the bad one stay.
-    pub fn load(&self, reader: impl Read + Send, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
-        let loaded = self.spool(reader).and_then(|content| self.load_content(&content, report));
+    pub fn load(
+        &self,
+        reader: impl Read + Send,
+        platform: Option<&Platform>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Loaded>> {
+        let loaded = self.spool(reader).and_then(|content| self.load_content(&content, platform, report));
         // Files that no image needed, the manifests among them.
         self.collect()?;
         loaded
     }
 
-    fn load_content(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+    fn load_content(
+        &self,
+        content: &Content,
+        platform: Option<&Platform>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Loaded>> {
         if content.get("manifest.json").is_some() {
-            self.load_docker(content, report)
+            self.load_docker(content, platform, report)
         } else if content.get("index.json").is_some() {
-            self.load_layout(content, report)
+            self.load_layout(content, platform, report)
         } else {
             Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
         }
@@ -95,11 +106,19 @@ impl Store {
         Ok(content)
     }
 
-    fn load_docker(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+    fn load_docker(
+        &self,
+        content: &Content,
+        platform: Option<&Platform>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Loaded>> {
         let images: Vec<DockerImage> = content.json(self, "manifest.json", "manifest.json")?;
         let mut loaded = Vec::new();
         for image in images {
             let config_json = self.blobs().read(&content.need(&image.config)?.digest)?;
+            if !is_for(&config_json, platform)? {
+                continue;
+            }
             let layers =
                 image.layers.iter().map(|path| content.need(path).cloned()).collect::<Result<Vec<_>>>()?;
             let id = self.assemble(&config_json, layers, report)?;
@@ -109,12 +128,20 @@ impl Store {
         Ok(loaded)
     }
 
-    fn load_layout(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
+    fn load_layout(
+        &self,
+        content: &Content,
+        platform: Option<&Platform>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Loaded>> {
         let index: Index = content.json(self, "index.json", "index.json")?;
         let mut loaded = Vec::new();
         for entry in &index.manifests {
-            let Some(manifest) = self.layout_manifest(content, entry, 0)? else { continue };
+            let Some(manifest) = self.layout_manifest(content, entry, platform, 0)? else { continue };
             let config_json = self.blobs().read(content.blob(&manifest.config.digest)?)?;
+            if !is_for(&config_json, platform)? {
+                continue;
+            }
             for layer in &manifest.layers {
                 content.blob(&layer.digest)?;
             }
@@ -129,18 +156,20 @@ impl Store {
         Ok(loaded)
     }
 
-    /// The image manifest behind an entry of a layout's index, this machine's platform among several.
+    /// The image manifest behind an entry of a layout's index: among several that for `platform`, or for this machine.
     fn layout_manifest(
         &self,
         content: &Content,
         entry: &Descriptor,
+        platform: Option<&Platform>,
         depth: u32,
     ) -> Result<Option<manifest::Manifest>> {
         let json = self.blobs().read(content.blob(&entry.digest)?)?;
         match Document::parse(&json, &entry.media_type)? {
             Document::Manifest(manifest) => Ok(Some(manifest)),
-            Document::Index(index) if depth < 3 => match index.choose(&crate::Platform::local()) {
-                Some(chosen) => self.layout_manifest(content, chosen, depth + 1),
+            Document::Index(index) if depth < 3 => match index.choose(platform.unwrap_or(&Platform::local()))
+            {
+                Some(chosen) => self.layout_manifest(content, chosen, platform, depth + 1),
                 None => Ok(None),
             },
             Document::Index(_) => Err(Error::InvalidArchive("an index within too many others".to_owned())),
@@ -272,6 +301,12 @@ impl Content {
         serde_json::from_slice(&store.blobs().read(&file.digest)?)
             .map_err(|source| Error::Json { subject, source })
     }
+}
+
+/// Whether an image is for this platform, if one is asked for.
+fn is_for(config_json: &[u8], platform: Option<&Platform>) -> Result<bool> {
+    let Some(platform) = platform else { return Ok(true) };
+    Ok(platform.distance(&ImageConfig::parse(config_json)?.platform()).is_some())
 }
 
 /// A link's target, relative to the folder of the link, as a path in the archive.

@@ -35,7 +35,7 @@ impl Place {
     }
 
     pub(crate) fn load(&self, archive: &[u8]) -> Vec<Loaded> {
-        self.store.load(archive, &mut |_| {}).unwrap()
+        self.store.load(archive, None, &mut |_| {}).unwrap()
     }
 
     /// Loads an image of these layers and gives it back.

@@ -13,7 +13,7 @@ use crate::fixture::{Layer, Place, docker_archive, names, need_root};
 fn load(layer: Vec<u8>) -> (Place, Result<()>) {
     let place = Place::new();
     let archive = docker_archive(&[("evil", &[layer])]);
-    let result = place.store.load(archive.as_slice(), &mut |_| {}).map(drop);
+    let result = place.store.load(archive.as_slice(), None, &mut |_| {}).map(drop);
     (place, result)
 }
 
@@ -156,7 +156,7 @@ fn truncated_archives_fail_and_leave_nothing() {
     let archive = docker_archive(&[("a", &[Layer::new().file("a", &"x".repeat(5000)).done()])]);
     for length in [600, 1500, 5000, archive.len() - 2000] {
         let place = Place::new();
-        place.store.load(&archive[..length], &mut |_| {}).unwrap_err();
+        place.store.load(&archive[..length], None, &mut |_| {}).unwrap_err();
         assert!(names(&place.path("blobs/sha256")).is_empty(), "cut at {length}");
         assert!(place.store.list().is_empty());
     }
@@ -171,7 +171,7 @@ fn a_layer_that_is_not_its_digest_is_refused() {
     let mut forged = archive;
     forged[at..at + bad.len()].copy_from_slice(&bad);
     let place = Place::new();
-    let error = place.store.load(forged.as_slice(), &mut |_| {}).unwrap_err();
+    let error = place.store.load(forged.as_slice(), None, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
     assert!(names(&place.path("layers")).is_empty());
 }

@@ -120,7 +120,8 @@ fn an_imported_tar_becomes_an_image() {
 #[test]
 fn an_archive_of_nothing_is_refused() {
     let place = Place::new();
-    let error = place.store.load(Layer::new().file("a", "1").done().as_slice(), &mut |_| {}).unwrap_err();
+    let error =
+        place.store.load(Layer::new().file("a", "1").done().as_slice(), None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("manifest.json"), "{error}");
     assert!(names(&place.path("blobs/sha256")).is_empty(), "nothing stays");
 }
