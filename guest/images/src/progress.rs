@@ -1,5 +1,11 @@
 //! What a long operation tells on its way, in the shape of Docker's progress stream.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often one of many lines is told at most, as by dockerd.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
 /// One line of a progress stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -28,5 +34,20 @@ impl Progress {
     pub(crate) fn moved(id: &str, status: &str, current: u64, total: u64) -> Self {
         let detail = Some(Detail { current, total });
         Self { id: id.to_owned(), status: status.to_owned(), detail }
+    }
+}
+
+/// Tells whether it is time for another progress line.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
     }
 }

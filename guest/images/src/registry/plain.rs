@@ -15,6 +15,7 @@ use tower_service::Service as _;
 
 use super::patience::PATIENCE;
 use super::{Client, Report, connect, reason, session};
+use crate::progress::Pace;
 use crate::{Digest, Error, Progress, Result};
 
 /// Redirects that are followed.
@@ -152,7 +153,7 @@ async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Repo
     let total = response.headers().get(hyper::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let total: u64 = total.and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut file = tokio::fs::File::create(path).await.map_err(Error::file("create", path))?;
-    let mut hash = crate::digest::Running::new();
+    let (mut hash, pace) = (crate::digest::Running::new(), Pace::default());
     let (mut body, mut done) = (response.into_body(), 0u64);
     loop {
         let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
@@ -165,7 +166,9 @@ async fn save(response: Response<Incoming>, path: &Path, url: &str, report: Repo
         }
         hash.add(&bytes);
         file.write_all(&bytes).await.map_err(Error::file("write", path))?;
-        report(Progress::moved("", "Downloading", done, total));
+        if done == total || pace.is_due() {
+            report(Progress::moved("", "Downloading", done, total));
+        }
     }
     file.flush().await.map_err(Error::file("write", path))?;
     if total > 0 && done != total {

@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use hyper::Method;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
@@ -17,14 +16,13 @@ use super::in_flight::{InFlight, turn};
 use super::session::{self, Ask, Session};
 use super::{Choice, Options, Pulled, Remote, Report};
 use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::progress::Pace;
 use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest, unpack};
 
 /// Layers unpacked at a time: each keeps two threads and the disk busy.
 const UNPACKINGS: usize = 2;
 /// Indexes within indexes; one is usual.
 const DEPTH: usize = 3;
-/// A progress line per layer this often is as much as a terminal shows.
-const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// One pull under way.
 pub(super) struct Pull<'a> {
@@ -367,21 +365,6 @@ impl LayerTask {
 
     fn moved(&self, status: &str, done: u64) {
         let _ = self.progress.send(Progress::moved(&self.id, status, done, self.layer.size));
-    }
-}
-
-/// Tells whether it is time for another progress line.
-#[derive(Default)]
-struct Pace(Mutex<Option<Instant>>);
-
-impl Pace {
-    fn is_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|last| last.elapsed() >= REPORT_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 }
 

@@ -24,6 +24,7 @@ use super::token::escape;
 use super::{Pushed, Report};
 use crate::compress::Packing;
 use crate::manifest::{self, Descriptor, Document, Manifest};
+use crate::progress::Pace;
 use crate::store::Pin as Pinned;
 use crate::{Digest, Error, Image, Outbound, Platform, Progress, Reference, Result, Store};
 
@@ -231,7 +232,12 @@ impl Layers {
     async fn upload(&self, layer: &Digest, blob: &Descriptor) -> Result<String> {
         let sources = self.store.repositories_with(&blob.digest, &self.reference);
         let (progress, id, total) = (self.progress.clone(), layer.short().to_owned(), blob.size);
-        let moved = move |done| drop(progress.send(Progress::moved(&id, "Pushing", done, total)));
+        let pace = Arc::new(Pace::default());
+        let moved = move |done| {
+            if done == total || pace.is_due() {
+                let _ = progress.send(Progress::moved(&id, "Pushing", done, total));
+            }
+        };
         let mut attempt = 1;
         loop {
             let sent =
