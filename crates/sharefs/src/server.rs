@@ -196,7 +196,6 @@ impl Server {
             }
             Operation::CopyRange(ref range) => self.copy_range(range, reply),
             Operation::Sync { handle, data_only } => self.sync(handle, data_only),
-            Operation::SyncFolder { handle } => self.sync(handle, false),
             Operation::SyncAll => self.sync_all(),
             Operation::Release { handle } | Operation::ReleaseFolder { handle } => {
                 self.close(handle);

@@ -108,6 +108,7 @@ pub(crate) enum Operation<'a> {
         mode: u32,
     },
     CopyRange(CopyRange),
+    /// Of a file or a folder.
     Sync {
         handle: u64,
         data_only: bool,
@@ -137,9 +138,6 @@ pub(crate) enum Operation<'a> {
         offset: u64,
         size: usize,
         plus: bool,
-    },
-    SyncFolder {
-        handle: u64,
     },
     ReleaseFolder {
         handle: u64,
@@ -297,13 +295,7 @@ fn operation(opcode: u32, mut body: Fields<'_>) -> Result<Operation<'_>, Errno> 
         OPCODE_WRITE => write(fields)?,
         17 => Operation::FileSystem,
         18 => Operation::Release { handle: fields.u64()? },
-        20 | 30 => {
-            let (handle, flags) = (fields.u64()?, fields.u32()?);
-            match opcode {
-                20 => Operation::Sync { handle, data_only: flags & 1 != 0 },
-                _ => Operation::SyncFolder { handle },
-            }
-        }
+        20 | 30 => Operation::Sync { handle: fields.u64()?, data_only: fields.u32()? & 1 != 0 },
         21..=24 => attribute(opcode, fields)?,
         25 | 31..=33 => locking(opcode, fields)?,
         26 => init(fields)?,
