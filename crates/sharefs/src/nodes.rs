@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::case::Case;
 use crate::place::{At, Place, may_have_case};
 use crate::server::Share;
 use crate::sys::{self, Errno, Kind, Status};
@@ -81,6 +82,17 @@ pub(crate) struct Known {
     pub(crate) owner: Option<Option<Owner>>,
     /// The folder of its name, and whether that may have a case.
     pub(crate) folder: Option<(u64, bool)>,
+}
+
+impl Known {
+    /// Whether every change by its name is seen, as far as `case` knows the folder: none when it isn't watched.
+    pub(crate) fn is_watched(&self, case: impl FnOnce(u64) -> Option<Case>) -> bool {
+        self.folder.is_some_and(|(folder, has_case)| match case(folder) {
+            // By another spelling it may change unnoticed, where another spelling has a number of its own.
+            Some(Case::Unknown) => !has_case,
+            case => case.is_some(),
+        })
+    }
 }
 
 /// A node of which the kernel is told.

@@ -32,7 +32,8 @@ impl Server {
         status: Status,
     ) -> Attributes {
         let known = self.nodes().known(node, &status);
-        let valid = self.attributes_valid(node, &status, known.folder, |folder| self.watches.case(folder));
+        let valid =
+            self.attributes_valid(node, &status, || known.is_watched(|folder| self.watches.case(folder)));
         self.shown_with(header, (node, known), (status, valid), || read(file))
     }
 
@@ -45,7 +46,7 @@ impl Server {
         status: Status,
     ) -> Attributes {
         let case = |folder| if folder == at.folder { at.case } else { self.watches.case(folder) };
-        let valid = self.attributes_valid(told.node, &status, told.known.folder, case);
+        let valid = self.attributes_valid(told.node, &status, || told.known.is_watched(case));
         self.shown_with(header, (told.node, told.known), (status, valid), || {
             let (parent, file) =
                 (self.nodes().held(at.folder).filter(|_| !at.name.is_empty()), told.file.as_fd());

@@ -140,25 +140,18 @@ impl Server {
         false
     }
 
-    /// How long the kernel may believe a file's attributes, in seconds. `folder` is where its name is, with whether that may
-    /// have a case, and `case` what is known of that.
+    /// How long the kernel may believe a file's attributes, in seconds. `is_name_watched` tells whether every change by its
+    /// name is seen.
     pub(crate) fn attributes_valid(
         &self,
         node: u64,
         status: &Status,
-        folder: Option<(u64, bool)>,
-        case: impl FnOnce(u64) -> Option<Case>,
+        is_name_watched: impl FnOnce() -> bool,
     ) -> u64 {
         let is_watched = match status.kind() {
             // Through another name it may change unseen.
             Kind::Regular if status.links != 1 => false,
-            Kind::Regular | Kind::Symlink => {
-                folder.is_some_and(|(folder, has_case)| match case(folder) {
-                    // By another spelling it may change unnoticed, where another spelling has a number of its own.
-                    Some(Case::Unknown) => !has_case,
-                    case => case.is_some(),
-                })
-            }
+            Kind::Regular | Kind::Symlink => is_name_watched(),
             Kind::Folder => self.watches.has(node),
             Kind::Special => false,
         };
