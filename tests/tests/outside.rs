@@ -23,6 +23,8 @@ const FAR6: &str = "2001:db8:99::2";
 struct Machine {
     name: String,
     servers: Vec<Child>,
+    /// What its web server has.
+    folder: tempfile::TempDir,
 }
 
 impl Machine {
@@ -34,7 +36,8 @@ impl Machine {
         let name = format!("berth-far-{}", std::process::id());
         let card = format!("far{}", std::process::id());
         ip(&["netns", "add", &name]);
-        let machine = Self { name: name.clone(), servers: Vec::new() };
+        let folder = tempfile::tempdir().expect("make a folder");
+        let machine = Self { name: name.clone(), servers: Vec::new(), folder };
         ip(&["link", "add", &card, "type", "veth", "peer", "name", "eth0", "netns", &name]);
         ip(&["address", "add", &format!("{NEAR}/24"), "dev", &card]);
         ip(&["address", "add", &format!("{NEAR6}/64"), "nodad", "dev", &card]);
@@ -43,6 +46,20 @@ impl Machine {
         ip(&["-n", &name, "address", "add", &format!("{FAR6}/64"), "nodad", "dev", "eth0"]);
         ip(&["-n", &name, "link", "set", "eth0", "up"]);
         Some(machine)
+    }
+
+    /// One whose web server has `/page`, which says `here`.
+    fn with_a_page() -> Option<Self> {
+        let mut machine = Self::beyond_the_host()?;
+        fs::write(machine.folder.path().join("page"), "here\n").expect("write a page");
+        machine.serve();
+        Some(machine)
+    }
+
+    /// Runs a web server there, for its folder.
+    fn serve(&mut self) {
+        let folder = self.folder.path().to_string_lossy().into_owned();
+        self.start(&["httpd", "-f", "-p", "80", "-h", &folder], Stdio::null(), Stdio::null());
     }
 
     /// Runs busybox there, with a file as its input or output.
@@ -87,13 +104,11 @@ fn shell(engine: &Engine, script: &str) -> String {
 fn a_machine_beyond_the_host_is_reached_and_bytes_are_whole_both_ways() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
     let Some(mut far) = Machine::beyond_the_host() else { return };
-    let folder = tempfile::tempdir().expect("make a folder");
-    let (sent, arrived) = (folder.path().join("sent"), folder.path().join("arrived"));
+    let (sent, arrived) = (far.folder.path().join("sent"), far.folder.path().join("arrived"));
     let bytes: Vec<u8> =
         (0..8_u32 << 20).map(|count| (count.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     fs::write(&sent, bytes).expect("write what is fetched");
-    let root = folder.path().to_string_lossy().into_owned();
-    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    far.serve();
     let fetched = eventually("the far machine serves", || {
         let sum = shell(&engine, &format!("wget -q -O - http://{FAR}/sent | sha256sum"));
         (!sum.starts_with("e3b0c442")).then_some(sum)
@@ -135,11 +150,7 @@ impl Drop for Pinging {
 #[test]
 fn a_machine_beyond_the_host_answers_pings_and_is_reached_by_ipv6() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
-    let Some(mut far) = Machine::beyond_the_host() else { return };
-    let folder = tempfile::tempdir().expect("make a folder");
-    fs::write(folder.path().join("page"), "here\n").expect("write a page");
-    let root = folder.path().to_string_lossy().into_owned();
-    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    let Some(_far) = Machine::with_a_page() else { return };
     engine.ok(&["network", "create", "--ipv6", "both"]);
     let run = ["run", "--rm", "--network", "both", "busybox", "sh", "-c"];
     let get = format!("wget -q -O - http://[{FAR6}]/page || true");
@@ -217,11 +228,7 @@ fn a_container_reaches_what_the_host_opens_by_the_host_s_names() {
 #[test]
 fn a_hundred_connections_at_once_go_out() {
     let Some(engine) = Engine::machine_with_busybox() else { return };
-    let Some(mut far) = Machine::beyond_the_host() else { return };
-    let folder = tempfile::tempdir().expect("make a folder");
-    fs::write(folder.path().join("page"), "here\n").expect("write a page");
-    let root = folder.path().to_string_lossy().into_owned();
-    far.start(&["httpd", "-f", "-p", "80", "-h", &root], Stdio::null(), Stdio::null());
+    let Some(_far) = Machine::with_a_page() else { return };
     let get = format!("wget -q -O - http://{FAR}/page");
     eventually("the far machine serves", || {
         (shell(&engine, &format!("{get} || true")) == "here").then_some(())
