@@ -333,3 +333,33 @@ fn network_prune_takes_what_its_filters_leave_and_nobody_uses() {
     let said = engine.docker(&["network", "prune", "--force", "--filter", "driver=bridge"]);
     assert!(said.code == 1 && said.err.contains("invalid filter 'driver'"), "{said:?}");
 }
+
+#[test]
+fn whether_a_network_is_attachable_is_told_and_kept_and_keeps_no_container_out() {
+    let Some(mut engine) = Engine::with_busybox() else { return };
+    create(&engine, &["--attachable"], "open");
+    create(&engine, &[], "usual");
+    let told = |engine: &Engine| {
+        let networks = engine.get("/networks");
+        let of = |name: &str| {
+            networks.as_array()?.iter().find(|network| network["Name"] == name)?.get("Attachable")?.as_bool()
+        };
+        ["open", "usual"].map(of)
+    };
+    assert_eq!(told(&engine), [Some(true), Some(false)]);
+    // It is for swarm's networks that a container may be kept out: this engine has none.
+    for (first, second) in [("open", "usual"), ("usual", "open")] {
+        engine.ok(&["run", "-d", "--name", first, "--network", first, "busybox", "sleep", "1000"]);
+        engine.ok(&["network", "connect", second, first]);
+    }
+    assert!(engine.ok(&["exec", "open", "ping", "-c", "1", "usual"]).contains("1 packets received"));
+    let said = engine.docker(&["network", "create", "--attachable", "--config-only", "settings"]);
+    assert!(
+        said.err.contains("Network operator fields like [ ingress | internal | attachable | scope ]"),
+        "{said:?}"
+    );
+    if !engine.is_machine() {
+        engine.crash();
+        assert_eq!(told(&engine), [Some(true), Some(false)]);
+    }
+}
