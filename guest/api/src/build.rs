@@ -10,9 +10,8 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use berth_builder::buildkit::{BuildKit, Memory};
-use berth_builder::options::Grants;
-use berth_builder::{Builder, Filter, Prune, Surroundings};
+use berth_builder::buildkit::BuildKit;
+use berth_builder::{Builder, Filter, Prune, Settings, Surroundings};
 use berth_engine::Engine;
 use serde_json::{Value, json};
 
@@ -38,9 +37,8 @@ const FILTERS: &[&str] = &[
 ];
 
 /// Opens the engine's builder, which shares its images and networks.
-pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error> {
+pub(crate) fn open(engine: &Engine, settings: Settings) -> Result<Arc<Builder>, berth_builder::Error> {
     let config = engine.config();
-    let (granted, history) = (engine.settings().builds, engine.settings().build_history);
     let folder = |root: &PathBuf| root.join("builder");
     Builder::open(Surroundings {
         data_root: folder(&config.data_root),
@@ -50,9 +48,8 @@ pub(crate) fn open(engine: &Engine) -> Result<Arc<Builder>, berth_builder::Error
         networks: engine.shared_networks(),
         cgroups: engine.cgroups().clone(),
         cgroup_parent: config.builds_cgroup(),
-        allowed: Grants { host_network: granted.host_network, insecure: granted.insecure },
-        history: Memory { most: history.most, oldest: history.oldest },
         runtime_program: config.guard_program.with_file_name("berth-runtime"),
+        settings,
     })
 }
 

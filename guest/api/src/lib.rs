@@ -29,3 +29,10 @@ mod volume;
 mod wire;
 
 pub use decode::decode;
+
+/// What may be decided for all builds, in the builder's own types.
+pub mod builds {
+    pub use berth_builder::Settings;
+    pub use berth_builder::buildkit::Memory;
+    pub use berth_builder::options::Grants;
+}

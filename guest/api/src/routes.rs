@@ -6,17 +6,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router};
 use berth_engine::Engine;
 
-use crate::{body, build, container, error, exec, image, network, swarm, system, version, volume};
+use crate::{body, build, builds, container, error, exec, image, network, swarm, system, version, volume};
 
 /// What every handler gets.
 pub(crate) type Shared = Arc<Engine>;
 
-/// The whole API. Paths stand without their version: [`version::strip`] takes it off first.
+/// The whole API of an engine, and of the builder beside it, for which `builds` are the settings. Paths stand without
+/// their version: [`version::strip`] takes it off first.
 ///
 /// # Errors
 /// When the builder can't be opened beside the engine.
-pub fn router(engine: Arc<Engine>) -> Result<Router, berth_builder::Error> {
-    let builder = build::open(&engine)?;
+pub fn router(engine: Arc<Engine>, builds: builds::Settings) -> Result<Router, berth_builder::Error> {
+    let builder = build::open(&engine, builds)?;
     let routes = Router::new()
         .merge(system::routes())
         .merge(container::routes())

@@ -70,10 +70,24 @@ pub struct Surroundings {
     pub cgroup_parent: String,
     /// The program that runs a step (`berth-runtime`).
     pub runtime_program: PathBuf,
+    /// What is decided for all builds.
+    pub settings: Settings,
+}
+
+/// What an engine's user decides for all builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
     /// What builds may be granted.
     pub allowed: Grants,
     /// How long builds are remembered.
     pub history: buildkit::Memory,
+}
+
+impl Default for Settings {
+    /// dockerd's own.
+    fn default() -> Self {
+        Self { allowed: Grants { host_network: true, insecure: false }, history: buildkit::Memory::default() }
+    }
 }
 
 /// One engine's builder.
@@ -86,8 +100,7 @@ pub struct Builder {
     cgroups: CgroupRoot,
     cgroup_parent: String,
     runtime_program: PathBuf,
-    allowed: Grants,
-    history: buildkit::Memory,
+    settings: Settings,
     cache: Cache,
     /// Steps being made, so that two builds that need the same make it once, and caches in use by one.
     busy: Mutex<HashMap<String, Lock>>,
@@ -117,8 +130,7 @@ impl Builder {
             cgroups,
             cgroup_parent,
             runtime_program,
-            allowed,
-            history,
+            settings,
         } = surroundings;
         for folder in [&data_root, &exec_root] {
             std::fs::create_dir_all(folder).map_err(Error::file("make folder", folder))?;
@@ -134,8 +146,7 @@ impl Builder {
             cgroups,
             cgroup_parent,
             runtime_program,
-            allowed,
-            history,
+            settings,
             cache,
             busy,
         };

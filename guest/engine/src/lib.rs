@@ -91,7 +91,7 @@ pub use info::Info;
 pub use inspect::Details;
 pub use list::List;
 pub use logs::{LogLine, LogOptions, Logs};
-pub use settings::{BuildGrants, BuildHistory, ContainerDefaults, Settings};
+pub use settings::{ContainerDefaults, Settings};
 pub use top::Top;
 pub use volume::VolumeWish;
 pub use wait::{Condition, Waiting};

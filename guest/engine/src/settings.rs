@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use berth_images::registry::Options;
 
@@ -27,10 +26,6 @@ pub struct Settings {
     pub registries: Options,
     /// What new containers get.
     pub containers: ContainerDefaults,
-    /// What builds may be granted.
-    pub builds: BuildGrants,
-    /// How long builds are remembered.
-    pub build_history: BuildHistory,
     /// Blocks that networks' subnets are cut from, and the subnets' size; empty when they are Docker's own.
     pub address_pools: Vec<(String, u8)>,
     /// What a user should know of how this engine is reached.
@@ -46,43 +41,9 @@ impl Default for Settings {
             shutdown_timeout: 15,
             registries: Options::default(),
             containers: ContainerDefaults::default(),
-            builds: BuildGrants::default(),
-            build_history: BuildHistory::default(),
             address_pools: Vec::new(),
             warnings: Vec::new(),
         }
-    }
-}
-
-/// What the steps of builds may be granted when a client asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BuildGrants {
-    /// The machine's own network.
-    pub host_network: bool,
-    /// Every capability and device.
-    pub insecure: bool,
-}
-
-impl Default for BuildGrants {
-    /// Docker's own.
-    fn default() -> Self {
-        Self { host_network: true, insecure: false }
-    }
-}
-
-/// How long builds that have ended are remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BuildHistory {
-    /// So many last ones stay whatever their age,
-    pub most: usize,
-    /// others until they are so old.
-    pub oldest: Duration,
-}
-
-impl Default for BuildHistory {
-    /// Docker's own.
-    fn default() -> Self {
-        Self { most: 50, oldest: Duration::from_secs(48 * 3600) }
     }
 }
 

@@ -19,6 +19,7 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+pub(crate) use builder::builds;
 pub(crate) use networks::networks;
 pub(crate) use reach::{Reach, Tls};
 pub(crate) use registries::usable_proxy;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use berth_api::builds;
 use berth_engine::{Config, Engine, HostPaths, Settings};
 use berth_network::Defaults;
 use berth_network::InnerPublisher;
@@ -73,6 +74,7 @@ struct Machine {
 /// What the configuration makes of the engine.
 struct Plan {
     settings: Settings,
+    builds: builds::Settings,
     networks: Defaults,
     reach: Reach,
     data_root: PathBuf,
@@ -140,6 +142,7 @@ fn plan(args: &Args, json: &DaemonJson, hello: Option<&HostHello>) -> anyhow::Re
     let cgroup_parent: Option<String> = args.cgroup_parent.clone().or(json.get("cgroup-parent")?);
     Ok(Plan {
         settings,
+        builds: daemon_json::builds(json)?,
         networks: daemon_json::networks(json)?,
         reach,
         data_root: path(&args.data_root, "data-root", "/var/lib/berth")?,
@@ -179,7 +182,7 @@ async fn serve(args: Args, machine: Machine, plan: Plan, logs: Logs) -> anyhow::
         host_paths: hello.map_or(HostPaths::Native, machine::host_paths),
     })
     .await?;
-    let mut servers = Servers::new(berth_api::routes::router(engine.clone())?);
+    let mut servers = Servers::new(berth_api::routes::router(engine.clone(), plan.builds)?);
     servers.open(&plan.reach, plan.group.as_deref(), remote).await?;
     if let Some(publisher) = &publisher {
         publisher.engine_is_up().context("tell PID 1")?;

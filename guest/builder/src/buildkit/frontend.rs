@@ -66,7 +66,7 @@ pub(super) async fn answer(
     inputs: &Inputs,
 ) -> Result<Answer> {
     let asked = Asked { kit, job, session: session_of(kit, job).await?, given, inputs };
-    let granted = Grants::of(&job.entitlements(), kit.builder.allowed)?;
+    let granted = Grants::of(&job.entitlements(), kit.builder.settings.allowed)?;
     let options = Options { granted, ..options::read(given)? };
     let mut definition = asked.read().await?;
     if let Some(request) = given.get("requestid").filter(|request| !request.is_empty()) {

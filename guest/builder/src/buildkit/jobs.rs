@@ -76,7 +76,7 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Those that a builder has kept. Blocks.
     pub(super) fn open(builder: &Builder) -> Self {
-        let ended = History::open(builder.data_root.join("history"), builder.history);
+        let ended = History::open(builder.data_root.join("history"), builder.settings.history);
         Self { in_memory: Mutex::default(), ended }
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use berth_engine::{BuildGrants, BuildHistory, go_duration};
+use berth_api::builds::{Grants, Memory, Settings};
+use berth_engine::go_duration;
 use serde_json::{Map, Value};
 
 use super::DaemonJson;
@@ -21,16 +22,20 @@ pub(super) fn check(json: &DaemonJson) -> anyhow::Result<()> {
             other => bail!("builder: {other} can't be honoured: leave it out"),
         }
     }
-    grants(json)?;
-    history(json).map(drop)
+    builds(json).map(drop)
 }
 
 const OFF: Value = Value::Bool(false);
 
+/// The builder's settings.
+pub(crate) fn builds(json: &DaemonJson) -> anyhow::Result<Settings> {
+    Ok(Settings { allowed: grants(json)?, history: history(json)? })
+}
+
 /// What builds may be granted, as `entitlements` says.
-pub(super) fn grants(json: &DaemonJson) -> anyhow::Result<BuildGrants> {
+fn grants(json: &DaemonJson) -> anyhow::Result<Grants> {
     let builder: Map<String, Value> = json.get_or("builder", Map::new())?;
-    let mut grants = BuildGrants::default();
+    let mut grants = Settings::default().allowed;
     let Some(entitlements) = builder.get("entitlements") else { return Ok(grants) };
     let Some(entitlements) = entitlements.as_object() else {
         bail!("invalid value for builder.entitlements")
@@ -50,11 +55,11 @@ pub(super) fn grants(json: &DaemonJson) -> anyhow::Result<BuildGrants> {
 }
 
 /// How long builds are remembered, as `history` says: what it leaves out is nothing, as with dockerd.
-pub(super) fn history(json: &DaemonJson) -> anyhow::Result<BuildHistory> {
+fn history(json: &DaemonJson) -> anyhow::Result<Memory> {
     let builder: Map<String, Value> = json.get_or("builder", Map::new())?;
-    let Some(history) = builder.get("history") else { return Ok(BuildHistory::default()) };
+    let Some(history) = builder.get("history") else { return Ok(Memory::default()) };
     let Some(history) = history.as_object() else { bail!("invalid value for builder.history") };
-    let mut memory = BuildHistory { most: 0, oldest: Duration::ZERO };
+    let mut memory = Memory { most: 0, oldest: Duration::ZERO };
     for (name, value) in history {
         let read = match name.as_str() {
             "maxAge" => value.as_str().and_then(age).map(|age| memory.oldest = age),
@@ -80,17 +85,17 @@ fn age(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> anyhow::Result<BuildGrants> {
+    fn parsed(text: &str) -> anyhow::Result<Grants> {
         grants(&DaemonJson::parse(text, true)?)
     }
 
     #[test]
     fn builds_are_granted_what_the_file_says() {
-        let usual = BuildGrants { host_network: true, insecure: false };
+        let usual = Grants { host_network: true, insecure: false };
         assert_eq!(parsed("{}").unwrap(), usual);
         assert_eq!(parsed(r#"{"builder": {"gc": {"enabled": false}}}"#).unwrap(), usual);
         let text = r#"{"builder": {"entitlements": {"network-host": false, "security-insecure": true}}}"#;
-        assert_eq!(parsed(text).unwrap(), BuildGrants { host_network: false, insecure: true });
+        assert_eq!(parsed(text).unwrap(), Grants { host_network: false, insecure: true });
     }
 
     #[test]

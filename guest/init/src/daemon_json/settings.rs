@@ -8,7 +8,7 @@ use berth_engine::container::host_config::LogConfig;
 use berth_engine::container::resources::Ulimit;
 use berth_engine::{ContainerDefaults, Settings};
 
-use super::{DaemonJson, Files, builder, networks, registries, text};
+use super::{DaemonJson, Files, networks, registries, text};
 
 /// Seconds that a container may take to stop when its machine powers off, which takes ten at most.
 const MOST_IN_MACHINE: i64 = 7;
@@ -23,8 +23,6 @@ pub(crate) fn settings(json: &DaemonJson, files: &Files<'_>) -> anyhow::Result<S
         shutdown_timeout: shutdown_timeout(json, files)?,
         registries: registries::registries(json)?,
         containers: containers(json, files)?,
-        builds: builder::grants(json)?,
-        build_history: builder::history(json)?,
         address_pools: networks::pools(json)?.iter().map(|pool| (pool.base.to_string(), pool.size)).collect(),
         warnings: Vec::new(),
     })
