@@ -124,7 +124,7 @@ impl Engine {
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>, Error> {
         let platform: Option<Platform> = platform.map(str::parse).transpose()?;
-        let loaded = self.images.load(archive, platform.as_ref(), report)?;
+        let loaded = self.images.load(archive, platform, report)?;
         let names = loaded.iter().map(|item| match item {
             Loaded::Name(name) => name.to_string(),
             Loaded::Id(id) => id.to_string(),

@@ -44,6 +44,8 @@ struct Content {
     files: BTreeMap<String, Descriptor>,
     links: HashMap<String, String>,
     pins: Vec<Pin>,
+    /// What of it is asked for; all when none.
+    platform: Option<Platform>,
 }
 
 impl Store {
@@ -55,25 +57,23 @@ impl Store {
     pub fn load(
         &self,
         reader: impl Read + Send,
-        platform: Option<&Platform>,
+        platform: Option<Platform>,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>> {
-        let loaded = self.spool(reader).and_then(|content| self.load_content(&content, platform, report));
+        let loaded = self.spool(reader).and_then(|content| {
+            let content = Content { platform, ..content };
+            self.load_content(&content, report)
+        });
         // Files that no image needed, the manifests among them.
         self.collect()?;
         loaded
     }
 
-    fn load_content(
-        &self,
-        content: &Content,
-        platform: Option<&Platform>,
-        report: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<Loaded>> {
+    fn load_content(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
         if content.get("manifest.json").is_some() {
-            self.load_docker(content, platform, report)
+            self.load_docker(content, report)
         } else if content.get("index.json").is_some() {
-            self.load_layout(content, platform, report)
+            self.load_layout(content, report)
         } else {
             Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
         }
@@ -106,17 +106,12 @@ impl Store {
         Ok(content)
     }
 
-    fn load_docker(
-        &self,
-        content: &Content,
-        platform: Option<&Platform>,
-        report: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<Loaded>> {
+    fn load_docker(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
         let images: Vec<DockerImage> = content.json(self, "manifest.json", "manifest.json")?;
         let mut loaded = Vec::new();
         for image in images {
             let config_json = self.blobs().read(&content.need(&image.config)?.digest)?;
-            if !is_for(&config_json, platform)? {
+            if !content.is_asked_for(&config_json)? {
                 continue;
             }
             let layers =
@@ -128,18 +123,13 @@ impl Store {
         Ok(loaded)
     }
 
-    fn load_layout(
-        &self,
-        content: &Content,
-        platform: Option<&Platform>,
-        report: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<Loaded>> {
+    fn load_layout(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
         let index: Index = content.json(self, "index.json", "index.json")?;
         let mut loaded = Vec::new();
         for entry in &index.manifests {
-            let Some(manifest) = self.layout_manifest(content, entry, platform, 0)? else { continue };
+            let Some(manifest) = self.layout_manifest(content, entry, 0)? else { continue };
             let config_json = self.blobs().read(content.blob(&manifest.config.digest)?)?;
-            if !is_for(&config_json, platform)? {
+            if !content.is_asked_for(&config_json)? {
                 continue;
             }
             for layer in &manifest.layers {
@@ -156,20 +146,20 @@ impl Store {
         Ok(loaded)
     }
 
-    /// The image manifest behind an entry of a layout's index: among several that for `platform`, or for this machine.
+    /// The image manifest behind an entry of a layout's index: among several that for the platform that is asked for, or
+    /// for this machine.
     fn layout_manifest(
         &self,
         content: &Content,
         entry: &Descriptor,
-        platform: Option<&Platform>,
         depth: u32,
     ) -> Result<Option<manifest::Manifest>> {
         let json = self.blobs().read(content.blob(&entry.digest)?)?;
+        let wanted = content.platform.clone().unwrap_or_else(Platform::local);
         match Document::parse(&json, &entry.media_type)? {
             Document::Manifest(manifest) => Ok(Some(manifest)),
-            Document::Index(index) if depth < 3 => match index.choose(platform.unwrap_or(&Platform::local()))
-            {
-                Some(chosen) => self.layout_manifest(content, chosen, platform, depth + 1),
+            Document::Index(index) if depth < 3 => match index.choose(&wanted) {
+                Some(chosen) => self.layout_manifest(content, chosen, depth + 1),
                 None => Ok(None),
             },
             Document::Index(_) => Err(Error::InvalidArchive("an index within too many others".to_owned())),
@@ -288,6 +278,12 @@ impl Content {
         Ok(found)
     }
 
+    /// Whether an image is for the platform that is asked for, if one is.
+    fn is_asked_for(&self, config_json: &[u8]) -> Result<bool> {
+        let Some(platform) = &self.platform else { return Ok(true) };
+        Ok(platform.distance(&ImageConfig::parse(config_json)?.platform()).is_some())
+    }
+
     fn json<T: for<'de> Deserialize<'de>>(
         &self,
         store: &Store,
@@ -301,12 +297,6 @@ impl Content {
         serde_json::from_slice(&store.blobs().read(&file.digest)?)
             .map_err(|source| Error::Json { subject, source })
     }
-}
-
-/// Whether an image is for this platform, if one is asked for.
-fn is_for(config_json: &[u8], platform: Option<&Platform>) -> Result<bool> {
-    let Some(platform) = platform else { return Ok(true) };
-    Ok(platform.distance(&ImageConfig::parse(config_json)?.platform()).is_some())
 }
 
 /// A link's target, relative to the folder of the link, as a path in the archive.
