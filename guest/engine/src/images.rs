@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use berth_images::registry::{Choice, Remote, pulled_status};
-use berth_images::{Digest, Glob, ImageUse, Platform, RemoveOptions};
+use berth_images::{Chosen, Digest, Glob, ImageUse, Platform, RemoveOptions};
 use jiff::Timestamp;
 
 use crate::filters::Filters;
@@ -133,24 +133,24 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Writes images into an archive. Blocks.
-    ///
-    /// # Errors
-    /// When one isn't there, or nobody reads.
-    pub fn save(&self, names: &[String], writer: impl std::io::Write) -> Result<(), Error> {
-        let saved = self.images.saved_as(names)?;
-        self.images.save(names, writer)?;
-        self.tell_images("save", saved.iter().map(|image| image.id.to_string()));
-        Ok(())
-    }
-
-    /// Refuses names whose images aren't there to be saved, or of which one isn't this platform's if one is given.
+    /// Finds the images for an archive, each of this platform if one is given.
     ///
     /// # Errors
     /// As [`Self::image_for`].
-    pub fn check_save(&self, names: &[String], platform: Option<&str>) -> Result<(), Error> {
-        let mut saved = self.images.saved_as(names)?.into_iter();
-        saved.try_for_each(|image| of_platform(image, &names.join(" "), platform).map(drop))
+    pub fn choose_to_save(&self, names: &[String], platform: Option<&str>) -> Result<Chosen, Error> {
+        let chosen = self.images.choose(names)?;
+        chosen.images().try_for_each(|image| check_platform(image, &names.join(" "), platform))?;
+        Ok(chosen)
+    }
+
+    /// Writes images into an archive. Blocks.
+    ///
+    /// # Errors
+    /// When nobody reads.
+    pub fn save(&self, chosen: &Chosen, writer: impl std::io::Write) -> Result<(), Error> {
+        self.images.save(chosen, writer)?;
+        self.tell_images("save", chosen.images().map(|image| image.id.to_string()));
+        Ok(())
     }
 
     /// The images that pass the filters, newest first: those that nobody named and others were made on only when `all` are
@@ -219,7 +219,9 @@ impl Engine {
     /// # Errors
     /// When there is none, or it is another platform's.
     pub fn image_for(&self, name: &str, platform: Option<&str>) -> Result<Image, Error> {
-        of_platform(self.image(name)?, name, platform)
+        let image = self.image(name)?;
+        check_platform(&image, name, platform)?;
+        Ok(image)
     }
 
     /// The steps of an image's making, newest first: each with the image as of it, where that is here.
@@ -314,15 +316,15 @@ pub fn created(image: &Image) -> Option<Timestamp> {
     image.config.created.as_deref()?.parse().ok()
 }
 
-/// An image that must be of this platform if one is given.
-fn of_platform(image: Image, name: &str, platform: Option<&str>) -> Result<Image, Error> {
+/// Refuses an image that isn't of this platform, if one is given.
+fn check_platform(image: &Image, name: &str, platform: Option<&str>) -> Result<(), Error> {
     let found = image.config.platform();
     match platform {
         Some(text) if text.parse::<Platform>()?.distance(&found).is_none() => {
             let (found, wanted) = (found.to_string(), text.to_owned());
             Err(Error::WrongPlatform { image: name.to_owned(), found, wanted })
         }
-        _ => Ok(image),
+        _ => Ok(()),
     }
 }
 

@@ -6,3 +6,4 @@ mod save;
 
 pub use load::Loaded;
 pub use new_image::{CommitOptions, ImportOptions};
+pub use save::Chosen;

@@ -37,7 +37,7 @@ mod trash;
 mod unpack;
 mod unsynced;
 
-pub use archive::{CommitOptions, ImportOptions, Loaded};
+pub use archive::{Chosen, CommitOptions, ImportOptions, Loaded};
 pub use compress::{Compression, Packing};
 pub use config::{
     CachedStep, EmptyObject, Healthcheck, HistoryEntry, ImageConfig, NameSet, RootFs, RunConfig, exec_form,

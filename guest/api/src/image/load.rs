@@ -66,11 +66,11 @@ pub(super) fn archive(
     names: Vec<String>,
     platform: Option<String>,
 ) -> Result<Response, Failure> {
-    engine.check_save(&names, platform.as_deref()).map_err(|error| match error {
+    let chosen = engine.choose_to_save(&names, platform.as_deref()).map_err(|error| match error {
         Error::WrongPlatform { wanted, .. } => {
             Failure::not_found(format!("no suitable export target found for platform {wanted}"))
         }
         error => error.into(),
     })?;
-    Ok(transfer::download("application/x-tar", move |writer| engine.save(&names, writer)))
+    Ok(transfer::download("application/x-tar", move |writer| engine.save(&chosen, writer)))
 }

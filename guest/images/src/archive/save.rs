@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::sync::Arc;
 
 use serde::Serialize;
 use tar::{EntryType, Header};
 
 use crate::manifest::{Descriptor, Index};
 use crate::names::is_id_prefix;
-use crate::{Blob, Digest, Error, Image, ImageConfig, Outbound, Platform, Reference, Result, Store};
+use crate::store::Pin;
+use crate::{Blob, Digest, Error, Image, ImageConfig, Outbound, Reference, Result, Store};
 
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize)]
@@ -31,17 +31,30 @@ impl DockerImage {
     }
 }
 
+/// Images on their way into an archive: their content stays at least as long as this.
+#[derive(Debug)]
+pub struct Chosen {
+    parts: Vec<Part>,
+    _pins: Vec<Pin>,
+}
+
 /// One image on its way into an archive.
+#[derive(Debug)]
 struct Part {
-    id: Digest,
-    config: Arc<[u8]>,
+    image: Image,
     layers: Vec<Descriptor>,
-    platform: Platform,
     tags: Vec<Reference>,
 }
 
 /// The content of `repositories`: by name and tag, the uppermost layer, as its file is called.
 type Repositories = BTreeMap<String, BTreeMap<String, String>>;
+
+impl Chosen {
+    /// The images, in the order of their ids.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        self.parts.iter().map(|part| &part.image)
+    }
+}
 
 impl Part {
     fn add_to(&self, repositories: &mut Repositories) {
@@ -55,27 +68,38 @@ impl Part {
 }
 
 impl Store {
-    /// Writes images, given by name or id, into one archive. A bare repository name means all of its tags.
-    ///
-    /// # Errors
-    /// When there is no such image, or the writer refuses.
-    pub fn save(&self, names: &[String], writer: impl Write) -> Result<()> {
-        let (mut parts, mut pins) = (Vec::new(), Vec::new());
-        for (image, tags) in self.choose(names)?.into_values() {
-            let layers = self.blobs_of(&image.id)?;
-            pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
-            let platform = image.config.platform();
-            parts.push(Part { id: image.id, config: image.config_json, layers, platform, tags });
-        }
-        self.write_archive(&parts, writer)
-    }
-
-    /// The images that [`Self::save`] writes.
+    /// Finds images, given by name or id, for [`Self::save`]. A bare repository name means all of its tags.
     ///
     /// # Errors
     /// When there is no such image.
-    pub fn saved_as(&self, names: &[String]) -> Result<Vec<Image>> {
-        Ok(self.choose(names)?.into_values().map(|(image, _)| image).collect())
+    pub fn choose(&self, names: &[String]) -> Result<Chosen> {
+        let (mut parts, mut pins) = (Vec::new(), Vec::new());
+        for (image, tags) in self.named(names)?.into_values() {
+            let layers = self.blobs_of(&image.id)?;
+            pins.push(self.pin(layers.iter().map(|layer| layer.digest.clone()).chain([image.id.clone()])));
+            parts.push(Part { image, layers, tags });
+        }
+        Ok(Chosen { parts, _pins: pins })
+    }
+
+    /// Writes images into one archive. Blocks.
+    ///
+    /// # Errors
+    /// When the writer refuses.
+    pub fn save(&self, chosen: &Chosen, writer: impl Write) -> Result<()> {
+        let mut output = Output { writer, written: BTreeSet::new() };
+        let (mut docker, mut manifests, mut repositories) = (Vec::new(), Vec::new(), Repositories::new());
+        for part in &chosen.parts {
+            manifests.extend(entries(&self.write_part(&mut output, part)?, &part.tags));
+            docker.push(DockerImage::of(&part.image.id, &part.layers, &part.tags));
+            part.add_to(&mut repositories);
+        }
+        output.small("index.json", &json(&Index::of(manifests))?)?;
+        output.small("manifest.json", &json(&docker)?)?;
+        if !repositories.is_empty() {
+            output.small("repositories", &json(&repositories)?)?;
+        }
+        output.end_of_layout()
     }
 
     /// Writes the image of layers that are here into an archive under these names; nothing of it is recorded here.
@@ -104,28 +128,12 @@ impl Store {
         output.end_of_layout()
     }
 
-    fn write_archive(&self, parts: &[Part], writer: impl Write) -> Result<()> {
-        let mut output = Output { writer, written: BTreeSet::new() };
-        let (mut docker, mut manifests, mut repositories) = (Vec::new(), Vec::new(), Repositories::new());
-        for part in parts {
-            manifests.extend(entries(&self.write_part(&mut output, part)?, &part.tags));
-            docker.push(DockerImage::of(&part.id, &part.layers, &part.tags));
-            part.add_to(&mut repositories);
-        }
-        output.small("index.json", &json(&Index::of(manifests))?)?;
-        output.small("manifest.json", &json(&docker)?)?;
-        if !repositories.is_empty() {
-            output.small("repositories", &json(&repositories)?)?;
-        }
-        output.end_of_layout()
-    }
-
     /// Writes one image's blobs; says what its manifest is.
     fn write_part(&self, output: &mut Output<impl Write>, part: &Part) -> Result<Descriptor> {
-        let Part { id, config, layers, platform, .. } = part;
-        let size = config.len() as u64;
-        let (manifest_json, media_type) = Outbound::default().manifest(platform, id, size, layers)?;
-        output.blob(config)?;
+        let Part { image, layers, .. } = part;
+        let (platform, size) = (image.config.platform(), image.config_json.len() as u64);
+        let (manifest_json, media_type) = Outbound::default().manifest(&platform, &image.id, size, layers)?;
+        output.blob(&image.config_json)?;
         output.blob(&manifest_json)?;
         for layer in layers {
             let blob = self.blobs().open_blob(&layer.digest)?;
@@ -136,7 +144,7 @@ impl Store {
     }
 
     /// Images by id, each with the tags it is saved under.
-    fn choose(&self, names: &[String]) -> Result<BTreeMap<Digest, (Image, Vec<Reference>)>> {
+    fn named(&self, names: &[String]) -> Result<BTreeMap<Digest, (Image, Vec<Reference>)>> {
         let mut chosen = BTreeMap::<Digest, (Image, Vec<Reference>)>::new();
         let mut add = |image: Image, tag: Option<Reference>| {
             let (_, tags) = chosen.entry(image.id.clone()).or_insert_with(|| (image, Vec::new()));
