@@ -196,14 +196,37 @@ fn a_saved_archive_lists_names_as_old_and_new_tools_look_for_them() {
 #[test]
 fn what_is_no_archive_is_refused_when_loaded() {
     let Some(engine) = Engine::start() else { return };
-    let mut client = engine.client(&["load"]);
     let folder = tempfile::tempdir().expect("make a folder");
-    let path = folder.path().join("text");
-    std::fs::write(&path, "abc").expect("write a file");
-    client.stdin(std::fs::File::open(&path).expect("open it"));
-    let said = e2e::engine::said(&client.output().expect("run docker"));
-    assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.err.contains("truncated header"), "{said:?}");
+    let at = |name: &str| folder.path().join(name).to_str().expect("a path in UTF-8").to_owned();
+    let lines = "no archive\n".repeat(1000);
+    std::fs::create_dir(at("etc")).expect("make a folder");
+    std::fs::write(at("etc/hosts"), &lines).expect("write a file");
+    let tar = |flags: &str, name: &str, what: &str| {
+        let packed = std::process::Command::new("tar").args([flags, &at(name), "-C", &at(""), what]).status();
+        assert!(packed.expect("run tar").success());
+        std::fs::read(at(name)).expect("read the archive")
+    };
+    let (files, file) = (tar("-cf", "files.tar", "etc"), tar("-cf", "file.tar", "files.tar"));
+    let packed = tar("-czf", "packed.tar", "etc");
+    for (content, words) in [
+        (b"abc".as_slice(), "unexpected EOF"),
+        (lines.as_bytes(), "archive/tar: invalid tar header"),
+        (&[], "open repositories: no such file or directory"),
+        (&file, "open repositories: no such file or directory"),
+        (&files, "open etc/json: no such file or directory"),
+        (&file[..2000], "unexpected EOF"),
+        (&packed[..packed.len() / 2], "unexpected EOF"),
+    ] {
+        std::fs::write(at("content"), content).expect("write a file");
+        let said = engine.docker(&["load", "--input", &at("content")]);
+        assert_eq!((said.code, said.err.as_str()), (1, words));
+    }
+    // The answer has begun by then, as dockerd's.
+    let (status, said) = engine.send("POST /images/load", &[], "abc");
+    assert_eq!(
+        (status, said.trim_end()),
+        (200, r#"{"error":"unexpected EOF","errorDetail":{"message":"unexpected EOF"}}"#)
+    );
 }
 
 #[test]

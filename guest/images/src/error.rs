@@ -183,6 +183,12 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// What should be an archive's header isn't one.
+    #[error("archive/tar: invalid tar header")]
+    InvalidTarHeader,
+    /// An archive, or what it is compressed as, ends too early.
+    #[error("unexpected EOF")]
+    UnexpectedEnd,
     /// The layer's archive isn't well formed.
     #[error("invalid layer: {0}")]
     InvalidLayer(&'static str),
@@ -194,6 +200,9 @@ pub enum Error {
         /// How much may be.
         limit: u64,
     },
+    /// An archive of images lacks a file.
+    #[error("open {0}: no such file or directory")]
+    NotInArchive(String),
     /// An archive of images isn't well formed.
     #[error("invalid archive: {0}")]
     InvalidArchive(String),
@@ -354,6 +363,14 @@ impl Error {
     pub(crate) fn file(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { operation, path, source }
+    }
+
+    /// Reading an archive failed.
+    pub(crate) fn reading(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::UnexpectedEnd,
+            _ => Self::Stream { operation: "read the archive", source },
+        }
     }
 
     pub(crate) fn stream(operation: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -57,7 +57,7 @@ pub(crate) fn unpack(source: impl Read + Send, root: &Path, limits: &Limits) -> 
 
 /// As [`unpack`], of a file whose own digest is known: that of a plain one needn't be computed again.
 pub(crate) fn unpack_known(file: File, digest: &Digest, root: &Path, limits: &Limits) -> Result<Unpacked> {
-    if !decompress::is_plain(&file).map_err(Error::stream("read the archive"))? {
+    if !decompress::is_plain(&file).map_err(Error::reading)? {
         return unpack(file, root, limits);
     }
     let mut archive = Archive::new(BufReader::with_capacity(BUFFER, file));
@@ -362,11 +362,9 @@ impl Unpacker<'_> {
 fn copy(from: &mut impl Read, to: &mut File, mut length: u64, buffer: &mut [u8]) -> Result<(), Failed> {
     while length > 0 {
         let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
-        let count = from
-            .read(&mut buffer[..wanted])
-            .map_err(|source| Failed::Said(Error::Stream { operation: "read the layer", source }))?;
+        let count = from.read(&mut buffer[..wanted]).map_err(|error| Failed::Said(Error::reading(error)))?;
         if count == 0 {
-            return Err(Failed::Said(Error::InvalidLayer("truncated content")));
+            return Err(Failed::Said(Error::UnexpectedEnd));
         }
         to.write_all(&buffer[..count]).map_err(at("write"))?;
         length -= count as u64;

@@ -3,7 +3,7 @@
 //! The archive is read once, front to back: whatever looks like content goes into the store under its digest, and
 //! the manifest, which may come last, says what it was.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,6 +43,8 @@ struct DockerImage {
 struct Content {
     files: BTreeMap<String, Descriptor>,
     links: HashMap<String, String>,
+    /// Those at the top.
+    folders: BTreeSet<String>,
     pins: Vec<Pin>,
     /// What of it is asked for; all when none.
     platform: Option<Platform>,
@@ -75,7 +77,7 @@ impl Store {
         } else if content.get("index.json").is_some() {
             self.load_layout(content, report)
         } else {
-            Err(Error::InvalidArchive("neither manifest.json nor index.json is in it".to_owned()))
+            Err(content.missing())
         }
     }
 
@@ -91,9 +93,12 @@ impl Store {
             let path = String::from_utf8(entry.path.clone())
                 .map_err(|_| Error::InvalidArchive("a file name isn't UTF-8".to_owned()))?;
             let path = path.trim_start_matches("./").trim_start_matches('/').to_owned();
+            if let Some((folder, _)) = path.split_once('/') {
+                content.folders.insert(folder.to_owned());
+            }
             if entry.kind.is_file() {
-                let read = Error::stream("read the archive");
-                let writer = self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(read))?.0;
+                let writer =
+                    self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(Error::reading))?.0;
                 let (blob, pin) = self.keep(writer)?;
                 content.files.insert(path, blob);
                 content.pins.push(pin);
@@ -265,7 +270,20 @@ impl Content {
     }
 
     fn need(&self, path: &str) -> Result<&Descriptor> {
-        self.get(path).ok_or_else(|| Error::InvalidArchive(format!("{path} is missing")))
+        self.get(path).ok_or_else(|| Error::NotInArchive(path.to_owned()))
+    }
+
+    /// What dockerd misses where there is neither `manifest.json` nor `index.json`: for it, that is how images were saved
+    /// before Docker 1.10, in a folder each and with a list of their names.
+    fn missing(&self) -> Error {
+        let of_images = self.folders.iter().map(|folder| format!("{folder}/json"));
+        let mut wanted = of_images.chain(["repositories".to_owned()]);
+        match wanted.find(|path| self.get(path).is_none()) {
+            Some(path) => Error::NotInArchive(path),
+            None => {
+                Error::InvalidArchive("images as Docker saved them before 1.10 can't be loaded".to_owned())
+            }
+        }
     }
 
     /// A layout's blob: it must be what its name says.

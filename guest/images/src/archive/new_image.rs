@@ -55,7 +55,7 @@ impl Store {
         });
         let entry = json!({ "created": options.created, "comment": options.message });
         let id = self.stack(Map::new(), made, entry, None, |writer| {
-            std::io::copy(&mut plain, writer).map_err(Error::stream("read the archive")).map(drop)
+            std::io::copy(&mut plain, writer).map_err(Error::reading).map(drop)
         })?;
         self.name_new(options.name.as_ref(), &id)?;
         Ok(id)

@@ -14,7 +14,7 @@ const BLOCK: usize = 512;
 /// Long names and PAX headers over this are refused: real ones hold a path and some attributes.
 const EXTENSION_LARGEST: u64 = 1 << 20;
 
-const MALFORMED: Error = Error::InvalidLayer("malformed header field");
+const MALFORMED: Error = Error::InvalidTarHeader;
 
 /// One entry's header, all extensions applied. Its content is read from the archive next.
 pub(crate) struct Entry {
@@ -66,7 +66,7 @@ impl<R: Read> Archive<R> {
 
     /// Reads what follows the end marker, so that the stream's digest covers all of it.
     pub(crate) fn finish(mut self) -> Result<R> {
-        io::copy(&mut self.source, &mut io::sink()).map_err(Error::stream("read the archive's end"))?;
+        io::copy(&mut self.source, &mut io::sink()).map_err(Error::reading)?;
         Ok(self.source)
     }
 
@@ -119,17 +119,17 @@ impl<R: Read> Archive<R> {
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         let block = header.as_mut_bytes();
-        let read = read_block(&mut self.source, block).map_err(Error::stream("read the archive"))?;
+        let read = read_block(&mut self.source, block).map_err(Error::reading)?;
         if read == 0 || block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         if read < BLOCK {
-            return Err(Error::InvalidLayer("truncated header"));
+            return Err(Error::UnexpectedEnd);
         }
         let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
         let field: u32 = block[148..156].iter().map(|byte| u32::from(*byte)).sum();
         if header.cksum().ok() != Some(sum - field + 8 * u32::from(b' ')) {
-            return Err(Error::InvalidLayer("wrong header checksum"));
+            return Err(Error::InvalidTarHeader);
         }
         Ok(Some(header))
     }
@@ -137,7 +137,7 @@ impl<R: Read> Archive<R> {
     /// Another block that belongs to the header just read, as GNU's sparse maps have.
     pub(super) fn extra_block(&mut self) -> Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
-        self.source.read_exact(&mut block).map_err(Error::stream("read the archive"))?;
+        self.source.read_exact(&mut block).map_err(Error::reading)?;
         Ok(block)
     }
 
@@ -147,7 +147,7 @@ impl<R: Read> Archive<R> {
         }
         self.expect(size);
         let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes).map_err(Error::stream("read the archive"))?;
+        self.read_to_end(&mut bytes).map_err(Error::reading)?;
         Ok(bytes)
     }
 
@@ -158,11 +158,11 @@ impl<R: Read> Archive<R> {
 
     fn skip_content(&mut self) -> Result<()> {
         let rest = self.content + self.padding;
-        let skipped = io::copy(&mut (&mut self.source).take(rest), &mut io::sink())
-            .map_err(Error::stream("read the archive"))?;
+        let skipped =
+            io::copy(&mut (&mut self.source).take(rest), &mut io::sink()).map_err(Error::reading)?;
         // A last entry's missing padding is as common as it is harmless.
         if skipped < self.content {
-            return Err(Error::InvalidLayer("truncated content"));
+            return Err(Error::UnexpectedEnd);
         }
         (self.content, self.padding) = (0, 0);
         Ok(())

@@ -50,7 +50,7 @@ pub(crate) fn is_plain(file: &File) -> io::Result<bool> {
 /// The uncompressed content of `source`.
 pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
     let mut source = BufReader::with_capacity(128 << 10, source);
-    let start = source.fill_buf().map_err(Error::stream("read the archive"))?;
+    let start = source.fill_buf().map_err(Error::reading)?;
     match Format::of(start) {
         Format::Gzip => Ok(Box::new(MultiGzDecoder::new(source))),
         Format::Zstd => {

@@ -81,7 +81,7 @@ fn read_pax_1<R: Read>(archive: &mut Archive<R>) -> Result<Vec<Segment>> {
     let mut digits = String::new();
     let mut block = [0; 512];
     while numbers.len() < wanted {
-        archive.read_exact(&mut block).map_err(Error::stream("read the archive"))?;
+        archive.read_exact(&mut block).map_err(Error::reading)?;
         for byte in block {
             if numbers.len() == wanted {
                 break;

@@ -156,7 +156,8 @@ fn truncated_archives_fail_and_leave_nothing() {
     let archive = docker_archive(&[("a", &[Layer::new().file("a", &"x".repeat(5000)).done()])]);
     for length in [600, 1500, 5000, archive.len() - 2000] {
         let place = Place::new();
-        place.store.load(&archive[..length], None, &mut |_| {}).unwrap_err();
+        let error = place.store.load(&archive[..length], None, &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "unexpected EOF", "cut at {length}");
         assert!(names(&place.path("blobs/sha256")).is_empty(), "cut at {length}");
         assert!(place.store.list().is_empty());
     }
