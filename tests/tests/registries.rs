@@ -122,6 +122,53 @@ fn the_vm_has_its_users_certificates_and_proxies() {
 }
 
 #[test]
+fn a_registry_that_is_not_there_is_told_in_dockers_words() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    // Nobody hears what is sent to this address.
+    let silent = "10.98.0.9:1";
+    for words in [
+        "link add nobody0 type veth peer name nobody1",
+        "address add 10.98.0.1/16 dev nobody0",
+        "link set nobody0 up",
+        "link set nobody1 up",
+        "neighbour add 10.98.0.9 lladdr 02:00:00:00:00:09 dev nobody0",
+    ] {
+        assert!(engine.beside("ip").args(words.split(' ')).status().unwrap().success());
+    }
+    let refused = |args: &[&str], words: &str, end: &str| {
+        let said = engine.docker(args);
+        let last = said.err.lines().last().unwrap_or_default();
+        // A push has begun by then.
+        let last = last.strip_prefix("Error response from daemon: ").unwrap_or(last);
+        let rest = last.strip_prefix(words).unwrap_or_else(|| panic!("{args:?}: {said:?}, not {words:?}"));
+        assert!(said.code == 1 && rest.ends_with(end), "{args:?}: {said:?}, not {end:?}");
+    };
+    let (lookup, not_found) = ("dial tcp: lookup nosuch.invalid on ", ":53: no such host");
+    let waiting = "net/http: request canceled while waiting for connection (Client.Timeout exceeded while";
+    for (registry, scheme, words, end) in [
+        ("127.0.0.1:1", "http", "dial tcp 127.0.0.1:1: connect: connection refused", ""),
+        ("192.0.2.1:1", "https", "dial tcp 192.0.2.1:1: connect: network is unreachable", ""),
+        ("nosuch.invalid", "https", lookup, not_found),
+        (silent, "https", waiting, " awaiting headers)"),
+    ] {
+        let (name, words) =
+            (format!("{registry}/box"), format!("Get \"{scheme}://{registry}/v2/\": {words}"));
+        engine.ok(&["tag", "busybox", &name]);
+        let (pull, push) = (["pull", &name], ["push", &name]);
+        let login = ["login", "--username", "ann", "--password", "secret", registry];
+        std::thread::scope(|scope| {
+            for args in [pull.as_slice(), &push, &login] {
+                scope.spawn(|| refused(args, &words, end));
+            }
+        });
+    }
+    let words = format!("Get \"https://{silent}/v1/_ping\": dial tcp {silent}: i/o timeout");
+    refused(&["search", &format!("{silent}/box")], &words, "");
+    let (status, _) = engine.send("POST /images/create?fromImage=127.0.0.1:1/box&tag=latest", &[], "");
+    assert_eq!(status, 500);
+}
+
+#[test]
 fn a_login_is_the_registrys_to_grant() {
     let Some(engine) = Engine::native_with_busybox() else { return };
     let Some(registry) = Registry::start(&engine) else { return };

@@ -292,6 +292,9 @@ pub enum Error {
         /// The innermost cause in one line.
         reason: String,
     },
+    /// No registry that could be searched answers there.
+    #[error("invalid registry endpoint {0}")]
+    InvalidEndpoint(String),
     /// The registry's answer makes no sense.
     #[error("unexpected answer from {url:?}: {problem}")]
     BadAnswer {
@@ -329,6 +332,7 @@ impl Error {
             | Self::InvalidSnapshotName(_)
             | Self::InvalidArchive(_)
             | Self::InvalidLayer(_)
+            | Self::InvalidEndpoint(_)
             | Self::LayerLimit { .. }
             | Self::Overwrite { .. } => Kind::InvalidParameter,
             Self::NoSuchImage(_)

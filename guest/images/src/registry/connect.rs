@@ -13,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::NetError;
+use hickory_resolver::system_conf::read_system_conf;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -47,9 +49,16 @@ const BUNDLES: [&str; 4] = [
 /// How long a connection may take: a registry that is there answers at once, and there may be another to try.
 pub(super) const CONNECT: Duration = Duration::from_secs(15);
 
+/// Where name servers answer.
+const DNS: u16 = 53;
+
 /// Finds addresses of names.
 #[derive(Clone)]
-pub(super) struct Names(Option<Arc<TokioResolver>>);
+pub(super) struct Names {
+    resolver: Option<Arc<TokioResolver>>,
+    /// Who is asked first.
+    server: Option<SocketAddr>,
+}
 
 impl Names {
     /// Reads the machine's configuration; without one every name fails.
@@ -60,7 +69,23 @@ impl Names {
             builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
             builder.build()
         });
-        Self(built.inspect_err(|error| tracing::warn!(%error, "no name servers")).ok().map(Arc::new))
+        let built = built.inspect_err(|error| tracing::warn!(%error, "no name servers")).ok();
+        let server = read_system_conf().ok().and_then(|(config, _)| {
+            let first = config.name_servers().first()?;
+            Some(SocketAddr::new(first.ip, DNS))
+        });
+        Self { resolver: built.map(Arc::new), server }
+    }
+
+    /// Why a name has no address, in Docker's words, which are Go's.
+    fn failure(&self, name: &str, error: &NetError) -> String {
+        let server = self.server.map(|server| format!(" on {server}")).unwrap_or_default();
+        let reason = match error {
+            error if error.is_no_records_found() => "no such host".to_owned(),
+            NetError::Timeout => "i/o timeout".to_owned(),
+            error => error.to_string(),
+        };
+        format!("dial tcp: lookup {name}{server}: {reason}")
     }
 }
 
@@ -80,15 +105,13 @@ impl Service<Name> for Names {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolver = self.0.clone();
+        let names = self.clone();
         Box::pin(async move {
-            let resolver = resolver.ok_or_else(|| io::Error::other("no name server is configured"))?;
+            let resolver =
+                names.resolver.as_ref().ok_or_else(|| io::Error::other("no name server is configured"))?;
             let name = name.as_str();
-            let found = resolver.lookup_ip(name).await.map_err(|error| {
-                let reason =
-                    if error.is_no_records_found() { "no such host".to_owned() } else { error.to_string() };
-                io::Error::other(format!("dial tcp: lookup {name}: {reason}"))
-            })?;
+            let found = resolver.lookup_ip(name).await;
+            let found = found.map_err(|error| io::Error::other(names.failure(name, &error)))?;
             // The port is the connector's to fill in.
             let addresses: Vec<SocketAddr> = found.iter().map(|address| (address, 0).into()).collect();
             Ok(addresses.into_iter())

@@ -8,12 +8,17 @@ use rustls::{CertificateError, InvalidMessage};
 /// How webpki says that a server's certificate is an authority's; rustls has no variant for it.
 pub(super) const OWN_AUTHORITY: &str = "CaUsedAsEndEntity";
 
+/// Nobody took the connection in the time that there is for it.
+pub(super) const NOT_TAKEN: &str = "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)";
+/// Nobody answered on the connection.
+pub(super) const NOT_ANSWERED: &str =
+    "net/http: request canceled (Client.Timeout exceeded while awaiting headers)";
+
 /// Why there was no answer from `to` (`host:port`). A server that misses the client's certificate says so when the
 /// connection is there already, and closes it: whichever is noticed first.
 pub(super) fn reason(error: &(dyn Error + 'static), to: &str) -> String {
-    let is_refused = |cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionRefused;
-    if causes(error).filter_map(|cause| cause.downcast_ref()).any(is_refused) {
-        return format!("dial tcp {to}: connect: connection refused");
+    if let Some(reason) = causes(error).find_map(|cause| of_connection(cause.downcast_ref()?, to)) {
+        return reason;
     }
     if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref()) {
         return of_tls(error);
@@ -36,6 +41,19 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         None => error.source(),
     };
     std::iter::successors(Some(error), move |error| behind(*error))
+}
+
+fn of_connection(error: &io::Error, to: &str) -> Option<String> {
+    let reason = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::HostUnreachable => "no route to host",
+        io::ErrorKind::NetworkUnreachable => "network is unreachable",
+        io::ErrorKind::TimedOut if error.raw_os_error().is_some() => "connection timed out",
+        // Our own patience, not the kernel's.
+        io::ErrorKind::TimedOut => return Some(NOT_TAKEN.to_owned()),
+        _ => return None,
+    };
+    Some(format!("dial tcp {to}: connect: {reason}"))
 }
 
 fn of_tls(error: &rustls::Error) -> String {
@@ -110,6 +128,9 @@ mod tests {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let wrapped = io::Error::other(refused);
         assert_eq!(reason(&wrapped, "reg:443"), "dial tcp reg:443: connect: connection refused");
+        let nowhere = io::Error::from(io::ErrorKind::NetworkUnreachable);
+        assert_eq!(reason(&nowhere, "reg:443"), "dial tcp reg:443: connect: network is unreachable");
+        assert_eq!(reason(&io::Error::from(io::ErrorKind::TimedOut), "reg:443"), NOT_TAKEN);
         assert_eq!(reason(&io::Error::other("no route"), "reg:443"), "no route");
     }
 }

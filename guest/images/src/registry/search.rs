@@ -5,7 +5,8 @@ use hyper::Method;
 use serde::Deserialize;
 
 use super::endpoint::{self, Endpoint};
-use super::session::{self, Ask};
+use super::reason::NOT_TAKEN;
+use super::session::{self, Ask, Session};
 use super::token::escape;
 use super::{Client, Credentials};
 use crate::reference::DEFAULT_DOMAIN;
@@ -50,25 +51,7 @@ impl Client {
         credentials: Option<&Credentials>,
     ) -> Result<Vec<Found>> {
         let (host, term) = place(term);
-        let mut failed = None;
-        for endpoint in endpoint::candidates(&self.options(), host, false) {
-            let endpoint = if host == DEFAULT_DOMAIN { hub(endpoint) } else { endpoint };
-            match self.search_at(&endpoint, term, limit, credentials).await {
-                Err(error @ Error::Unreachable { .. }) => failed = Some(error),
-                answered => return answered,
-            }
-        }
-        Err(failed.unwrap_or(Error::Interrupted("search")))
-    }
-
-    async fn search_at(
-        &self,
-        endpoint: &Endpoint,
-        term: &str,
-        limit: u32,
-        credentials: Option<&Credentials>,
-    ) -> Result<Vec<Found>> {
-        let session = self.unasked(endpoint, credentials, String::new())?;
+        let session = self.searchable(host, credentials).await?;
         let target = format!("/v1/search?q={}&n={limit}", escape(term));
         let response = session.ask(&Ask::new(Method::GET, &target)).await?;
         if !response.status().is_success() {
@@ -78,6 +61,41 @@ impl Client {
         let answer: Answer =
             serde_json::from_slice(&body).map_err(|source| Error::Json { subject: "search", source })?;
         Ok(answer.results)
+    }
+
+    /// Whoever answers at this host, without TLS where that is allowed and nothing else helps. Docker Hub is known to.
+    async fn searchable(&self, host: &str, credentials: Option<&Credentials>) -> Result<Session> {
+        let mut failed = Vec::new();
+        for endpoint in endpoint::candidates(&self.options(), host, false) {
+            if host == DEFAULT_DOMAIN {
+                return self.unasked(&hub(endpoint), credentials, String::new());
+            }
+            let session = self.unasked(&endpoint, credentials, String::new())?;
+            let url = session.url("/v1/_ping");
+            match session.send_elsewhere(&Ask::new(Method::GET, &url), session::empty(), None).await {
+                Ok(_) => return Ok(session),
+                Err(Error::Unreachable { method, url, reason }) if reason == NOT_TAKEN => {
+                    let reason = format!("dial tcp {}: i/o timeout", session::destination(&url));
+                    return Err(Error::Unreachable { method, url, reason });
+                }
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        Err(Error::InvalidEndpoint(invalid(host, &failed)))
+    }
+}
+
+/// What dockerd says of a host that answered no question: why not by HTTPS, and by HTTP if that was tried.
+fn invalid(host: &str, failed: &[String]) -> String {
+    match failed {
+        [https, http] => format!("\"http://{host}/v1/\". HTTPS attempt: {https}. HTTP attempt: {http}"),
+        failed => format!(
+            "https://{host}/v1/: {}. If this private registry supports only HTTP or HTTPS with an unknown CA \
+             certificate, please add `--insecure-registry {host}` to the daemon's arguments. In the case of HTTPS, if \
+             you have access to the registry's CA certificate, no need for the flag; simply place the CA certificate at \
+             /etc/docker/certs.d/{host}/ca.crt",
+            failed.concat()
+        ),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::challenge::{self, Challenge};
 use super::connect::{Body, Http};
 use super::patience::{self, PATIENCE, Taken};
-use super::reason::{innermost, reason};
+use super::reason::{NOT_ANSWERED, innermost, reason};
 use super::refusal::Refusal;
 use super::{Credentials, token};
 use crate::{Error, Result};
@@ -164,11 +164,8 @@ impl Session {
         let request = request.body(taken.count(body)).map_err(bad)?;
         match patience::answer(self.http.request(request), &taken).await {
             Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => {
-                let to = url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string));
-                Err(unreachable(&ask.method, url, &reason(&error, &to.unwrap_or_default())))
-            }
-            None => Err(unreachable(&ask.method, url, "no answer before the deadline")),
+            Some(Err(error)) => Err(self.unreachable(&ask.method, url, reason(&error, &destination(url)))),
+            None => Err(self.unreachable(&ask.method, url, NOT_ANSWERED.to_owned())),
         }
     }
 
@@ -220,6 +217,20 @@ impl Session {
         self.send(ask, ask.target, body, proof).await
     }
 
+    fn unreachable(&self, method: &Method, url: &str, reason: String) -> Error {
+        let method = match method.as_str() {
+            "GET" => "Get",
+            "HEAD" => "Head",
+            "PATCH" => "Patch",
+            "POST" => "Post",
+            _ => "Put",
+        };
+        // Addresses of storage and of uploads carry signatures behind the question mark.
+        let is_told = method == "Get" && same_host(url, &self.base);
+        let url = if is_told { url } else { url.split('?').next().unwrap_or_default() };
+        Error::Unreachable { method, url: url.to_owned(), reason }
+    }
+
     /// The host the registry was reached at.
     pub(super) fn base(&self) -> &str {
         &self.base
@@ -264,17 +275,11 @@ pub(super) async fn refusal(response: Response<Incoming>) -> Refusal {
     Refusal::read(status, &body)
 }
 
-fn unreachable(method: &Method, url: &str, reason: &str) -> Error {
-    let method = if *method == Method::HEAD {
-        "Head"
-    } else if *method == Method::GET {
-        "Get"
-    } else {
-        "Put"
-    };
-    // Storage addresses carry signatures behind the question mark.
-    let url = url.split('?').next().unwrap_or_default().to_owned();
-    Error::Unreachable { method, url, reason: reason.to_owned() }
+/// The `host:port` that an address leads to.
+pub(super) fn destination(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return String::new() };
+    let usual = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+    format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(usual))
 }
 
 pub(super) fn same_host(a: &str, b: &str) -> bool {
