@@ -192,6 +192,12 @@ fn auth(config: &str) -> String {
     said(&encode.wait_with_output().unwrap()).out
 }
 
+/// What a login through the API says.
+fn login_as(engine: &Engine, registry: &str, password: &str) -> (u16, String) {
+    let config = format!(r#"{{"username": "ann", "password": "{password}", "serveraddress": "{registry}"}}"#);
+    engine.send("POST /auth", &[], &config)
+}
+
 /// What a pull through the API says, for a client that says who it is.
 fn pulled_as(engine: &Engine, name: &str, config: &str) -> (u16, String) {
     engine.send(
@@ -214,6 +220,9 @@ fn a_registry_with_a_password_is_for_those_who_know_it() {
     let refusal =
         format!("login attempt to http://{}/v2/ failed with status: 401 Unauthorized", registry.address);
     assert!(wrong.code == 1 && wrong.err.contains(&refusal) && !wrong.err.contains("guess"), "{wrong:?}");
+    // By dockerd's rule, this isn't the client's fault.
+    let (status, said) = login_as(&engine, &registry.address, "guess");
+    assert_eq!((status, said), (500, format!(r#"{{"message":"{refusal}"}}"#)));
     assert_eq!(login("secret").code, 0);
     engine.ok(&["push", &name]);
     engine.ok(&["rmi", &name]);
@@ -239,7 +248,10 @@ fn an_identity_token_stands_for_the_password_that_it_was_given_for() {
     engine.ok(&["tag", "busybox", &name]);
     let login = |password: &str| engine.docker(&["login", "-u", "ann", "-p", password, &registry.address]);
     let wrong = login("guess");
-    assert!(wrong.code == 1 && wrong.err.contains("unauthorized"), "{wrong:?}");
+    let words = format!("Get \"http://{}/v2/\": unauthorized: authentication required", registry.address);
+    assert!(wrong.code == 1 && wrong.err.ends_with(&words), "{wrong:?}");
+    let (status, said) = login_as(&engine, &registry.address, "guess");
+    assert!(status == 401 && said.contains("unauthorized: authentication required"), "{status} {said}");
     assert_eq!(login("secret").code, 0);
     // The client keeps what the login gave, and no password.
     let config: serde_json::Value =

@@ -28,13 +28,6 @@ impl Failure {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
-    /// A login that failed: a registry that doesn't take the credentials is no failure of the engine's.
-    pub(crate) fn of_login(error: berth_engine::Error) -> Self {
-        let refused = error.is_unauthorized();
-        let failure = Self::from(error);
-        if refused { Self { status: StatusCode::UNAUTHORIZED, ..failure } } else { failure }
-    }
-
     /// A request for something that this engine doesn't do.
     pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }
@@ -79,6 +72,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,
         Kind::NotModified => StatusCode::NOT_MODIFIED,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -16,6 +16,8 @@ pub enum Kind {
     Conflict,
     /// It already is as asked.
     NotModified,
+    /// It is nobody's who doesn't prove who he is.
+    Unauthorized,
     /// It isn't allowed.
     Forbidden,
     /// It isn't there in this engine.
@@ -170,6 +172,9 @@ pub enum Error {
     Log { source: std::io::Error },
     #[error(transparent)]
     Image(#[from] berth_images::Error),
+    /// Only here does it matter that it is the registry who refuses: all else it refuses is a failure of the engine's.
+    #[error(transparent)]
+    Login(berth_images::Error),
     #[error("can't make the folder {folder}")]
     Folder { folder: PathBuf, source: std::io::Error },
     /// A device that can't be looked at; the text is the kernel's.
@@ -203,11 +208,6 @@ impl Error {
     pub(crate) fn describe(&self) -> String {
         let causes = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
         causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-    }
-
-    /// Whether a registry doesn't take the credentials.
-    pub fn is_unauthorized(&self) -> bool {
-        matches!(self, Self::Image(error) if error.kind() == berth_images::Kind::Unauthorized)
     }
 
     /// What sort of failure this is.
@@ -250,11 +250,14 @@ impl Error {
             | Self::ExecRefused { .. } => Kind::InvalidParameter,
             Self::During { source, .. } => source.kind(),
             Self::Unsupported { .. } | Self::LogUnreadable => Kind::NotImplemented,
-            Self::Image(error) => match error.kind() {
+            Self::Login(error) if error.kind() == berth_images::Kind::Unauthorized => Kind::Unauthorized,
+            Self::Login(error) if error.kind() == berth_images::Kind::Forbidden => Kind::Forbidden,
+            Self::Image(error) | Self::Login(error) => match error.kind() {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_images::Kind::NotFound => Kind::NotFound,
                 berth_images::Kind::Conflict => Kind::Conflict,
                 berth_images::Kind::Unauthorized
+                | berth_images::Kind::Forbidden
                 | berth_images::Kind::Unavailable
                 | berth_images::Kind::System => Kind::System,
             },

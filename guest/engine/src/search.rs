@@ -51,7 +51,7 @@ impl Engine {
     /// # Errors
     /// In the registry's words.
     pub async fn login(&self, registry: &str, credentials: &Credentials) -> Result<Option<String>, Error> {
-        Ok(self.registries.login(host(registry), credentials).await?)
+        self.registries.login(host(registry), credentials).await.map_err(Error::Login)
     }
 }
 

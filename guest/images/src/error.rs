@@ -19,6 +19,8 @@ pub enum Kind {
     Conflict,
     /// The registry wants other credentials.
     Unauthorized,
+    /// The registry doesn't let these credentials do it.
+    Forbidden,
     /// The registry doesn't answer as it should.
     Unavailable,
     /// Our fault or the machine's.
@@ -274,6 +276,20 @@ pub enum Error {
         /// The registry's words, `unauthorized: authentication required`.
         said: String,
     },
+    /// The credentials are known, and don't suffice.
+    #[error("{said}")]
+    Denied {
+        /// The registry's words, `denied: requested access to the resource is denied`.
+        said: String,
+    },
+    /// The token server of a registry gives no token to who logs in.
+    #[error("Get {url:?}")]
+    Login {
+        /// The registry's address.
+        url: String,
+        /// What the token server says.
+        source: Box<Self>,
+    },
     /// The registry answered something else.
     #[error("{said}")]
     Registry {
@@ -349,6 +365,8 @@ impl Error {
                 Kind::Conflict
             }
             Self::Unauthorized { .. } => Kind::Unauthorized,
+            Self::Denied { .. } => Kind::Forbidden,
+            Self::Login { source, .. } => source.kind(),
             Self::Registry { .. }
             | Self::Download { .. }
             | Self::Unreachable { .. }

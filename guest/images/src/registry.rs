@@ -25,6 +25,8 @@ mod unchecked;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hyper::{Method, StatusCode};
+
 use self::connect::Names;
 use self::endpoint::Endpoint;
 use self::in_flight::InFlight;
@@ -327,21 +329,27 @@ impl Client {
     /// Checks credentials at a registry (`docker login`); gives an identity token where the registry has some.
     ///
     /// # Errors
-    /// When the registry refuses them.
+    /// When the registry refuses them: by a token server's word it is [`Error::Login`].
     pub async fn login(&self, domain: &str, credentials: &Credentials) -> Result<Option<String>> {
         let session = self.first(domain, Some(credentials), String::new()).await?;
+        let url = session.url("/v2/");
         if let Some(challenge::Challenge::Bearer { realm, service, scope }) = session.challenge().await? {
             let wanted = token::Wanted { realm, service, scope, offline: true };
-            return Ok(token::fetch(&session, &wanted, Some(credentials)).await?.identity);
+            let granted = token::fetch(&session, &wanted, Some(credentials)).await;
+            let granted = granted.map_err(|source| Error::Login { url, source: Box::new(source) })?;
+            return Ok(granted.identity);
         }
-        let response = session.ask(&session::Ask::new(hyper::Method::GET, "/v2/")).await?;
-        let status = response.status();
-        let said = || format!("login attempt to {} failed with status: {status}", session.url("/v2/"));
-        match status {
-            status if status.is_success() => Ok(None),
-            hyper::StatusCode::UNAUTHORIZED => Err(Error::Unauthorized { said: said() }),
-            status => Err(Error::Registry { status: status.as_u16(), said: said() }),
-        }
+        let (status, said) = match session.ask(&session::Ask::new(Method::GET, "/v2/")).await {
+            Ok(response) if response.status().is_success() => return Ok(None),
+            Ok(response) => {
+                let status = response.status();
+                (status, format!("login attempt to {url} failed with status: {status}"))
+            }
+            // A name and a password are asked for, and there are none.
+            Err(Error::Unauthorized { said }) => (StatusCode::UNAUTHORIZED, format!("Get {url:?}: {said}")),
+            Err(error) => return Err(error),
+        };
+        Err(Error::Registry { status: status.as_u16(), said })
     }
 
     /// The first address of a registry that answers.

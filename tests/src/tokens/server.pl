@@ -12,6 +12,6 @@ while (my $client = $server->accept) {
     my $is_known = $line =~ /^POST/ ? $body =~ /refresh_token=identity(&|$)/
                                     : ($header{authorization} // "") eq "Basic YW5uOnNlY3JldA==";
     my ($status, $answer) = $is_known ? ("200 OK", $granted) : ("401 Unauthorized", "{}");
-    printf $client "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", $status, length $answer, $answer;
+    printf $client "HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", $status, length $answer, $answer;
     close $client;
 }

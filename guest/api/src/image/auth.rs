@@ -40,7 +40,7 @@ pub(super) async fn login(State(engine): State<Shared>, body: Bytes) -> Result<J
     let registry = config.serveraddress.clone();
     let invalid = || Failure::bad_request("invalid credentials: auth must be base64 of user:password");
     let credentials = config.credentials().ok_or_else(invalid)?.unwrap_or_default();
-    let identity = engine.login(&registry, &credentials).await.map_err(Failure::of_login)?;
+    let identity = engine.login(&registry, &credentials).await?;
     Ok(Json(json!({ "Status": "Login Succeeded", "IdentityToken": identity.unwrap_or_default() })))
 }
 

@@ -71,7 +71,8 @@ impl Refusal {
     /// As an error where pulling isn't the matter.
     pub(super) fn into_plain_error(self) -> Error {
         match self.code.as_str() {
-            "UNAUTHORIZED" | "DENIED" => Error::Unauthorized { said: self.said },
+            "UNAUTHORIZED" => Error::Unauthorized { said: self.said },
+            "DENIED" => Error::Denied { said: self.said },
             _ => Error::Registry { status: self.status, said: self.said },
         }
     }

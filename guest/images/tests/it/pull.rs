@@ -155,7 +155,7 @@ fn a_password_is_asked_for_and_checked() {
         run(async |_| client().login(&registry.address, &credentials).await).result
     };
     assert_eq!(login(right).unwrap(), None);
-    assert!(matches!(login(wrong).unwrap_err(), Error::Unauthorized { .. }));
+    assert!(matches!(login(wrong).unwrap_err(), Error::Registry { status: 401, .. }));
     assert!(
         !format!("{:?}", Credentials { password: "secret".to_owned(), ..Credentials::default() })
             .contains("secret")
