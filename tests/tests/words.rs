@@ -194,6 +194,20 @@ fn a_verb_that_makes_no_sense_is_refused_in_dockers_words() {
         ("volume create --opt foo=bar vv", "create vv: invalid option: \"foo\""),
         ("push nosuch", "An image does not exist locally with the tag: nosuch"),
         ("search --limit 1000 foo", "limit 1000 is outside the range of [1, 100]"),
+        ("builder prune -f --filter unknown=x", "failed to prune build cache: invalid filter 'unknown'"),
+        (
+            "builder prune -f --filter until=x",
+            "failed to prune build cache: \"until\" filter expects a duration (e.g., '24h') or a timestamp: failed to \
+             parse value as time or duration: \"x\"",
+        ),
+        (
+            "builder prune -f --filter until=1h --filter unused-for=1h",
+            "failed to prune build cache: conflicting filters: \"until\" and \"unused-for\"",
+        ),
+        (
+            "builder prune -f --filter id=a --filter id=b",
+            "failed to prune build cache: filters expect only one value",
+        ),
     ] {
         refused(&engine, 1, words, expected);
     }

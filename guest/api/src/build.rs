@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::{Extension, Json, Router};
 use berth_builder::buildkit::BuildKit;
 use berth_builder::{Builder, Filter, Prune, Settings, Surroundings};
-use berth_engine::Engine;
+use berth_engine::{Engine, Filters};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
@@ -76,7 +76,9 @@ async fn prune(
     Query(query): Query<PruneQuery>,
 ) -> Result<Json<Value>, Failure> {
     let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
-    let (unused_for, filters) = conditions(query.filters.as_deref())?;
+    let given = query::filters(query.filters.as_deref())?;
+    let refused = |failure: Failure| failure.during("failed to prune build cache");
+    let (unused_for, filters) = conditions(&given).map_err(refused)?;
     let wish = Prune {
         all: query.all,
         reserved: number(query.reserved_space.or(query.keep_storage)),
@@ -86,15 +88,15 @@ async fn prune(
         filters,
     };
     let pruned = tokio::task::spawn_blocking(move || builder.prune(&wish));
-    let pruned = pruned.await.map_err(berth_builder::Error::from)??;
+    let pruned = pruned.await.map_err(berth_builder::Error::from).and_then(|done| done);
+    let pruned = pruned.map_err(|error| refused(error.into()))?;
     engine.tell_pruned("builder", pruned.freed);
     let ids: Vec<&str> = pruned.removed.iter().map(|usage| usage.id.as_str()).collect();
     Ok(Json(json!({ "CachesDeleted": ids, "SpaceReclaimed": pruned.freed })))
 }
 
 /// What a prune's filters say, in dockerd's words where they make no sense: an age, and conditions on records.
-fn conditions(text: Option<&str>) -> Result<(Option<Duration>, Vec<Filter>), Failure> {
-    let given = query::filters(text)?;
+fn conditions(given: &Filters) -> Result<(Option<Duration>, Vec<Filter>), Failure> {
     if let Some(key) = given.unknown(FILTERS) {
         return Err(Failure::bad_request(format!("invalid filter '{key}'")));
     }
@@ -107,7 +109,13 @@ fn conditions(text: Option<&str>) -> Result<(Option<Duration>, Vec<Filter>), Fai
         };
         match (*key, given.values(key)) {
             (_, None) => {}
-            ("until" | "unused-for", Some([text])) if age.is_none() => age = Some(query::age(text)?),
+            ("until" | "unused-for", Some([text])) if age.is_none() => {
+                let wrong = format!(
+                    "{key:?} filter expects a duration (e.g., '24h') or a timestamp: failed to parse value as time or \
+                     duration: {text:?}"
+                );
+                age = Some(query::age(text).ok_or_else(|| Failure::bad_request(wrong))?);
+            }
             ("until" | "unused-for", Some([_])) => {
                 return Err(Failure::bad_request("conflicting filters: \"until\" and \"unused-for\""));
             }

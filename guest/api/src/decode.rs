@@ -24,6 +24,6 @@ pub fn decode(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(query::filters(Some(&text)));
     drop(query::moment(Some(&text)));
-    drop(query::age(&text));
+    let _ = query::age(&text);
     query::all(&text, "names");
 }

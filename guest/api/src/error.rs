@@ -28,6 +28,11 @@ impl Failure {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
+    /// The same, on the way of what `doing` says.
+    pub(crate) fn during(self, doing: &str) -> Self {
+        Self { message: format!("{doing}: {}", self.message), ..self }
+    }
+
     /// A request for something that this engine doesn't do.
     pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_IMPLEMENTED, message: message.into() }

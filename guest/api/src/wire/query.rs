@@ -73,13 +73,14 @@ pub(crate) fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
 }
 
 /// How long ago: a Go duration (`24h`, `1h30m`), or a moment.
-pub(crate) fn age(text: &str) -> Result<std::time::Duration, Failure> {
-    let invalid = || Failure::bad_request(format!("invalid filter 'until={text}'"));
+pub(crate) fn age(text: &str) -> Option<std::time::Duration> {
     if let Some(moment) = moment(Some(text)).ok().flatten() {
-        return Ok(std::time::Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default());
+        return Some(
+            std::time::Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default(),
+        );
     }
     let nanoseconds = berth_engine::go_duration::parse(text).and_then(|length| u64::try_from(length).ok());
-    nanoseconds.map(std::time::Duration::from_nanos).ok_or_else(invalid)
+    nanoseconds.map(std::time::Duration::from_nanos)
 }
 
 #[cfg(test)]
