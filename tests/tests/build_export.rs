@@ -108,6 +108,9 @@ fn archives_are_compressed_annotated_and_typed_as_they_are_asked_for() {
         let said = context.build(&["--output", &format!("type=oci,dest=x.tar,{option}")]);
         assert!(said.code == 1 && said.err.contains(words), "{}", said.err);
     }
+    let unknown = context.build(&["--output", "type=rpm"]);
+    let words = "failed to solve: exporter \"rpm\" could not be found";
+    assert!(unknown.code == 1 && unknown.err.trim_end().ends_with(words), "{}", unknown.err);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Wishes {
 
 /// There is no such exporter.
 pub(in super::super) fn unknown(kind: &str) -> Error {
-    Error::Unsupported(format!("exporter {kind:?} could not be found"))
+    Error::Invalid(format!("exporter {kind:?} could not be found"))
 }
 
 /// How layers are compressed, by options that exporters of images and of caches share; `by` names who is asked.
