@@ -29,6 +29,9 @@ pub(crate) enum Args {
     /// One deed of it, inside of the machine.
     #[command(hide = true)]
     FilesDeed(files::deed::Args),
+    /// Says what appears in a folder, inside of the machine.
+    #[command(hide = true)]
+    FilesEvents(files::events::Args),
     /// Pull, push, load, save, rmi, prune and builds, against dockerd with the same registry's content.
     Images(images::Args),
     /// The VM's way out, against QEMU's own user network; and what thousands of idle connections cost.
@@ -44,6 +47,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Args::Containers(args) => containers::run(args),
         Args::Files(args) => files::run(args),
         Args::FilesDeed(args) => files::deed::run(args),
+        Args::FilesEvents(args) => files::events::run(args),
         Args::Images(args) => images::run(args),
         Args::Net(args) => net::run(args),
         Args::Ports(args) => ports::run(args),

@@ -2,8 +2,8 @@
 //! the published virtiofsd shares, and a volume. Each of them is as it was made at the start, and empty.
 
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
@@ -20,16 +20,18 @@ pub(crate) struct Place {
     pub(crate) name: &'static str,
     /// Its folder.
     pub(crate) folder: &'static str,
+    /// The host's, in the folder of all; none of a volume.
+    host: Option<&'static str>,
     /// Of the machine whose folders have no device.
     is_over_vsock: bool,
 }
 
 /// All of them.
 pub(crate) const PLACES: [Place; 4] = [
-    Place { name: "ours", folder: "/ours", is_over_vsock: false },
-    Place { name: "over-vsock", folder: "/ours", is_over_vsock: true },
-    Place { name: "virtiofsd", folder: "/virtiofsd", is_over_vsock: false },
-    Place { name: "ext4", folder: "/volume", is_over_vsock: false },
+    Place { name: "ours", folder: "/ours", host: Some("device/ours"), is_over_vsock: false },
+    Place { name: "over-vsock", folder: "/ours", host: Some("vsock/ours"), is_over_vsock: true },
+    Place { name: "virtiofsd", folder: "/virtiofsd", host: Some("theirs"), is_over_vsock: false },
+    Place { name: "ext4", folder: "/volume", host: None, is_over_vsock: false },
 ];
 
 const IMAGE: &str = "berth/folders:latest";
@@ -43,7 +45,7 @@ pub(crate) struct Folders {
     over_vsock: Peer,
     // After the machine, which is its client.
     _virtiofsd: Virtiofsd,
-    _disk: Disk,
+    disk: Disk,
     _folder: tempfile::TempDir,
 }
 
@@ -65,12 +67,26 @@ impl Folders {
         run_container(&over_vsock, &at("vsock"), &archive)?;
         let mount = format!("mkdir /virtiofsd; mount -t virtiofs {} /virtiofsd", virtiofsd::TAG);
         exec(&machine, &["sh", "-c", &mount])?;
-        Ok(Self { machine, over_vsock, _virtiofsd: virtiofsd, _disk: disk, _folder: folder })
+        Ok(Self { machine, over_vsock, _virtiofsd: virtiofsd, disk, _folder: folder })
     }
 
     /// Runs a program in the container that has the place, which must succeed; returns what it prints.
     pub(crate) fn exec(&self, place: &Place, program: &[&str]) -> anyhow::Result<String> {
-        exec(if place.is_over_vsock { &self.over_vsock } else { &self.machine }, program)
+        exec(self.machine_of(place), program)
+    }
+
+    /// A program in the container that has the place, which isn't started yet.
+    pub(crate) fn command(&self, place: &Place, program: &[&str]) -> Command {
+        command(self.machine_of(place), program)
+    }
+
+    /// Where this machine has what the place shows.
+    pub(crate) fn on_host(&self, place: &Place) -> Option<PathBuf> {
+        place.host.map(|folder| self.disk.place().join(folder))
+    }
+
+    fn machine_of(&self, place: &Place) -> &Peer {
+        if place.is_over_vsock { &self.over_vsock } else { &self.machine }
     }
 }
 
@@ -86,6 +102,12 @@ fn run_container(machine: &Peer, home: &Path, archive: &Path) -> anyhow::Result<
 }
 
 fn exec(machine: &Peer, program: &[&str]) -> anyhow::Result<String> {
-    let output = interrupt::output(machine.berth(&["exec", CONTAINER]).args(program).stdin(Stdio::null()))?;
+    let output = interrupt::output(&mut command(machine, program))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn command(machine: &Peer, program: &[&str]) -> Command {
+    let mut command = machine.berth(&["exec", CONTAINER]);
+    command.args(program).stdin(Stdio::null());
+    command
 }

@@ -2,6 +2,7 @@
 //! virtiofsd at the same emulator, kernel and guest, and beside the guest's own ext4; in turns.
 
 pub(super) mod deed;
+pub(super) mod events;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// How long the long file is.
     #[arg(long, default_value_t = 1024)]
     mebibytes: usize,
+    /// How many changes of the host are awaited as events in a container; 0 for none.
+    #[arg(long, default_value_t = 100)]
+    events: usize,
     /// Only these deeds, and those that leave what they need must be among them.
     #[arg(long, value_enum, value_delimiter = ',')]
     deeds: Vec<deed::Deed>,
@@ -69,21 +73,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             println!("  {:<16}{last}", deed.name());
         }
     }
-    print(args, &deeds, took);
+    let events = events::measure(&folders, &name_of(&program()?), args.events)?;
+    print(args, &deeds, took, events);
     Ok(())
 }
 
 /// One deed in one place, in seconds of the guest.
 fn once(folders: &Folders, args: &Args, deed: deed::Deed, place: &Place) -> anyhow::Result<f64> {
     let (files, mebibytes) = (args.files.to_string(), args.mebibytes.to_string());
-    let (name, program) = (deed.name(), program()?);
-    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (name, program) = (deed.name(), name_of(&program()?));
     let words = ["bench", "files-deed", &name, place.folder, "--files", &files, "--mebibytes", &mebibytes];
     let printed = folders.exec(place, &[&[program.as_str()], &words[..]].concat())?;
     printed.trim().parse().with_context(|| format!("{name} in {} printed {printed}", place.name))
 }
 
-fn print(args: &Args, deeds: &[deed::Deed], took: Vec<[Vec<f64>; PLACES.len()]>) {
+fn print(
+    args: &Args,
+    deeds: &[deed::Deed],
+    took: Vec<[Vec<f64>; PLACES.len()]>,
+    events: [Option<[f64; 2]>; PLACES.len()],
+) {
     println!(
         "\n  {:<16} {:>11} {:>11} {:>11} {:>11} {:>13} {:>10} {:>8}",
         "median", "ours", "over vsock", "virtiofsd", "ext4", "to virtiofsd", "over vsock", "to ext4"
@@ -100,10 +109,18 @@ fn print(args: &Args, deeds: &[deed::Deed], took: Vec<[Vec<f64>; PLACES.len()]>)
         );
         seconds.insert(deed.name(), json!([ours, over_vsock, theirs, own]));
     }
+    for (which, name) in ["event, median", "event, longest"].into_iter().enumerate() {
+        let took = events.map(|took| took.map_or("-".to_owned(), |took| format!("{:.1} ms", took[which])));
+        println!("  {name:<16} {:>11} {:>11} {:>11} {:>11}", took[0], took[1], took[2], took[3]);
+    }
     println!(
         "{}",
-        json!({ "bench": "files", "runs": args.runs, "files": args.files, "mebibytes": args.mebibytes, "seconds": seconds })
+        json!({ "bench": "files", "runs": args.runs, "files": args.files, "mebibytes": args.mebibytes, "seconds": seconds, "events_ms": events })
     );
+}
+
+fn name_of(program: &Path) -> String {
+    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn program() -> anyhow::Result<PathBuf> {
