@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
-use e2e::perl::perl;
+use e2e::guard::need_program;
+use e2e::perl::{perl, script};
 
 /// Within this a change of the host is known in a container, on a loaded machine too; what isn't told is cached longer.
 const SOON: Duration = Duration::from_secs(10);
@@ -67,6 +68,45 @@ fn a_file_system_is_what_programs_expect() {
     assert_eq!(run(&engine, folder.path(), "0", script), "fine");
     let late = fs::metadata(folder.path().join("late")).unwrap();
     assert!(late.mtime() >= 4_294_967_290);
+}
+
+/// In `/x`: attributes, exchanged and refused renames, a file that gets its name late, and writing through a mapping, by the
+/// numbers of 64-bit Linux's system calls, since neither perl nor busybox has words for them.
+const RARE: &str = r#"
+    sub file { my ($name, $text) = @_; open(my $file, "+>", $name) or die; syswrite $file, $text; $file }
+    sub text { open(my $file, "<", $_[0]) or die; local $/; <$file> }
+    sub done { my ($what, $result) = @_; print "$what: ", $result < 0 ? $! + 0 : "done", "\n" }
+    my ($here, $folder, $first, $second) = (-100, ".", "first", "second");
+    my $held = file($first, "one"); file($second, "two");
+    my ($name, $value, $room) = ("user.colour", "red", "\0" x 8);
+    done("setxattr", syscall 188, $first, $name, $value, 3, 0);
+    syscall(191, $first, $name, $room, 8) == 3 and print "it is ", substr($room, 0, 3), "\n";
+    done("exchange", syscall 316, $here, $first, $here, $second, 2);
+    print text("first"), " ", text("second"), "\n";
+    done("noreplace", syscall 316, $here, $first, $here, $second, 1);
+    my $nameless = syscall 257, $here, $folder, 020200000 | 2, 0600;
+    open(my $late, "+<&=", $nameless) or die; syswrite $late, "late";
+    my ($from, $to) = ("/proc/self/fd/$nameless", "late");
+    done("link", syscall 265, $here, $from, $here, $to, 0x400);
+    print text("late"), "\n";
+    my $address = syscall 9, 0, 4096, 3, 1, fileno($held), 0;
+    open(my $said, "-|", "printf ONE") or die;
+    done("read into a mapping", syscall 0, fileno($said), $address, 3);
+    done("msync", syscall 26, $address, 4096, 4);
+"#;
+
+#[test]
+fn what_few_programs_ask_of_files_they_get() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    let Some(script) = script(folder.path(), "rare", RARE) else { return };
+    let expected = "setxattr: done\nit is red\nexchange: done\ntwo one\nnoreplace: 17\nlink: done\nlate\n\
+                    read into a mapping: done\nmsync: done";
+    assert_eq!(run(&engine, folder.path(), "0", &script), expected);
+    // What was `first` when it was mapped is `second` since they were exchanged.
+    for (name, text) in [("first", "two"), ("second", "ONE"), ("late", "late")] {
+        assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text, "{name}");
+    }
 }
 
 #[test]
@@ -303,6 +343,24 @@ fn the_hosts_changes_are_events_in_a_container() {
     expect("40000100 folder", SOON);
     drop(client.kill());
     drop(client.wait());
+}
+
+#[test]
+fn a_containers_changes_are_events_on_the_host() {
+    let Some(engine) = Engine::with_busybox() else { return };
+    let folder = engine.shared_folder();
+    if !need_program("perl") {
+        return;
+    }
+    let watch = WATCH.replace("/x", &folder.path().display().to_string());
+    let mut watcher = Command::new("perl").args(["-e", &watch]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("watching"));
+    run(&engine, folder.path(), "0", "echo text > new; chmod 600 new; mv new moved; rm moved; mkdir last");
+    let told: Vec<String> = lines.by_ref().take_while(|line| line != "40000100 last").collect();
+    drop(watcher.kill());
+    drop(watcher.wait());
+    assert_eq!(told, ["100 new", "2 new", "8 new", "4 new", "40 new", "80 moved", "200 moved"]);
 }
 
 #[test]
