@@ -92,8 +92,20 @@ impl MountPoint {
     }
 }
 
+/// What asks for a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// `-v`.
+    Binds,
+    /// `--mount`.
+    Mounts,
+    /// A path of the configuration that is to have an anonymous volume.
+    Config,
+}
+
 /// A wish for a mount, parsed.
 struct Wish {
+    origin: Origin,
     kind: MountKind,
     source: String,
     destination: String,
@@ -151,15 +163,15 @@ pub(crate) fn check(host: &HostConfig, paths: &HostPaths) -> Result<(), Error> {
 
 /// Refuses what `-v` and `--mount` put in one place, and `-v` and `--tmpfs`, as Docker does.
 fn check_destinations(host: &HostConfig, wishes: &[Wish]) -> Result<(), Error> {
+    let is_bind =
+        |path: &String| wishes.iter().any(|wish| wish.origin == Origin::Binds && wish.destination == *path);
+    let mut tmpfs = host.tmpfs.iter().flatten().map(|(path, _)| clean(path));
     let in_memory = host.mounts.iter().flatten().filter(|spec| spec.kind == "tmpfs");
     let mut destinations: Vec<String> = wishes.iter().map(|wish| wish.destination.clone()).collect();
     destinations.extend(in_memory.map(|spec| clean(&spec.target)));
-    let binds = &destinations[..host.binds.iter().flatten().count()];
-    let mut tmpfs = host.tmpfs.iter().flatten().map(|(path, _)| clean(path));
-    let mut twice = tmpfs.find(|path| binds.contains(path));
     destinations.sort_unstable();
     let same = destinations.windows(2).find(|pair| pair[0] == pair[1]);
-    twice = twice.or_else(|| same.map(|pair| pair[0].clone()));
+    let twice = tmpfs.find(is_bind).or_else(|| same.map(|pair| pair[0].clone()));
     twice.map_or(Ok(()), |path| Err(Error::InvalidRequest(format!("Duplicate mount point: {path}"))))
 }
 
@@ -245,7 +257,7 @@ pub(crate) fn resolve(
             if !driver_is_ours(host) {
                 return Err(Error::NoSuchDriver(host.volume_driver.clone()));
             }
-            let wish = Wish::volume(String::new(), path.clone());
+            let wish = Wish::volume(Origin::Config, String::new(), path.clone());
             resolved.insert(path, realize(wish, &record.id, paths, volumes)?);
         }
     }
@@ -258,8 +270,9 @@ fn driver_is_ours(host: &HostConfig) -> bool {
 }
 
 impl Wish {
-    fn volume(name: String, destination: String) -> Self {
+    fn volume(origin: Origin, name: String, destination: String) -> Self {
         Self {
+            origin,
             kind: MountKind::Volume,
             source: name,
             destination,
@@ -307,7 +320,7 @@ fn parse_bind(text: &str, paths: &HostPaths) -> Result<Wish, Error> {
     if clean(destination) == "/" {
         return refuse("invalid specification: destination can't be '/'");
     }
-    let mut wish = Wish { mode: mode.to_owned(), ..Wish::volume(source, clean(destination)) };
+    let mut wish = Wish { mode: mode.to_owned(), ..Wish::volume(Origin::Binds, source, clean(destination)) };
     if is_bind {
         wish.kind = MountKind::Bind;
         "rprivate".clone_into(&mut wish.propagation);
@@ -346,7 +359,7 @@ fn parse_mount(spec: &MountSpec) -> Result<Wish, Error> {
     if !spec.target.starts_with('/') {
         return Err(invalid(&format!("invalid mount path: '{}' mount path must be absolute", spec.target)));
     }
-    let mut wish = Wish::volume(spec.source.clone(), clean(&spec.target));
+    let mut wish = Wish::volume(Origin::Mounts, spec.source.clone(), clean(&spec.target));
     wish.mode = "z".to_owned();
     wish.writable = !spec.read_only;
     match spec.kind.as_str() {
