@@ -18,6 +18,7 @@ pub mod guard;
 pub mod image;
 pub mod linked;
 pub mod machine;
+pub mod nfs;
 pub mod ntfs;
 pub mod perl;
 pub mod registry;

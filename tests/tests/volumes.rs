@@ -232,6 +232,7 @@ fn df_tells_a_volumes_size_and_how_many_containers_have_it() {
     let Some(engine) = Engine::with_busybox() else { return };
     engine.ok(&[RUN, &["-v", "filled:/v", "busybox", "sh", "-c", "head -c 500000 /dev/zero > /v/big"]].concat());
     engine.ok(&["volume", "create", "empty"]);
+    engine.ok(&["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "elsewhere"]);
     for name in ["one", "two"] {
         engine.ok(&["create", "--name", name, "-v", "filled:/v", "busybox"]);
     }
@@ -244,6 +245,7 @@ fn df_tells_a_volumes_size_and_how_many_containers_have_it() {
     assert!(links == 2 && (500_000..520_000).contains(&size), "{links} {size}");
     assert_eq!(row("empty").0, 0);
     let shown = engine.ok(&["system", "df", "-v"]);
+    assert!(!shown.contains("elsewhere"), "what options of the driver say isn't in the volume: {shown}");
     let line = shown.lines().find(|line| line.starts_with("filled ")).expect("its line");
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[1], "2", "{shown}");

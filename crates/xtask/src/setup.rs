@@ -77,6 +77,11 @@ const GROUPS: &[Group] = &[
     },
     Group { purpose: "test host folders that ignore case", need: Need::Tests, packages: &["ntfs-3g"] },
     Group {
+        purpose: "test volumes on an NFS server",
+        need: Need::Tests,
+        packages: &["nfs-ganesha", "nfs-ganesha-vfs"],
+    },
+    Group {
         purpose: "build the window",
         need: Need::Always,
         packages: &["libwebkit2gtk-4.1-dev", "libxdo-dev", "libayatana-appindicator3-dev", "librsvg2-dev"],

@@ -61,9 +61,11 @@ impl Engine {
         usage.collect()
     }
 
-    /// Every volume, with its size. Walks the disk.
+    /// Every volume, with its size; as in Docker none with options of the driver, whose data lies elsewhere: at a server
+    /// that may not answer, for one. Walks the disk.
     pub fn volume_usage(&self) -> Vec<VolumeUsage> {
-        let volumes = self.volumes.all().into_iter().map(|(volume, _)| VolumeUsage {
+        let all = self.volumes.all().into_iter().filter(|(volume, _)| volume.options.is_empty());
+        let volumes = all.map(|(volume, _)| VolumeUsage {
             size: self.volumes.size(&volume.name),
             users: self.volumes.users(&volume.name),
             volume,
