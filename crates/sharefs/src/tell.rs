@@ -94,7 +94,7 @@ impl Server {
             messages.clear();
             let deadline = Instant::now() + LOOKS;
             for (place, event) in unknown {
-                while self.nodes().at(&place).is_none() && Instant::now() < deadline {
+                while self.is_awaited(&place) && Instant::now() < deadline {
                     std::thread::sleep(PAUSE);
                 }
                 self.translate(&event, &mut messages);
@@ -115,6 +115,11 @@ impl Server {
         let place = self.at(self.watches.folder(happened.watch)?, &happened.name).place();
         let is_known = self.nodes().at(&place).is_some() || self.found(place.folder, &place.name).is_some();
         (!is_known && !self.expected().was_taken_away(&place)).then_some(place)
+    }
+
+    /// Whether the guest is still to look at a file that it doesn't know: what is gone again it never will.
+    fn is_awaited(&self, place: &Place) -> bool {
+        self.nodes().at(place).is_none() && self.open_name(place.folder, &place.name).is_ok()
     }
 
     fn ask_to_look(&self, place: &Place, messages: &mut Vec<u8>) {
