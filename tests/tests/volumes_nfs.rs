@@ -43,6 +43,13 @@ fn a_volume_of_nfs_is_the_servers_folder_while_a_container_runs() {
     assert_eq!(run(script), "from the server\n33 44\n1");
     assert_eq!(fs::read_to_string(server.folder().join("d/here")).unwrap(), "from a container\n");
     assert_eq!(run("cat /v/d/here"), "from a container");
+    for version in ["4.1", "4.2"] {
+        create(&engine, version, &format!("addr={name},nfsvers={version},port={port}"), ":/export");
+        let script = format!("cat /v/d/here; grep -c ' /v nfs4 .*vers={version}' /proc/mounts");
+        let bind = format!("{version}:/v");
+        let said = engine.ok(&[RUN, &["-v", &bind, "busybox", "sh", "-ec", &script]].concat());
+        assert_eq!(said, "from a container\n1");
+    }
     let said = engine.docker(&[RUN, &["-v", "far:/v:ro", "busybox", "touch", "/v/new"]].concat());
     assert!(said.code != 0 && said.err.contains("Read-only file system"), "{said:?}");
 
