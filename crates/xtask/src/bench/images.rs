@@ -62,7 +62,6 @@ const SOURCE: u16 = 5000;
 /// An engine under measurement.
 struct Measured {
     peer: Peer,
-    api: Api,
     folder: PathBuf,
 }
 
@@ -158,8 +157,7 @@ impl Measured {
             (Engine::Dockerd, Some(program)) => Peer::start_dockerd(&folder, SOURCE, program)?,
             _ => Peer::start(engine, &folder, SOURCE)?,
         };
-        let api = Api::connect(&peer.socket())?;
-        let measured = Self { peer, api, folder };
+        let measured = Self { peer, folder };
         measured.docker(&["load", "--quiet", "--input", &small.to_string_lossy()])?;
         // So that pruning leaves it.
         measured.docker(&["create", SMALL, "true"])?;
@@ -168,6 +166,11 @@ impl Measured {
 
     fn docker(&self, args: &[&str]) -> anyhow::Result<()> {
         self.client(&mut Command::new("docker"), &self.peer.socket(), args)
+    }
+
+    /// Asks without a client, by a connection of its own: dockerd closes one that asks nothing for minutes.
+    fn call(&self, method: &str, path: &str) -> anyhow::Result<()> {
+        Api::connect(&self.peer.socket())?.call(method, path, &Value::Null).map(drop)
     }
 
     /// Runs a client that is told to find the engine at `socket`.

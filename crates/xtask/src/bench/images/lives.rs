@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
-
 use super::{Args, Measured, Rows, floor, settle, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
@@ -95,9 +93,7 @@ impl Lives for Measured {
                 shell.args(["-c", "exec docker \"$@\" > /dev/null", "sh"]);
                 timed(|| self.client(&mut shell, &self.peer.socket(), &["save", name]))
             }
-            Verb::Remove => {
-                timed(|| self.api.call("DELETE", &format!("/images/{name}"), &Value::Null).map(drop))
-            }
+            Verb::Remove => timed(|| self.call("DELETE", &format!("/images/{name}"))),
             Verb::Load => timed(|| self.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])),
             Verb::Push => {
                 let other = elsewhere(subject);
@@ -108,7 +104,7 @@ impl Lives for Measured {
                 self.docker(&["rmi", &other])?;
                 Ok(took)
             }
-            Verb::Prune => timed(|| self.api.call("POST", ALL_UNUSED, &Value::Null).map(drop)),
+            Verb::Prune => timed(|| self.call("POST", ALL_UNUSED)),
         }
     }
 }
