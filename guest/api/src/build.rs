@@ -110,11 +110,7 @@ fn conditions(given: &Filters) -> Result<(Option<Duration>, Vec<Filter>), Failur
         match (*key, given.values(key)) {
             (_, None) => {}
             ("until" | "unused-for", Some([text])) if age.is_none() => {
-                let wrong = format!(
-                    "{key:?} filter expects a duration (e.g., '24h') or a timestamp: failed to parse value as time or \
-                     duration: {text:?}"
-                );
-                age = Some(query::age(text).ok_or_else(|| Failure::bad_request(wrong))?);
+                age = Some(query::age(key, text)?);
             }
             ("until" | "unused-for", Some([_])) => {
                 return Err(Failure::bad_request("conflicting filters: \"until\" and \"unused-for\""));

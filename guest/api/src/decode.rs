@@ -24,6 +24,6 @@ pub fn decode(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     drop(query::filters(Some(&text)));
     drop(query::moment(Some(&text)));
-    let _ = query::age(&text);
+    drop(query::age("until", &text));
     query::all(&text, "names");
 }

@@ -1,6 +1,7 @@
 //! How Docker clients write queries: booleans, filters, times.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use berth_engine::Filters;
 use jiff::Timestamp;
@@ -72,15 +73,18 @@ pub(crate) fn moment(text: Option<&str>) -> Result<Option<Timestamp>, Failure> {
     Timestamp::new(seconds, nanoseconds).map(Some).map_err(|_| invalid())
 }
 
-/// How long ago: a Go duration (`24h`, `1h30m`), or a moment.
-pub(crate) fn age(text: &str) -> Option<std::time::Duration> {
+/// How long ago, as the filter `key` of a prune says it: a Go duration (`24h`, `1h30m`), or a moment.
+pub(crate) fn age(key: &str, text: &str) -> Result<Duration, Failure> {
     if let Some(moment) = moment(Some(text)).ok().flatten() {
-        return Some(
-            std::time::Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default(),
-        );
+        return Ok(Duration::try_from(Timestamp::now().duration_since(moment)).unwrap_or_default());
     }
     let nanoseconds = berth_engine::go_duration::parse(text).and_then(|length| u64::try_from(length).ok());
-    nanoseconds.map(std::time::Duration::from_nanos)
+    nanoseconds.map(Duration::from_nanos).ok_or_else(|| {
+        Failure::bad_request(format!(
+            "{key:?} filter expects a duration (e.g., '24h') or a timestamp: failed to parse value as time or duration: \
+             {text:?}"
+        ))
+    })
 }
 
 #[cfg(test)]
