@@ -62,10 +62,7 @@ impl Store {
         platform: Option<Platform>,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>> {
-        let loaded = self.spool(reader).and_then(|content| {
-            let content = Content { platform, ..content };
-            self.load_content(&content, report)
-        });
+        let loaded = self.spool(reader, platform).and_then(|content| self.load_content(&content, report));
         // Files that no image needed, the manifests among them.
         self.collect()?;
         loaded
@@ -82,12 +79,13 @@ impl Store {
     }
 
     /// Puts each file of the archive into the content store.
-    fn spool(&self, reader: impl Read + Send) -> Result<Content> {
-        decompressed(reader, |plain| self.spool_plain(plain))
+    fn spool(&self, reader: impl Read + Send, platform: Option<Platform>) -> Result<Content> {
+        let mut content = Content { platform, ..Content::default() };
+        decompressed(reader, |plain| self.spool_plain(plain, &mut content))?;
+        Ok(content)
     }
 
-    fn spool_plain(&self, plain: &mut dyn Read) -> Result<Content> {
-        let mut content = Content::default();
+    fn spool_plain(&self, plain: &mut dyn Read, content: &mut Content) -> Result<()> {
         let mut archive = Archive::new(plain);
         while let Some(entry) = archive.next()? {
             let path = String::from_utf8(entry.path.clone())
@@ -108,7 +106,7 @@ impl Store {
                 content.links.insert(path, target);
             }
         }
-        Ok(content)
+        Ok(())
     }
 
     fn load_docker(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
