@@ -49,6 +49,9 @@ const BUNDLES: [&str; 4] = [
 /// How long a connection may take: a registry that is there answers at once, and there may be another to try.
 pub(super) const CONNECT: Duration = Duration::from_secs(15);
 
+/// How much is read at once, in bytes: the library's own choice is several times as much, of which a download keeps many.
+pub(super) const LONGEST_CHUNK: usize = 128 << 10;
+
 /// Where name servers answer.
 const DNS: u16 = 53;
 
@@ -137,7 +140,9 @@ pub(super) fn client(way: Way<'_>, is_insecure: bool, certificates: Option<&Path
         .https_or_http()
         .enable_http1()
         .wrap_connector(Proxied::new(connector, way.proxies));
-    Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(connector))
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_max_idle_per_host(4).http1_max_buf_size(LONGEST_CHUNK);
+    Ok(client.build(connector))
 }
 
 fn tls_config(is_insecure: bool, certificates: Option<&Path>) -> Result<ClientConfig> {

@@ -26,8 +26,8 @@ use crate::{Digest, Error, Reference, Result, Store, durable};
 const LONGEST_PAUSE: u32 = 5;
 /// What has another digest than the one that was asked for.
 const DOWNLOAD: &str = "download";
-/// Chunks on their way to the disk; a hyper chunk is some 16 KiB.
-const WAITING: usize = 64;
+/// Chunks on their way to the disk, of [`super::connect::LONGEST_CHUNK`] at most.
+const WAITING: usize = 32;
 
 /// Fetches a blob, and once more from its beginning when what an earlier attempt had left of it turns out to be wrong: a
 /// power cut leaves files whose bytes aren't all there. On a full disk what has come isn't kept for another attempt.
