@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::HttpsConnector;
@@ -66,18 +67,21 @@ pub(super) struct Names {
 impl Names {
     /// Reads the machine's configuration; without one every name fails.
     pub(super) fn configured() -> Self {
-        let built = TokioResolver::builder_tokio().and_then(|mut builder| {
-            // One after the other: a name that the hosts file has for IPv4 alone (`host.docker.internal`) would
-            // otherwise wait for name servers that may not be reachable.
-            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-            builder.build()
-        });
-        let built = built.inspect_err(|error| tracing::warn!(%error, "no name servers")).ok();
-        let server = read_system_conf().ok().and_then(|(config, _)| {
-            let first = config.name_servers().first()?;
-            Some(SocketAddr::new(first.ip, DNS))
-        });
-        Self { resolver: built.map(Arc::new), server }
+        Self::read().unwrap_or_else(|error| {
+            tracing::warn!(%error, "no name servers");
+            Self { resolver: None, server: None }
+        })
+    }
+
+    fn read() -> Result<Self, NetError> {
+        let (config, mut options) = read_system_conf()?;
+        let server = config.name_servers().first().map(|first| SocketAddr::new(first.ip, DNS));
+        // One after the other: a name that the hosts file has for IPv4 alone (`host.docker.internal`) would otherwise
+        // wait for name servers that may not be reachable.
+        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
+        Ok(Self { resolver: Some(Arc::new(builder.build()?)), server })
     }
 
     /// Why a name has no address, in Docker's words, which are Go's.
