@@ -20,6 +20,7 @@ use tower_service::Service;
 
 use super::Proxies;
 use super::connect::Names;
+use super::session::destination;
 
 /// What no proxy stands before, as in Docker.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1/128";
@@ -57,14 +58,47 @@ impl Service<Uri> for Proxied {
                 return Ok(Carried { stream: direct.call(destination).await?, by_proxy: false });
             };
             let proof = proxy.basic_auth().cloned();
+            let mut to_proxy = ToProxy(direct);
             if destination.scheme() != Some(&Scheme::HTTPS) && proof.is_none() {
-                return Ok(Carried { stream: direct.call(proxy.uri().clone()).await?, by_proxy: true });
+                return Ok(Carried { stream: to_proxy.call(proxy.uri().clone()).await?, by_proxy: true });
             }
-            let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
             if let Some(proof) = proof {
                 tunnel = tunnel.with_auth(proof);
             }
             Ok(Carried { stream: tunnel.call(destination).await?, by_proxy: false })
+        })
+    }
+}
+
+/// Connects to a proxy, and says so when that fails: otherwise the registry would seem to be what isn't there.
+struct ToProxy(HttpConnector<Names>);
+
+/// A proxy that can't be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("proxyconnect tcp")]
+pub(super) struct Unreached {
+    /// Its host and port.
+    pub(super) proxy: String,
+    #[source]
+    pub(super) source: Box<dyn Error + Send + Sync>,
+}
+
+impl Service<Uri> for ToProxy {
+    type Response = TokioIo<TcpStream>;
+    type Error = Unreached;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unreached>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreached>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, proxy: Uri) -> Self::Future {
+        let connecting = self.0.call(proxy.clone());
+        Box::pin(async move {
+            connecting
+                .await
+                .map_err(|source| Unreached { proxy: destination(&proxy.to_string()), source: source.into() })
         })
     }
 }

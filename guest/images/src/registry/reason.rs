@@ -5,6 +5,8 @@ use std::io;
 
 use rustls::{CertificateError, InvalidMessage};
 
+use super::proxy::Unreached;
+
 /// How webpki says that a server's certificate is an authority's; rustls has no variant for it.
 pub(super) const OWN_AUTHORITY: &str = "CaUsedAsEndEntity";
 
@@ -17,6 +19,9 @@ pub(super) const NOT_ANSWERED: &str =
 /// Why there was no answer from `to` (`host:port`). A server that misses the client's certificate says so when the
 /// connection is there already, and closes it: whichever is noticed first.
 pub(super) fn reason(error: &(dyn Error + 'static), to: &str) -> String {
+    if let Some(Unreached { proxy, source }) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return format!("proxyconnect tcp: {}", reason(&**source, proxy));
+    }
     if let Some(reason) = causes(error).find_map(|cause| of_connection(cause.downcast_ref()?, to)) {
         return reason;
     }

@@ -119,6 +119,21 @@ fn a_plain_registry_is_reached_through_a_proxy() {
 }
 
 #[test]
+fn a_proxy_that_is_not_there_is_not_taken_for_the_registry() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = format!("http://{closed}");
+    let proxies = Proxies { http: address.clone(), https: address, none: String::new() };
+    for (insecure, scheme) in [(vec![], "https"), (vec!["registry.test".to_owned()], "http")] {
+        let options = Options { insecure, proxies: proxies.clone(), ..Options::default() };
+        let error = roundtrip(options, "registry.test/team/a:v1").unwrap_err().to_string();
+        let words = format!(
+            "Get \"{scheme}://registry.test/v2/\": proxyconnect tcp: dial tcp {closed}: connect: connection refused"
+        );
+        assert!(error.ends_with(&words), "{error}");
+    }
+}
+
+#[test]
 fn an_authority_and_a_client_of_ones_own_are_taken_from_their_folder() {
     let Some(made) = certificates() else { return };
     let Some(registry) = Registry::with_certificates(made.path()) else { return };
