@@ -22,6 +22,8 @@ pub enum Kind {
     Forbidden,
     /// It isn't there in this engine.
     NotImplemented,
+    /// Somebody whom it needs wants to be asked less often.
+    TooManyRequests,
     /// Something it needs doesn't answer.
     Unavailable,
     /// Our fault or the machine's.
@@ -256,6 +258,7 @@ impl Error {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_images::Kind::NotFound => Kind::NotFound,
                 berth_images::Kind::Conflict => Kind::Conflict,
+                berth_images::Kind::TooManyRequests => Kind::TooManyRequests,
                 berth_images::Kind::Unauthorized
                 | berth_images::Kind::Forbidden
                 | berth_images::Kind::Unavailable

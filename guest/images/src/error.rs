@@ -21,6 +21,8 @@ pub enum Kind {
     Unauthorized,
     /// The registry doesn't let these credentials do it.
     Forbidden,
+    /// The registry wants to be asked less often.
+    TooManyRequests,
     /// The registry doesn't answer as it should.
     Unavailable,
     /// Our fault or the machine's.
@@ -290,6 +292,12 @@ pub enum Error {
         /// What the token server says.
         source: Box<Self>,
     },
+    /// Pulls are counted, and these were too many.
+    #[error("{said}")]
+    TooManyRequests {
+        /// The registry's words.
+        said: String,
+    },
     /// The registry answered something else.
     #[error("{said}")]
     Registry {
@@ -366,6 +374,7 @@ impl Error {
             }
             Self::Unauthorized { .. } => Kind::Unauthorized,
             Self::Denied { .. } => Kind::Forbidden,
+            Self::TooManyRequests { .. } => Kind::TooManyRequests,
             Self::Login { source, .. } => source.kind(),
             Self::Registry { .. }
             | Self::Download { .. }

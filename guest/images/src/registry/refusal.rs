@@ -1,6 +1,7 @@
 //! A registry's errors, `{"errors":[{"code","message"}]}`, in its own words (OCI distribution specification, "Error
 //! codes") as Docker passes them on.
 
+use hyper::StatusCode;
 use serde::Deserialize;
 
 use crate::{Error, Reference};
@@ -44,7 +45,10 @@ impl Refusal {
         let said = match (first, answer.as_ref().and_then(|answer| answer.details.as_ref())) {
             (Some(item), _) if !item.message.is_empty() => format!("{word}: {}", item.message),
             (_, Some(details)) => format!("{word}: {details}"),
-            _ if word.is_empty() => format!("received unexpected HTTP status: {status}"),
+            _ if word.is_empty() => {
+                let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+                format!("received unexpected HTTP status: {status} {}", reason.unwrap_or_default())
+            }
             _ => format!("{word}: {}", plain_words(&code)),
         };
         Self { status, code, said }
@@ -63,6 +67,7 @@ impl Refusal {
             ("DENIED", _) => Error::PullDenied { repository: reference.familiar_name(), said },
             ("NAME_UNKNOWN", _) => Error::RepositoryNotFound { repository: reference.familiar_name(), said },
             ("UNAUTHORIZED", _) => Error::Unauthorized { said },
+            ("TOOMANYREQUESTS", _) => Error::TooManyRequests { said },
             ("", 404) => Error::ManifestNotFound { reference: reference.to_string(), said },
             (_, status) => Error::Registry { status, said },
         }
@@ -73,6 +78,7 @@ impl Refusal {
         match self.code.as_str() {
             "UNAUTHORIZED" => Error::Unauthorized { said: self.said },
             "DENIED" => Error::Denied { said: self.said },
+            "TOOMANYREQUESTS" => Error::TooManyRequests { said: self.said },
             _ => Error::Registry { status: self.status, said: self.said },
         }
     }
@@ -111,6 +117,6 @@ mod tests {
             r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#;
         assert_eq!(error(429, body), "toomanyrequests: You have reached your pull rate limit.");
         assert_eq!(error(401, ""), "unauthorized: authentication required");
-        assert_eq!(error(502, "<html>"), "received unexpected HTTP status: 502");
+        assert_eq!(error(502, "<html>"), "received unexpected HTTP status: 502 Bad Gateway");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use berth_images::registry::Credentials;
-use berth_images::{Digest, Error};
+use berth_images::{Digest, Error, Kind};
 use serde_json::json;
 
 use crate::fake::{Answer, Asked, Fake, answer};
@@ -151,8 +151,9 @@ fn a_rate_limit_is_passed_on_in_the_registrys_words() {
         true => answer("429 Too Many Requests", &[], body),
         false => serve(asked),
     });
-    let error = pull(&Place::new(), &format!("{}/a:1", fake.address), None, None).error();
-    assert_eq!(error, "toomanyrequests: You have reached your pull rate limit.");
+    let error = pull(&Place::new(), &format!("{}/a:1", fake.address), None, None).result.unwrap_err();
+    assert_eq!(error.to_string(), "toomanyrequests: You have reached your pull rate limit.");
+    assert_eq!(error.kind(), Kind::TooManyRequests);
 }
 
 #[test]
