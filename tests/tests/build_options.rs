@@ -143,6 +143,10 @@ fn what_a_build_here_cannot_do_is_refused_by_name() {
         let (got, said) = engine.send(&format!("POST /build?{query}"), &[], "");
         assert!(got == status && said.contains(words), "{query}: {got} {said}");
     }
+    let nothing = "\0".repeat(1024);
+    let refusal = engine.send("POST /build", &[], &nothing);
+    let words = r#"{"message":"Cannot locate specified Dockerfile: Dockerfile"}"#;
+    assert_eq!((refusal.0, refusal.1.trim_end()), (500, words));
 }
 
 #[test]

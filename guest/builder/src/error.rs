@@ -26,7 +26,7 @@ pub enum Error {
     /// The text isn't a Dockerfile.
     #[error(transparent)]
     Dockerfile(#[from] SyntaxError),
-    /// The context has no such file.
+    /// The context has no such file. For Docker that isn't the request's fault.
     #[error("Cannot locate specified Dockerfile: {0}")]
     NoDockerfile(String),
     /// There is nothing in the file.
@@ -114,11 +114,9 @@ impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Dockerfile(_)
-            | Self::NoDockerfile(_)
-            | Self::EmptyDockerfile(_)
-            | Self::NoTarget(_)
-            | Self::Circle(_) => Kind::InvalidParameter,
+            Self::Dockerfile(_) | Self::EmptyDockerfile(_) | Self::NoTarget(_) | Self::Circle(_) => {
+                Kind::InvalidParameter
+            }
             Self::Invalid(_) | Self::Unsupported(_) | Self::Copy { .. } => Kind::InvalidParameter,
             Self::Images(error) => match error.kind() {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,

@@ -105,7 +105,7 @@ impl Context {
         let root = Root::open(&self.folder).map_err(Error::file("open", &self.folder))?;
         let wanted = if name.is_empty() { USUAL } else { name };
         let read = |path: &str| root.text(path, dockerfile::LONGEST as u64 + 1);
-        let text = read(wanted).or_else(|| if name.is_empty() { read("dockerfile") } else { None });
+        let text = read(wanted).or_else(|| if wanted == USUAL { read("dockerfile") } else { None });
         let text = text.ok_or_else(|| Error::NoDockerfile(wanted.to_owned()))?;
         let own = format!("{}.dockerignore", clean(wanted));
         let rules = read(&own).or_else(|| read(".dockerignore"));
