@@ -112,6 +112,15 @@ impl<'a> Context<'a> {
     }
 }
 
+/// The steps of a plain progress that are told to be from the cache.
+#[must_use]
+pub fn cached(told: &str) -> Vec<String> {
+    let lines = || told.lines().filter_map(|line| line.split_once(' '));
+    let name = |number: &str| lines().find(|(other, text)| *other == number && text.starts_with('['));
+    let cached = lines().filter(|(_, text)| *text == "CACHED");
+    cached.filter_map(|(number, _)| Some(name(number)?.1.to_owned())).collect()
+}
+
 /// A client whose builder is the engine's own socket: that one builds for several platforms at once.
 pub struct Remote {
     /// What builds.

@@ -1,6 +1,6 @@
 //! Builds with the buildx plugin: what is told of them, and of Dockerfiles that are only looked at.
 
-use e2e::buildx::{Context, with_buildx};
+use e2e::buildx::{Context, cached, with_buildx};
 use e2e::engine::said;
 
 #[test]
@@ -138,4 +138,17 @@ fn stages_count_the_steps_that_buildkit_counts() {
         assert!(told.contains(step), "{step}: {told}");
     }
     assert!(!told.contains("FROM scratch") && !told.contains("FROM one"), "{told}");
+}
+
+#[test]
+fn what_a_stage_begins_with_is_cached_where_it_is_needed_again() {
+    let Some(buildx) = with_buildx() else { return };
+    let build = |step: &str| cached(&Context::new(&buildx, &format!("FROM busybox\n{step}\n")).built(&[]));
+    let from = "[1/2] FROM docker.io/library/busybox:latest".to_owned();
+    buildx.0.ok(&["builder", "prune", "--all", "--force"]);
+    assert_eq!(build("RUN echo one > /a"), [""; 0]);
+    assert_eq!(build("RUN echo two > /a"), [from]);
+    // Nobody needs its files for that.
+    assert_eq!(build("RUN echo two > /a"), ["[2/2] RUN echo two > /a"]);
+    assert_eq!(build("LABEL a=b"), ["[1/1] FROM docker.io/library/busybox:latest"]);
 }

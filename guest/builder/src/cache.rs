@@ -103,6 +103,11 @@ impl Cache {
         Some((below.replaced_by(layers, kept, key.clone()), record.created))
     }
 
+    /// Whether a step was ever run on what has this key.
+    pub(crate) fn has_step_on(&self, key: &Digest) -> bool {
+        self.records().values().any(|record| record.parent.as_ref() == Some(key))
+    }
+
     /// The layer that was made of what `linked` stands for, on whatever.
     pub(crate) fn find_linked(&self, linked: &Digest) -> Option<(Layer, Kept)> {
         let records = self.records();

@@ -41,6 +41,8 @@ pub(crate) trait Observer: Send + Sync {
     fn moves(&self, _step: &StepName, _progress: &berth_images::Progress) {}
     /// A step was done.
     fn done(&self, step: &StepName, outcome: Outcome, state: &State) -> Result<(), Error>;
+    /// What a stage begins with is needed as it was in an earlier build. Told after it was done, if at all.
+    fn used_again(&self, _step: &StepName) {}
     /// A step failed.
     fn failed(&self, _step: &StepName, _error: &Error) {}
     /// A build check found something.

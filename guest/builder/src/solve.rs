@@ -3,6 +3,7 @@
 mod checks;
 mod plan;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use berth_images::{Digest, Platform};
@@ -49,6 +50,8 @@ pub(crate) struct Build {
     stages: Vec<OnceCell<Result<State, Arc<Error>>>>,
     /// Caches elsewhere, whose layers come when they are asked for.
     imported: Mutex<Vec<Arc<Remote>>>,
+    /// What stages begin with and no step was run on yet, by the files' key.
+    untouched: Mutex<HashMap<Digest, StepName>>,
 }
 
 /// A cache that a build may use, and the image that lies there when it is none.
@@ -82,6 +85,7 @@ impl Build {
             plan,
             stages,
             imported: Mutex::default(),
+            untouched: Mutex::default(),
         }))
     }
 
@@ -110,8 +114,9 @@ impl Build {
         }
         all_or_why(stages)?;
         let built = self.stage(self.plan.target).await;
-        if built.is_err() {
-            self.cancel.cancel();
+        match &built {
+            Ok(state) => self.needs(&state.files),
+            Err(_) => self.cancel.cancel(),
         }
         built
     }
@@ -156,6 +161,9 @@ impl Build {
             place: stage.place,
         };
         let mut state = self.watched(&from, async { steps::from::start(self, number, &from).await }).await?;
+        if matches!(self.plan.bases[number], Base::Image(_)) {
+            self.untouched().insert(state.files.key.clone(), from);
+        }
         let triggers = std::mem::take(&mut state.run().on_build);
         for trigger in triggers {
             let step = dockerfile::single(&trigger)?;
@@ -307,8 +315,31 @@ impl Build {
         built.flat_map(State::noted).collect()
     }
 
-    /// What the cache has for the key of a step on `below`, unless the images that may serve as cache don't have it.
-    pub(crate) async fn find_cached(&self, key: &Digest, below: &Files) -> Option<(Files, String)> {
+    /// What the cache has for the key of a step on `below`, unless the stage's steps are run whatever it has.
+    pub(crate) async fn cached(&self, stage: usize, key: &Digest, below: &Files) -> Option<(Files, String)> {
+        let found = if self.ignores_cache(stage) { None } else { self.find_cached(key, below).await };
+        if found.is_none() {
+            self.needs(below);
+        }
+        found
+    }
+
+    /// Tells when a stage begins with `files` that an earlier build's steps were run on: BuildKit calls that cached, and
+    /// only what is needed.
+    fn needs(&self, files: &Files) {
+        if let Some(from) = self.untouched().remove(&files.key)
+            && self.builder.cache.has_step_on(&files.key)
+        {
+            self.observer.used_again(&from);
+        }
+    }
+
+    fn untouched(&self) -> MutexGuard<'_, HashMap<Digest, StepName>> {
+        self.untouched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Self::cached`], unless the images that may serve as cache don't have it.
+    async fn find_cached(&self, key: &Digest, below: &Files) -> Option<(Files, String)> {
         let Some((files, created)) = self.builder.cache.find(key, below) else {
             return self.find_imported(key).await.map(|step| (step.files, step.created));
         };

@@ -314,6 +314,10 @@ impl Observer for Watcher {
         Ok(())
     }
 
+    fn used_again(&self, step: &StepName) {
+        self.progress.tell_vertex(Vertex { completed: Some(now()), cached: true, ..self.started(step) });
+    }
+
     fn failed(&self, step: &StepName, error: &Error) {
         if !matches!(error, Error::Cancelled | Error::Stage(_)) {
             self.progress.fail_at(step.place);

@@ -31,9 +31,7 @@ pub(super) async fn enter(
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
     let entry = state.style.folder(&state.shell, &path);
-    if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key, &state.files).await
-    {
+    if let Some((files, created)) = build.cached(stage, &key, &state.files).await {
         state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);
     }

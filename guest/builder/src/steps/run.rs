@@ -56,9 +56,7 @@ pub(super) async fn run(
     let lock = build.builder.lock_for(key.hex());
     let _alone = lock.lock().await;
     let entry = state.style.run(&told_argv(run, &state.shell), &state.told_arguments());
-    if !build.ignores_cache(stage)
-        && let Some((files, created)) = build.find_cached(&key, &state.files).await
-    {
+    if let Some((files, created)) = build.cached(stage, &key, &state.files).await {
         state.advance(files, &lock, &created, entry);
         return Ok(Outcome::Cached);
     }
