@@ -143,9 +143,10 @@ impl Lane {
                 wait_a_moment(queue, memory)?;
             }
             if let Some(chain) = queue.pop_descriptor_chain(memory) {
-                self.is_busy = true;
                 let head = chain.head_index();
                 let Some(written) = self.serve(memory, chain, files) else { return Ok(Some(false)) };
+                // Whoever wants no answer has none to ask more after.
+                self.is_busy = written > 0;
                 queue.add_used(memory, head, u32::try_from(written).unwrap_or(u32::MAX))?;
                 return Ok(Some(queue.needs_notification(memory)?));
             }
