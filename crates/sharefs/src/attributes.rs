@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::handles::Handle;
 use crate::server::Server;
-use crate::sys::{self, Errno, Kind, Status, Time, mode};
+use crate::sys::{self, Errno, Kind, Moment, Status, Time, mode};
 use crate::watch::SHORT;
 use crate::wire::reply::{Attributes, Reply};
 use crate::wire::request::{Change, Header};
@@ -102,7 +102,7 @@ impl Server {
                 _ => return Err(Errno::INVAL),
             }
         }
-        let time = |set: u32, now: u32, at: (i64, u32)| match (has(now), has(set)) {
+        let time = |set: u32, now: u32, at: Moment| match (has(now), has(set)) {
             (true, _) => Time::Now,
             (_, true) => Time::At(at),
             _ => Time::Keep,

@@ -185,7 +185,8 @@ impl Server {
     /// Keeps a handle of a regular file, opened as `flags` say; returns its number.
     pub(crate) fn keep_file(&self, file: OwnedFd, node: u64, flags: u32) -> u64 {
         let is_writable = flags & ACCESS != 0;
-        self.keep(Handle::File { file: Arc::new(file), node, is_writable }, node)
+        let has_our_times = is_writable && sys::has_our_times(file.as_fd());
+        self.keep(Handle::File { file: Arc::new(file), node, is_writable, has_our_times }, node)
     }
 
     /// Refuses to open one more file when there are too many.

@@ -2,7 +2,9 @@
 //! echoes are told from the host's own changes and dropped.
 //!
 //! A change of names is expected before it is made and crossed off when it comes back. A change of a file is known by
-//! the time that it left on it, once it is over: events of files are merged, so they can't be counted.
+//! the time that it left on it, once it is over: events of files are merged, so they can't be counted. Of writes, which are
+//! many, it is only known between which moments it is: a file that was looked at has its next change noted at once rather than
+//! with the clock's next tick (Linux 6.13), and each `fsync` has that to bring to the disk.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::place::{At, Place};
 use crate::server::Server;
-use crate::sys::{self, event};
+use crate::sys::{self, Moment, event};
 
 /// How long it is waited until what the guest does to a file is over.
 const UNDER_WAY: Duration = Duration::from_millis(20);
@@ -115,13 +117,32 @@ impl Server {
         file: impl AsFd,
         change: impl FnOnce() -> Result<T, sys::Errno>,
     ) -> Result<T, sys::Errno> {
+        let left = || sys::status(file.as_fd()).ok().map(|status| (status.ctime, status.ctime));
+        self.change_watched(node, change, left)
+    }
+
+    /// The same of a file that gets its times from this machine's clock: the change's is known without a look at it.
+    pub(crate) fn change_file_now<T>(
+        &self,
+        node: u64,
+        change: impl FnOnce() -> Result<T, sys::Errno>,
+    ) -> Result<T, sys::Errno> {
+        let earliest = sys::last_tick();
+        self.change_watched(node, change, || Some((earliest, sys::now())))
+    }
+
+    fn change_watched<T>(
+        &self,
+        node: u64,
+        change: impl FnOnce() -> Result<T, sys::Errno>,
+        left: impl FnOnce() -> Option<(Moment, Moment)>,
+    ) -> Result<T, sys::Errno> {
         if !self.watches.are_on() {
             return change();
         }
         self.nodes().change_begins(node);
         let changed = change();
-        let left = sys::status(file.as_fd()).ok().map(|status| status.ctime);
-        self.nodes().change_ends(node, left);
+        self.nodes().change_ends(node, left());
         changed
     }
 
@@ -135,7 +156,7 @@ impl Server {
             let nodes = self.nodes();
             // A change that is under way has left its time on the file already, and only it will tell which.
             if before.is_settled() && nodes.changes(node) == before {
-                return before.left == Some(status.ctime);
+                return before.has_left(status.ctime);
             }
             drop(nodes);
             if Instant::now() >= deadline {

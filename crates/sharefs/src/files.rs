@@ -76,9 +76,13 @@ impl Server {
         carrier: &dyn Carrier,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
-        let (node, file) = self.file_of(handle)?;
-        let written =
-            self.change_file(node, &file, || carrier.write(file.as_fd(), size, offset).map_err(errno))?;
+        let handle = self.handles().get(handle)?;
+        let Handle::File { file, node, has_our_times, .. } = &*handle else { return Err(Errno::ISDIR) };
+        let write = || carrier.write(file.as_fd(), size, offset).map_err(errno);
+        let written = match has_our_times {
+            true => self.change_file_now(*node, write),
+            false => self.change_file(*node, file, write),
+        }?;
         reply.u32(u32::try_from(written).unwrap_or(u32::MAX));
         reply.u32(0);
         Ok(())

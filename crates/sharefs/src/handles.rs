@@ -10,7 +10,13 @@ use crate::sys::Errno;
 /// An open file or folder.
 pub(crate) enum Handle {
     /// A regular file.
-    File { file: Arc<OwnedFd>, node: u64, is_writable: bool },
+    File {
+        file: Arc<OwnedFd>,
+        node: u64,
+        is_writable: bool,
+        /// It is open for writing where changes have the times of this machine's clock.
+        has_our_times: bool,
+    },
     /// A folder, for one reader at a time.
     Folder { folder: Mutex<OpenFolder>, node: u64 },
     /// The folder of the shares.

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use crate::case::Case;
 use crate::place::{At, Place, may_have_case};
 use crate::server::Share;
-use crate::sys::{self, Errno, Kind, Status};
+use crate::sys::{self, Errno, Kind, Moment, Status};
 use crate::wire::ROOT;
 
 /// What makes a file the same file: its file system, its number there, and its birth (numbers are used again).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Identity(u64, u64, Option<(i64, u32)>);
+pub(crate) struct Identity(u64, u64, Option<Moment>);
 
 impl Identity {
     pub(crate) fn of(status: &Status) -> Self {
@@ -45,7 +45,7 @@ pub(crate) struct Node {
     /// Used since its descriptor was last considered for closing.
     recent: bool,
     /// The remembered owner, as of the change time beside it.
-    owner: Option<((i64, u32), Option<Owner>)>,
+    owner: Option<(Moment, Option<Owner>)>,
     changes: Changes,
 }
 
@@ -62,14 +62,19 @@ pub(crate) struct Changes {
     begun: u64,
     /// and ended.
     ended: u64,
-    /// The change time that the latest one left.
-    pub(crate) left: Option<(i64, u32)>,
+    /// The change time that the latest one left: between these two.
+    left: Option<(Moment, Moment)>,
 }
 
 impl Changes {
     /// None is under way.
     pub(crate) fn is_settled(&self) -> bool {
         self.begun == self.ended
+    }
+
+    /// Whether the latest one may have left this change time.
+    pub(crate) fn has_left(&self, changed: Moment) -> bool {
+        self.left.is_some_and(|(earliest, latest)| (earliest..=latest).contains(&changed))
     }
 }
 
@@ -311,9 +316,9 @@ impl Nodes {
     }
 
     /// What the guest itself has just done to a file left it changed at this time.
-    pub(crate) fn changed_by_guest(&mut self, id: u64, changed: (i64, u32)) {
+    pub(crate) fn changed_by_guest(&mut self, id: u64, changed: Moment) {
         self.change_begins(id);
-        self.change_ends(id, Some(changed));
+        self.change_ends(id, Some((changed, changed)));
     }
 
     /// The guest begins to change a file.
@@ -326,12 +331,13 @@ impl Nodes {
         }
     }
 
-    /// A change that had begun is over, and left this time on the file.
-    pub(crate) fn change_ends(&mut self, id: u64, left: Option<(i64, u32)>) {
+    /// A change that had begun is over, and left a time between these two on the file.
+    pub(crate) fn change_ends(&mut self, id: u64, left: Option<(Moment, Moment)>) {
         if let Some(node) = self.by_id.get_mut(&id) {
             node.changes.ended += 1;
             // Of several at once the one that ends last needn't be the one that looked last.
-            node.changes.left = node.changes.left.max(left);
+            let all = [node.changes.left, left].into_iter().flatten();
+            node.changes.left = all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         }
     }
 
@@ -465,7 +471,7 @@ impl Nodes {
     }
 
     /// Keeps what the file's attribute says of its owner.
-    pub(crate) fn keep_owner(&mut self, id: u64, changed: (i64, u32), owner: Option<Owner>) {
+    pub(crate) fn keep_owner(&mut self, id: u64, changed: Moment, owner: Option<Owner>) {
         if let Some(node) = self.by_id.get_mut(&id) {
             node.owner = Some((changed, owner));
         }

@@ -6,11 +6,15 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     Errno, READ_ONLY, READ_WRITE, SeekFrom, TRUNCATE, Time, WRITE_ONLY, Watcher, allocate, conflict,
-    copy_range, create, file_system, flock, get_attribute, get_attribute_of_name, hard_link, link_target,
-    list_attributes, lock, look_up, make_folder, make_nameless, make_node, make_symlink, minds_case,
-    open_root, read, read_folder, remove, remove_attribute, rename, reopen, same_file, seek, set_attribute,
-    set_mode, set_times, status, status_of_name, sync, sync_file_system, truncate, user, write,
+    copy_range, create, file_system, flock, get_attribute, get_attribute_of_name, hard_link, has_our_times,
+    last_tick, link_target, list_attributes, lock, look_up, make_folder, make_nameless, make_node,
+    make_symlink, minds_case, now, open_root, read, read_folder, remove, remove_attribute, rename, reopen,
+    same_file, seek, set_attribute, set_mode, set_times, status, status_of_name, sync, sync_file_system,
+    truncate, user, write,
 };
+
+/// Seconds and nanoseconds since 1970.
+pub(crate) type Moment = (i64, u32);
 
 /// Of a file, as `stat` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,12 +33,11 @@ pub(crate) struct Status {
     pub(crate) block_size: u32,
     /// Of a device node, as the kernel encodes it.
     pub(crate) device_number: u32,
-    /// Seconds and nanoseconds since 1970.
-    pub(crate) atime: (i64, u32),
-    pub(crate) mtime: (i64, u32),
-    pub(crate) ctime: (i64, u32),
+    pub(crate) atime: Moment,
+    pub(crate) mtime: Moment,
+    pub(crate) ctime: Moment,
     /// Where the file system remembers it.
-    pub(crate) birth: Option<(i64, u32)>,
+    pub(crate) birth: Option<Moment>,
 }
 
 /// What kind of file a mode tells of.

@@ -17,8 +17,9 @@ use rustix::fs::{
     StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags,
 };
 use rustix::io::ReadWriteFlags;
+use rustix::time::{ClockId, clock_gettime};
 
-use super::{FileSystem, FolderEntry, Status, mode};
+use super::{FileSystem, FolderEntry, Moment, Status, mode};
 
 pub(crate) use attribute::get_attribute_of_name;
 pub(crate) use case::minds_case;
@@ -54,7 +55,7 @@ pub(crate) const TRUNCATE: u32 = OFlags::TRUNC.bits();
 pub(crate) enum Time {
     Keep,
     Now,
-    At((i64, u32)),
+    At(Moment),
 }
 
 /// The user that this process acts as, and the group.
@@ -83,6 +84,30 @@ pub(crate) fn look_up(folder: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 /// Attributes of a file.
 pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
     Ok(told(&rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, WANTED)?))
+}
+
+/// Whether changes of a file are given the times of this machine's clock, and not whole seconds: those of servers aren't.
+pub(crate) fn has_our_times(file: BorrowedFd<'_>) -> bool {
+    /// ext2 to ext4, XFS, btrfs, F2FS, tmpfs (statfs(2)).
+    const OURS: [i64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+    let is_ours = rustix::fs::fstatfs(file).is_ok_and(|found| OURS.contains(&found.f_type));
+    // Of ext4's, those with small inodes know neither births nor parts of seconds.
+    is_ours && status(file).is_ok_and(|status| status.birth.is_some())
+}
+
+/// The clock's last tick: no change that is made from now on is given an earlier time.
+pub(crate) fn last_tick() -> Moment {
+    moment(ClockId::RealtimeCoarse)
+}
+
+/// No change that was made is given a later time.
+pub(crate) fn now() -> Moment {
+    moment(ClockId::Realtime)
+}
+
+fn moment(clock: ClockId) -> Moment {
+    let time = clock_gettime(clock);
+    (time.tv_sec, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Attributes of what `name` in `folder` is; a link's are its own. The name is a single component that leads nowhere else.

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use super::fields::Fields;
 use super::{LONGEST_ATTRIBUTE, LONGEST_DATA, OPCODE_WRITE, REQUEST_HEADER, WRITE_HEAD};
-use crate::sys::Errno;
+use crate::sys::{Errno, Moment};
 
 /// Who asks, about what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,8 +172,8 @@ pub(crate) struct Change {
     pub(crate) handle: u64,
     pub(crate) size: u64,
     /// Seconds and nanoseconds since 1970.
-    pub(crate) atime: (i64, u32),
-    pub(crate) mtime: (i64, u32),
+    pub(crate) atime: Moment,
+    pub(crate) mtime: Moment,
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,

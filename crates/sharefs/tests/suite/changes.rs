@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::io::Errno;
 
@@ -164,6 +164,25 @@ fn the_guests_own_changes_do_not_come_back() {
     fs::write(guest.path("host"), "").unwrap();
     let events = kernel.events_until("host");
     assert_eq!(events, [(CREATE, "host".to_owned())]);
+}
+
+#[test]
+fn a_change_of_the_host_after_the_guests_is_told() {
+    let guest = Guest::new();
+    let mut kernel = Kernel::of(&guest);
+    let create = [&0o101u32.to_le_bytes()[..], &0o644u32.to_le_bytes(), &[0; 8], b"both\0"].concat();
+    let made = guest.ask(35, guest.shared(), &create).unwrap();
+    let node = u64::from_le_bytes(made[..8].try_into().unwrap());
+    for _ in 0..20 {
+        let write = [&made[128..136], &[0; 8], &4u32.to_le_bytes(), &[0; 20], b"text"].concat();
+        guest.ask(16, node, &write).unwrap();
+        let written = SystemTime::now();
+        let clock = guest.folder.path().join("clock");
+        while fs::write(&clock, "").and_then(|()| fs::metadata(&clock)?.modified()).unwrap() <= written {}
+        fs::write(guest.path("both"), "changed").unwrap();
+        assert_eq!(kernel.event("both").1, MODIFY);
+        while kernel.event("both").1 != CLOSE_WRITE {}
+    }
 }
 
 #[test]
