@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::network::{Ipam, IpamWish};
 use crate::subnet::Subnet;
 
-/// The subnets that are asked for, without a gateway where none is asked for. Those of IPv6 are left out where there is to
-/// be none.
+/// The subnets that are asked for, those of IPv4 first (Docker's own client names them in any order), without a gateway
+/// where none is asked for. Those of IPv6 are left out where there is to be none.
 pub(crate) fn parse_all(wishes: &[IpamWish], ipv6: bool) -> Result<Vec<Ipam>> {
     let (mut parsed, mut wrong) = (Vec::new(), Vec::new());
     for wish in wishes {
         parsed.extend(parse(wish, ipv6, &mut wrong));
     }
+    parsed.sort_by_key(|ipam: &Ipam| !ipam.subnet.is_ipv4());
     match wrong.as_slice() {
         [] => Ok(parsed),
         [one] => Err(Error::InvalidConfig(one.clone())),
@@ -122,6 +123,13 @@ mod tests {
         assert_eq!(said(asked("10.78.0.1/16")), expected);
         let expected = "invalid network config:\ninvalid subnet : invalid CIDR block notation";
         assert_eq!(said(IpamWish::default()), expected);
+    }
+
+    #[test]
+    fn subnets_of_ipv4_come_first_whatever_the_order_they_are_named_in() {
+        let parsed = parse_all(&[asked("fd00:1::/64"), asked("10.94.0.0/24")], true).unwrap();
+        let subnets: Vec<String> = parsed.iter().map(|ipam| ipam.subnet.to_string()).collect();
+        assert_eq!(subnets, ["10.94.0.0/24", "fd00:1::/64"]);
     }
 
     #[test]
