@@ -1,5 +1,4 @@
 //! Writes folders as tar: a container's changes as a layer, or a whole root file system.
-
 //!
 //! A running container may change what is being read, so every folder is opened by its name in the one above and
 //! never through a symbolic link: nothing outside can be reached, whatever is swapped meanwhile.
@@ -72,8 +71,10 @@ fn measure(folder: &File, seen: &mut HashMap<u64, u64>, depth: usize) -> Result<
             if let Ok(inner) = open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
                 measure(&inner, seen, depth + 1)?;
             }
-        } else if matches!(child.kind, FileType::RegularFile | FileType::Symlink) {
-            seen.insert(child.stat.st_ino, child.stat.st_size.unsigned_abs());
+        } else if matches!(child.kind, FileType::RegularFile | FileType::Symlink)
+            && let Ok(stat) = child.stat(folder.as_fd())
+        {
+            seen.insert(stat.st_ino, stat.st_size.unsigned_abs());
         }
     }
     Ok(())
@@ -86,13 +87,32 @@ const PATH_LONGEST: usize = 4095;
 struct Child {
     name: OsString,
     kind: FileType,
-    stat: Stat,
 }
 
 impl Child {
     fn of(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Self> {
-        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(Self { name: name.to_owned(), kind: FileType::from_raw_mode(stat.st_mode), stat })
+        let mut child = Self { name: name.to_owned(), kind: FileType::Unknown };
+        child.kind = FileType::from_raw_mode(child.stat(folder)?.st_mode);
+        Ok(child)
+    }
+
+    fn stat(&self, folder: BorrowedFd<'_>) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(folder, self.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// What it is, and what it holds if that is to be read: of a file that is open the kernel tells without looking its name
+    /// up again. Fails as if it were gone when it became something else.
+    fn look(&self, folder: BorrowedFd<'_>) -> io::Result<(Stat, Option<File>)> {
+        let (stat, file) = if self.kind == FileType::RegularFile {
+            let file = open(folder, &self.name, OFlags::empty())?;
+            (rustix::fs::fstat(&file)?, Some(file))
+        } else {
+            (self.stat(folder)?, None)
+        };
+        match FileType::from_raw_mode(stat.st_mode) == self.kind {
+            true => Ok((stat, file)),
+            false => Err(rustix::io::Errno::STALE.into()),
+        }
     }
 
     /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
@@ -101,8 +121,8 @@ impl Child {
     }
 
     /// A 0/0 character device, overlayfs' mark of something deleted.
-    fn is_whiteout(&self) -> bool {
-        self.kind == FileType::CharacterDevice && self.stat.st_rdev == 0
+    fn is_whiteout(&self, folder: BorrowedFd<'_>) -> bool {
+        self.kind == FileType::CharacterDevice && self.stat(folder).is_ok_and(|stat| stat.st_rdev == 0)
     }
 }
 
@@ -149,7 +169,7 @@ impl<W: Write> Packer<'_, W> {
             if name.len() > PATH_LONGEST {
                 return Err(Error::InvalidArchive("a path is too long for an archive".to_owned()));
             }
-            if self.as_layer && child.is_whiteout() {
+            if self.as_layer && child.is_whiteout(folder.as_fd()) {
                 self.whiteout(&beside(&name, b".wh."))?;
                 continue;
             }
@@ -183,23 +203,19 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn entry(&mut self, folder: BorrowedFd<'_>, child: &Child, name: &[u8]) -> Result<()> {
-        let (kind, stat) = (child.kind, &child.stat);
+        let kind = child.kind;
         if kind == FileType::Socket {
             // Tar has no such thing, and it is dead without its process.
             return Ok(());
         }
+        let (stat, file) = match child.look(folder) {
+            Ok(found) => found,
+            // A running container may remove it meanwhile.
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(source) => return Err(Error::File { operation: "open", path: child.path(folder), source }),
+        };
         let mut header = Header::new_ustar();
         header.set_mode(stat.st_mode & 0o7777);
-        let file = match kind == FileType::RegularFile {
-            true => match open(folder, &child.name, OFlags::empty()) {
-                Err(error) if is_gone(&error) => return Ok(()),
-                Err(source) => {
-                    return Err(Error::File { operation: "open", path: child.path(folder), source });
-                }
-                Ok(opened) => Some(opened),
-            },
-            false => None,
-        };
         let mut pax = match &file {
             Some(file) => xattrs(&file.as_fd(), name)?,
             None => xattrs(child.path(folder).as_path(), name)?,
@@ -240,10 +256,7 @@ impl<W: Write> Packer<'_, W> {
             self.header(header, name, target.as_bytes(), pax, 0)
         } else if let Some(file) = file {
             header.set_entry_type(EntryType::Regular);
-            // Swapped for something else meanwhile: a device would never end, and a FIFO never begin.
-            let Ok(size) = file.metadata().map(|found| if found.is_file() { found.len() } else { 0 }) else {
-                return Ok(());
-            };
+            let size = stat.st_size.unsigned_abs();
             self.size += size;
             self.header(header, name, b"", pax, size)?;
             self.content(&file, size)
@@ -319,7 +332,12 @@ fn children(folder: &File) -> Result<Vec<Child>> {
         if name == "." || name == ".." {
             continue;
         }
-        match Child::of(folder.as_fd(), name) {
+        let child = match entry.file_type() {
+            // Not every file system tells.
+            FileType::Unknown => Child::of(folder.as_fd(), name),
+            kind => Ok(Child { name: name.to_owned(), kind }),
+        };
+        match child {
             Ok(child) => entries.push(child),
             // A running container may remove it meanwhile.
             Err(error) if is_gone(&error) => {}
@@ -336,7 +354,7 @@ fn is_empty(folder: &File, child: &Child) -> bool {
         let inner = open(folder.as_fd(), &child.name, OFlags::DIRECTORY);
         return inner.is_ok_and(|inner| children(&inner).is_ok_and(|children| children.is_empty()));
     }
-    child.kind == FileType::RegularFile && child.stat.st_size == 0
+    child.kind == FileType::RegularFile && child.stat(folder.as_fd()).is_ok_and(|stat| stat.st_size == 0)
 }
 
 /// Whether what was there has gone, or became something else.
