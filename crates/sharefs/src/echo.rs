@@ -122,7 +122,7 @@ impl Server {
     }
 
     /// The same of a file that gets its times from this machine's clock: the change's is known without a look at it.
-    pub(crate) fn change_file_now<T>(
+    pub(crate) fn change_file_by_clock<T>(
         &self,
         node: u64,
         change: impl FnOnce() -> Result<T, sys::Errno>,

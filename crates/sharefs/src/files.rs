@@ -80,7 +80,7 @@ impl Server {
         let Handle::File { file, node, has_our_times, .. } = &*handle else { return Err(Errno::ISDIR) };
         let write = || carrier.write(file.as_fd(), size, offset).map_err(errno);
         let written = match has_our_times {
-            true => self.change_file_now(*node, write),
+            true => self.change_file_by_clock(*node, write),
             false => self.change_file(*node, file, write),
         }?;
         reply.u32(u32::try_from(written).unwrap_or(u32::MAX));
