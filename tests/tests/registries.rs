@@ -234,7 +234,7 @@ fn a_registry_with_a_password_is_for_those_who_know_it() {
     let (status, said) = pulled_as(&engine, &name, r#"{"username": "ann", "password": "secret"}"#);
     assert!(status == 200 && said.contains("Image is up to date"), "{status} {said}");
     let (status, said) = pulled_as(&engine, &name, r#"{"username": "ann", "password": "guess"}"#);
-    assert_eq!((status, said.as_str()), (500, r#"{"message":"unauthorized: authentication required"}"#));
+    assert_eq!((status, said.as_str()), (401, r#"{"message":"unauthorized: authentication required"}"#));
     let (status, said) = pulled_as(&engine, &name, "no JSON");
     assert!(status == 400 && said.contains("X-Registry-Auth"), "{status} {said}");
 }
@@ -266,7 +266,7 @@ fn an_identity_token_stands_for_the_password_that_it_was_given_for() {
     let (status, said) = pulled_as(&engine, &name, r#"{"identitytoken": "identity"}"#);
     assert!(status == 200 && said.contains("Image is up to date"), "{status} {said}");
     let (status, said) = pulled_as(&engine, &name, r#"{"identitytoken": "another"}"#);
-    assert_eq!((status, said.as_str()), (500, r#"{"message":"unauthorized: authentication required"}"#));
+    assert_eq!((status, said.as_str()), (401, r#"{"message":"unauthorized: authentication required"}"#));
 }
 
 #[test]

@@ -252,17 +252,14 @@ impl Error {
             | Self::ExecRefused { .. } => Kind::InvalidParameter,
             Self::During { source, .. } => source.kind(),
             Self::Unsupported { .. } | Self::LogUnreadable => Kind::NotImplemented,
-            Self::Login(error) if error.kind() == berth_images::Kind::Unauthorized => Kind::Unauthorized,
-            Self::Login(error) if error.kind() == berth_images::Kind::Forbidden => Kind::Forbidden,
             Self::Image(error) | Self::Login(error) => match error.kind() {
                 berth_images::Kind::InvalidParameter => Kind::InvalidParameter,
                 berth_images::Kind::NotFound => Kind::NotFound,
                 berth_images::Kind::Conflict => Kind::Conflict,
+                berth_images::Kind::Unauthorized => Kind::Unauthorized,
+                berth_images::Kind::Forbidden => Kind::Forbidden,
                 berth_images::Kind::TooManyRequests => Kind::TooManyRequests,
-                berth_images::Kind::Unauthorized
-                | berth_images::Kind::Forbidden
-                | berth_images::Kind::Unavailable
-                | berth_images::Kind::System => Kind::System,
+                berth_images::Kind::Unavailable | berth_images::Kind::System => Kind::System,
             },
             Self::ReservedName(_)
             | Self::NetworkInUse { .. }

@@ -272,7 +272,11 @@ pub enum Error {
         /// The registry's words.
         said: String,
     },
-    /// The credentials aren't right, or there are none.
+    /// The registry wants a name and a password, and there are none. By dockerd's rule, it is no refusal of credentials: of
+    /// those Docker's client asks its user for others.
+    #[error("no basic auth credentials")]
+    NoCredentials,
+    /// The credentials aren't right.
     #[error("{said}")]
     Unauthorized {
         /// The registry's words, `unauthorized: authentication required`.
@@ -292,9 +296,11 @@ pub enum Error {
         /// What the token server says.
         source: Box<Self>,
     },
-    /// Pulls are counted, and these were too many.
+    /// The registry has a reason.
     #[error("{said}")]
-    TooManyRequests {
+    Refused {
+        /// What it is about.
+        kind: Kind,
         /// The registry's words.
         said: String,
     },
@@ -374,7 +380,7 @@ impl Error {
             }
             Self::Unauthorized { .. } => Kind::Unauthorized,
             Self::Denied { .. } => Kind::Forbidden,
-            Self::TooManyRequests { .. } => Kind::TooManyRequests,
+            Self::Refused { kind, .. } => *kind,
             Self::Login { source, .. } => source.kind(),
             Self::Registry { .. }
             | Self::Download { .. }

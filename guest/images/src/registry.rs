@@ -345,8 +345,9 @@ impl Client {
                 let status = response.status();
                 (status, format!("login attempt to {url} failed with status: {status}"))
             }
-            // A name and a password are asked for, and there are none.
-            Err(Error::Unauthorized { said }) => (StatusCode::UNAUTHORIZED, format!("Get {url:?}: {said}")),
+            Err(error @ (Error::NoCredentials | Error::Unauthorized { .. })) => {
+                (StatusCode::UNAUTHORIZED, format!("Get {url:?}: {error}"))
+            }
             Err(error) => return Err(error),
         };
         Err(Error::Registry { status: status.as_u16(), said })

@@ -120,7 +120,9 @@ async fn attempt(
     let headers = if file.count() > 0 { headers.as_slice() } else { &[] };
     let response = match session.ask(&Ask { method: Method::GET, target: &target, headers }).await {
         Ok(response) => response,
-        Err(error @ (Error::Unauthorized { .. } | Error::Denied { .. })) => return Err(error),
+        Err(error @ (Error::NoCredentials | Error::Unauthorized { .. } | Error::Denied { .. })) => {
+            return Err(error);
+        }
         Err(error) => return Ok((file, Err(error))),
     };
     let file = match response.status() {

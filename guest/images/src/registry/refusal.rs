@@ -4,7 +4,7 @@
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use crate::{Error, Reference};
+use crate::{Error, Kind, Reference};
 
 /// What a registry said instead of doing as asked.
 #[derive(Debug)]
@@ -67,9 +67,11 @@ impl Refusal {
             ("DENIED", _) => Error::PullDenied { repository: reference.familiar_name(), said },
             ("NAME_UNKNOWN", _) => Error::RepositoryNotFound { repository: reference.familiar_name(), said },
             ("UNAUTHORIZED", _) => Error::Unauthorized { said },
-            ("TOOMANYREQUESTS", _) => Error::TooManyRequests { said },
             ("", 404) => Error::ManifestNotFound { reference: reference.to_string(), said },
-            (_, status) => Error::Registry { status, said },
+            (code, status) => match kind_of(code) {
+                Some(kind) => Error::Refused { kind, said },
+                None => Error::Registry { status, said },
+            },
         }
     }
 
@@ -78,9 +80,22 @@ impl Refusal {
         match self.code.as_str() {
             "UNAUTHORIZED" => Error::Unauthorized { said: self.said },
             "DENIED" => Error::Denied { said: self.said },
-            "TOOMANYREQUESTS" => Error::TooManyRequests { said: self.said },
-            _ => Error::Registry { status: self.status, said: self.said },
+            code => match kind_of(code) {
+                Some(kind) => Error::Refused { kind, said: self.said },
+                None => Error::Registry { status: self.status, said: self.said },
+            },
         }
+    }
+}
+
+/// What a code is about, whatever status it came with; none for those that tell nothing more of it.
+fn kind_of(code: &str) -> Option<Kind> {
+    match code {
+        "TOOMANYREQUESTS" => Some(Kind::TooManyRequests),
+        "MANIFEST_BLOB_UNKNOWN" | "MANIFEST_UNVERIFIED" => Some(Kind::InvalidParameter),
+        code if code.ends_with("_UNKNOWN") => Some(Kind::NotFound),
+        code if code.ends_with("_INVALID") => Some(Kind::InvalidParameter),
+        _ => None,
     }
 }
 
@@ -118,5 +133,22 @@ mod tests {
         assert_eq!(error(429, body), "toomanyrequests: You have reached your pull rate limit.");
         assert_eq!(error(401, ""), "unauthorized: authentication required");
         assert_eq!(error(502, "<html>"), "received unexpected HTTP status: 502 Bad Gateway");
+    }
+
+    #[test]
+    fn a_code_tells_what_it_is_about_whatever_its_status() {
+        for (code, expected) in [
+            ("NAME_INVALID", Kind::InvalidParameter),
+            ("BLOB_UNKNOWN", Kind::NotFound),
+            ("TOOMANYREQUESTS", Kind::TooManyRequests),
+            ("UNAUTHORIZED", Kind::Unauthorized),
+            ("UNAVAILABLE", Kind::Unavailable),
+            ("UNKNOWN", Kind::Unavailable),
+        ] {
+            let body = format!(r#"{{"errors":[{{"code":"{code}","message":"words"}}]}}"#);
+            let refusal = || Refusal::read(418, body.as_bytes());
+            assert_eq!(refusal().into_error(&"a:1".parse().unwrap()).kind(), expected, "{code}");
+            assert_eq!(refusal().into_plain_error().kind(), expected, "{code}");
+        }
     }
 }

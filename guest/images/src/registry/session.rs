@@ -186,9 +186,7 @@ impl Session {
                 let granted = token::fetch(self, &wanted, credentials.as_ref()).await?;
                 format!("Bearer {}", granted.token)
             }
-            (Some(Challenge::Basic), _) => {
-                return Err(Error::Unauthorized { said: "no basic auth credentials".to_owned() });
-            }
+            (Some(Challenge::Basic), _) => return Err(Error::NoCredentials),
             (None, _) => {
                 return Err(Error::Unauthorized { said: "unauthorized: authentication required".to_owned() });
             }
