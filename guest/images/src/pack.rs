@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use tar::{EntryType, Header};
@@ -45,7 +46,9 @@ pub(crate) fn tree(root: BorrowedFd<'_>, writer: impl Write) -> Result<()> {
 pub(crate) fn one(folder: BorrowedFd<'_>, name: &OsStr, shown: &[u8], writer: impl Write) -> Result<()> {
     let mut packer = Packer::new(writer, false);
     let entry = Child::of(folder, name).map_err(Error::stream("look at what is to be copied"))?;
-    packer.entry(folder, &entry, shown)?;
+    if let Some(found) = entry.look(folder)? {
+        packer.entry(folder, &entry, found, shown)?;
+    }
     if entry.kind == FileType::Directory {
         let inner = open(folder, name, OFlags::DIRECTORY).map_err(Error::stream("open the folder"))?;
         packer.folder(&inner, shown)?;
@@ -83,6 +86,13 @@ fn measure(folder: &File, seen: &mut HashMap<u64, u64>, depth: usize) -> Result<
 /// The kernel's longest path, PATH_MAX without its NUL: what lies deeper can't be in an archive, and recursion ends.
 const PATH_LONGEST: usize = 4095;
 
+/// So many entries are looked at before they are written.
+const AT_ONCE: usize = 256;
+/// Fewer aren't worth a thread.
+const FEW: usize = 64;
+/// Files up to so many bytes are read when they are looked at.
+const SMALL: i64 = 16 << 10;
+
 /// One entry of a folder.
 struct Child {
     name: OsString,
@@ -100,19 +110,35 @@ impl Child {
         Ok(rustix::fs::statat(folder, self.name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// What it is, and what it holds if that is to be read: of a file that is open the kernel tells without looking its name
-    /// up again. Fails as if it were gone when it became something else.
-    fn look(&self, folder: BorrowedFd<'_>) -> io::Result<(Stat, Option<File>)> {
-        let (stat, file) = if self.kind == FileType::RegularFile {
-            let file = open(folder, &self.name, OFlags::empty())?;
-            (rustix::fs::fstat(&file)?, Some(file))
-        } else {
-            (self.stat(folder)?, None)
-        };
-        match FileType::from_raw_mode(stat.st_mode) == self.kind {
-            true => Ok((stat, file)),
-            false => Err(rustix::io::Errno::STALE.into()),
+    /// What is to be written of it; none when it has gone, or became something else.
+    fn look(&self, folder: BorrowedFd<'_>) -> Result<Option<Found>> {
+        match self.found(folder) {
+            Ok(found) => Ok(Some(found)),
+            // A running container may remove it meanwhile.
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(source) => Err(Error::File { operation: "read", path: self.path(folder), source }),
         }
+    }
+
+    /// Of a file that is open the kernel tells without looking its name up again.
+    fn found(&self, folder: BorrowedFd<'_>) -> io::Result<Found> {
+        if self.kind != FileType::RegularFile {
+            let attributes = match self.kind {
+                FileType::Socket => Vec::new(),
+                _ => xattrs(self.path(folder).as_path())?,
+            };
+            return Found { stat: self.stat(folder)?, attributes, content: None }.of(self.kind);
+        }
+        let file = open(folder, &self.name, OFlags::empty())?;
+        let (stat, attributes) = (rustix::fs::fstat(&file)?, xattrs(&file.as_fd())?);
+        let content = if stat.st_size <= SMALL {
+            let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0));
+            file.take(stat.st_size.unsigned_abs()).read_to_end(&mut bytes)?;
+            Content::Small(bytes)
+        } else {
+            Content::Large(file)
+        };
+        Found { stat, attributes, content: Some(content) }.of(self.kind)
     }
 
     /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
@@ -121,9 +147,46 @@ impl Child {
     }
 
     /// A 0/0 character device, overlayfs' mark of something deleted.
-    fn is_whiteout(&self, folder: BorrowedFd<'_>) -> bool {
-        self.kind == FileType::CharacterDevice && self.stat(folder).is_ok_and(|stat| stat.st_rdev == 0)
+    fn is_whiteout(&self, found: &Found) -> bool {
+        self.kind == FileType::CharacterDevice && found.stat.st_rdev == 0
     }
+}
+
+/// What is to be written of an entry.
+struct Found {
+    stat: Stat,
+    attributes: Vec<(String, Vec<u8>)>,
+    /// A file's.
+    content: Option<Content>,
+}
+
+enum Content {
+    Small(Vec<u8>),
+    Large(File),
+}
+
+impl Found {
+    fn of(self, kind: FileType) -> io::Result<Self> {
+        match FileType::from_raw_mode(self.stat.st_mode) == kind {
+            true => Ok(self),
+            false => Err(rustix::io::Errno::STALE.into()),
+        }
+    }
+}
+
+/// Looks at entries of a folder; of many, half by another thread.
+fn look_at(folder: &File, some: &[Child]) -> Result<Vec<Result<Option<Found>>>> {
+    let look = |some: &[Child]| some.iter().map(|child| child.look(folder.as_fd())).collect::<Vec<_>>();
+    if some.len() < FEW {
+        return Ok(look(some));
+    }
+    let (half, rest) = some.split_at(some.len() / 2);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| look(rest));
+        let mut all = look(half);
+        all.extend(other.join().map_err(|_| Error::Interrupted("reading a folder"))?);
+        Ok(all)
+    })
 }
 
 /// Opens `name` in `folder` for reading, unless it is a symbolic link. Never waits for a FIFO's other end.
@@ -163,36 +226,44 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn folder(&mut self, folder: &File, shown: &[u8]) -> Result<()> {
-        for child in children(folder)? {
-            let between: &[u8] = if shown.is_empty() || shown.ends_with(b"/") { b"" } else { b"/" };
-            let name = [shown, between, child.name.as_bytes()].concat();
-            if name.len() > PATH_LONGEST {
-                return Err(Error::InvalidArchive("a path is too long for an archive".to_owned()));
-            }
-            if self.as_layer && child.is_whiteout(folder.as_fd()) {
-                self.whiteout(&beside(&name, b".wh."))?;
-                continue;
-            }
-            if self.leave_out.iter().any(|path| path.as_bytes() == name) && is_empty(folder, &child) {
-                continue;
-            }
-            self.entry(folder.as_fd(), &child, &name)?;
-            if child.kind == FileType::Directory {
-                if self.as_layer && changes::is_opaque(&child.path(folder.as_fd())) {
-                    self.whiteout(&[name.as_slice(), b"/.wh..wh..opq"].concat())?;
-                }
-                match open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
-                    Ok(inner) => self.folder(&inner, &name)?,
-                    // A running container may replace it meanwhile.
-                    Err(error) if is_gone(&error) => {}
-                    Err(source) => {
-                        let path = child.path(folder.as_fd());
-                        return Err(Error::File { operation: "open", path, source });
-                    }
-                }
+        let children = children(folder)?;
+        let both_flat = |a: &Child, b: &Child| [a, b].iter().all(|child| child.kind != FileType::Directory);
+        // What was looked at is written before the next folder is gone into, however deep they lie.
+        for some in children.chunk_by(both_flat).flat_map(|flat| flat.chunks(AT_ONCE)) {
+            for (child, found) in some.iter().zip(look_at(folder, some)?) {
+                self.child(folder, child, found?, shown)?;
             }
         }
         Ok(())
+    }
+
+    /// Writes an entry of a folder, and all in it.
+    fn child(&mut self, folder: &File, child: &Child, found: Option<Found>, shown: &[u8]) -> Result<()> {
+        let between: &[u8] = if shown.is_empty() || shown.ends_with(b"/") { b"" } else { b"/" };
+        let name = [shown, between, child.name.as_bytes()].concat();
+        if name.len() > PATH_LONGEST {
+            return Err(Error::InvalidArchive("a path is too long for an archive".to_owned()));
+        }
+        let Some(found) = found else { return Ok(()) };
+        if self.as_layer && child.is_whiteout(&found) {
+            return self.whiteout(&beside(&name, b".wh."));
+        }
+        if self.leave_out.iter().any(|path| path.as_bytes() == name) && is_empty(folder, child) {
+            return Ok(());
+        }
+        self.entry(folder.as_fd(), child, found, &name)?;
+        if child.kind != FileType::Directory {
+            return Ok(());
+        }
+        if self.as_layer && changes::is_opaque(&child.path(folder.as_fd())) {
+            self.whiteout(&[name.as_slice(), b"/.wh..wh..opq"].concat())?;
+        }
+        match open(folder.as_fd(), &child.name, OFlags::DIRECTORY) {
+            Ok(inner) => self.folder(&inner, &name),
+            // A running container may replace it meanwhile.
+            Err(error) if is_gone(&error) => Ok(()),
+            Err(source) => Err(Error::File { operation: "open", path: child.path(folder.as_fd()), source }),
+        }
     }
 
     fn whiteout(&mut self, name: &[u8]) -> Result<()> {
@@ -202,24 +273,15 @@ impl<W: Write> Packer<'_, W> {
         self.header(header, name, b"", Vec::new(), 0)
     }
 
-    fn entry(&mut self, folder: BorrowedFd<'_>, child: &Child, name: &[u8]) -> Result<()> {
+    fn entry(&mut self, folder: BorrowedFd<'_>, child: &Child, found: Found, name: &[u8]) -> Result<()> {
         let kind = child.kind;
         if kind == FileType::Socket {
             // Tar has no such thing, and it is dead without its process.
             return Ok(());
         }
-        let (stat, file) = match child.look(folder) {
-            Ok(found) => found,
-            // A running container may remove it meanwhile.
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(source) => return Err(Error::File { operation: "open", path: child.path(folder), source }),
-        };
+        let Found { stat, attributes: mut pax, content } = found;
         let mut header = Header::new_ustar();
         header.set_mode(stat.st_mode & 0o7777);
-        let mut pax = match &file {
-            Some(file) => xattrs(&file.as_fd(), name)?,
-            None => xattrs(child.path(folder).as_path(), name)?,
-        };
         for (key, id) in [("uid", stat.st_uid), ("gid", stat.st_gid)] {
             if id > 0o7_777_777 {
                 pax.push((key.to_owned(), id.to_string().into_bytes()));
@@ -254,12 +316,15 @@ impl<W: Write> Packer<'_, W> {
             self.size += target.as_bytes().len() as u64;
             header.set_entry_type(EntryType::Symlink);
             self.header(header, name, target.as_bytes(), pax, 0)
-        } else if let Some(file) = file {
+        } else if let Some(content) = content {
             header.set_entry_type(EntryType::Regular);
             let size = stat.st_size.unsigned_abs();
             self.size += size;
             self.header(header, name, b"", pax, size)?;
-            self.content(&file, size)
+            match content {
+                Content::Small(bytes) => self.content(bytes.as_slice(), size),
+                Content::Large(file) => self.content(file, size),
+            }
         } else {
             header.set_entry_type(match kind {
                 FileType::Fifo => EntryType::Fifo,
@@ -272,11 +337,11 @@ impl<W: Write> Packer<'_, W> {
     }
 
     /// Exactly as many bytes as the header says, whatever a running container does to the file meanwhile.
-    fn content(&mut self, file: &File, size: u64) -> Result<()> {
+    fn content(&mut self, content: impl Read, size: u64) -> Result<()> {
         if size == 0 {
             return Ok(());
         }
-        let mut content = file.chain(io::repeat(0)).take(size);
+        let mut content = content.chain(io::repeat(0)).take(size);
         io::copy(&mut content, &mut self.writer).map_err(Error::stream("write the archive"))?;
         self.pad(size)
     }
@@ -399,8 +464,8 @@ impl Attributed for Path {
     }
 }
 
-/// The attributes that belong into an archive; `name` is for errors.
-fn xattrs(of: &(impl Attributed + ?Sized), name: &[u8]) -> Result<Vec<(String, Vec<u8>)>> {
+/// The attributes that belong into an archive.
+fn xattrs(of: &(impl Attributed + ?Sized)) -> io::Result<Vec<(String, Vec<u8>)>> {
     // Most have none, and room for all of them takes longer than to ask.
     let mut names = match of.length() {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
@@ -409,7 +474,7 @@ fn xattrs(of: &(impl Attributed + ?Sized), name: &[u8]) -> Result<Vec<(String, V
     let length = match of.list(&mut names) {
         Ok(length) => length,
         Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(error) => return Err(Error::file("list attributes of", OsStr::from_bytes(name))(error.into())),
+        Err(error) => return Err(error.into()),
     };
     let mut records = Vec::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

@@ -1,6 +1,7 @@
 //! What a container sees of its layers and what it changed, through a real overlay mount.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::process::Command;
@@ -200,6 +201,36 @@ fn an_export_holds_the_whole_root() {
         .map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert_eq!(paths, [".dockerenv", "d/", "d/a", "d/b"]);
+}
+
+#[test]
+fn folders_of_many_files_are_whole_and_in_order_in_an_archive() {
+    let root = tempfile::tempdir().unwrap();
+    let content = |number: usize| vec![b'a' + (number % 26) as u8; number * 300];
+    let mut expected = Vec::new();
+    // Each in the one before, so that several are on their way at a time.
+    let mut folder = std::path::PathBuf::new();
+    for depth in 0..4 {
+        for number in 0..150 {
+            let path = folder.join(format!("{number:03}"));
+            fs::write(root.path().join(&path), content(depth + number)).unwrap();
+            expected.push((path, content(depth + number)));
+        }
+        folder.push("inner");
+        fs::create_dir(root.path().join(&folder)).unwrap();
+    }
+    let mut archive = Vec::new();
+    berth_images::export(fs::File::open(root.path()).unwrap().as_fd(), &mut archive).unwrap();
+    let mut found = Vec::new();
+    for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.header().entry_type() == EntryType::Regular {
+            let (path, mut bytes) = (entry.path().unwrap().into_owned(), Vec::new());
+            entry.read_to_end(&mut bytes).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    assert!(found == expected, "{:?}", found.iter().map(|(path, _)| path).collect::<Vec<_>>());
 }
 
 #[test]
