@@ -127,7 +127,7 @@ impl Child {
                 FileType::Socket => Vec::new(),
                 _ => xattrs(self.path(folder).as_path())?,
             };
-            return Found { stat: self.stat(folder)?, attributes, content: None }.of(self.kind);
+            return Found { stat: self.stat(folder)?, attributes, content: None }.if_still(self.kind);
         }
         let file = open(folder, &self.name, OFlags::empty())?;
         let (stat, attributes) = (rustix::fs::fstat(&file)?, xattrs(&file.as_fd())?);
@@ -138,7 +138,7 @@ impl Child {
         } else {
             Content::Large(file)
         };
-        Found { stat, attributes, content: Some(content) }.of(self.kind)
+        Found { stat, attributes, content: Some(content) }.if_still(self.kind)
     }
 
     /// Leads to the entry itself through its folder's descriptor, whose link in /proc nobody can swap.
@@ -166,7 +166,8 @@ enum Content {
 }
 
 impl Found {
-    fn of(self, kind: FileType) -> io::Result<Self> {
+    /// Itself, unless something else stands there by now.
+    fn if_still(self, kind: FileType) -> io::Result<Self> {
         match FileType::from_raw_mode(self.stat.st_mode) == kind {
             true => Ok(self),
             false => Err(rustix::io::Errno::STALE.into()),
@@ -248,7 +249,7 @@ impl<W: Write> Packer<'_, W> {
         if self.as_layer && child.is_whiteout(&found) {
             return self.whiteout(&beside(&name, b".wh."));
         }
-        if self.leave_out.iter().any(|path| path.as_bytes() == name) && is_empty(folder, child) {
+        if self.leave_out.iter().any(|path| path.as_bytes() == name) && is_empty(folder, child, &found) {
             return Ok(());
         }
         self.entry(folder.as_fd(), child, found, &name)?;
@@ -414,12 +415,12 @@ fn children(folder: &File) -> Result<Vec<Child>> {
 }
 
 /// Whether it is a file or folder with nothing in it.
-fn is_empty(folder: &File, child: &Child) -> bool {
+fn is_empty(folder: &File, child: &Child, found: &Found) -> bool {
     if child.kind == FileType::Directory {
         let inner = open(folder.as_fd(), &child.name, OFlags::DIRECTORY);
         return inner.is_ok_and(|inner| children(&inner).is_ok_and(|children| children.is_empty()));
     }
-    child.kind == FileType::RegularFile && child.stat(folder.as_fd()).is_ok_and(|stat| stat.st_size == 0)
+    child.kind == FileType::RegularFile && found.stat.st_size == 0
 }
 
 /// Whether what was there has gone, or became something else.

@@ -61,17 +61,14 @@ impl Refusal {
 
     /// As an error of an operation on this image.
     pub(super) fn into_error(self, reference: &Reference) -> Error {
-        let said = self.said;
+        let (repository, said) = (reference.familiar_name(), self.said.clone());
         match (self.code.as_str(), self.status) {
-            ("MANIFEST_UNKNOWN", _) => Error::ManifestNotFound { reference: reference.to_string(), said },
-            ("DENIED", _) => Error::PullDenied { repository: reference.familiar_name(), said },
-            ("NAME_UNKNOWN", _) => Error::RepositoryNotFound { repository: reference.familiar_name(), said },
-            ("UNAUTHORIZED", _) => Error::Unauthorized { said },
-            ("", 404) => Error::ManifestNotFound { reference: reference.to_string(), said },
-            (code, status) => match kind_of(code) {
-                Some(kind) => Error::Refused { kind, said },
-                None => Error::Registry { status, said },
-            },
+            ("MANIFEST_UNKNOWN", _) | ("", 404) => {
+                Error::ManifestNotFound { reference: reference.to_string(), said }
+            }
+            ("DENIED", _) => Error::PullDenied { repository, said },
+            ("NAME_UNKNOWN", _) => Error::RepositoryNotFound { repository, said },
+            _ => self.into_plain_error(),
         }
     }
 
