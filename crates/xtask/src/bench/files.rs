@@ -22,7 +22,7 @@ use deed::{ARCHIVE, BUNDLE, DEEDS};
 /// What `cargo xtask bench files` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How often each is done: with four, each place is the first once.
+    /// How often each is done: with eight, each place is the first and the last twice.
     #[arg(long, default_value_t = 4)]
     runs: usize,
     /// How many files are made, looked at, moved and removed.
@@ -63,9 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for run in 1..=args.runs {
         println!("==> run {run}");
         for (deed, took) in deeds.iter().zip(&mut took) {
-            // Whoever is first finds the disk as nobody has touched it yet: each is in turn.
-            for turn in 0..PLACES.len() {
-                let next = (run + turn) % PLACES.len();
+            for next in order(run) {
                 took[next].push(once(&folders, args, *deed, &PLACES[next])?);
             }
             let last = took.each_ref().map(|took| took.last().copied().unwrap_or(f64::NAN));
@@ -76,6 +74,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let events = events::measure(&folders, &name_of(&program()?), args.events)?;
     print(args, &deeds, took, events);
     Ok(())
+}
+
+/// The places in the order of a run. Whoever is first finds the disk as nobody has touched it yet, and what the one
+/// before wrote may still be on its way there: each is the first in turn, and they go around in both directions.
+fn order(run: usize) -> [usize; PLACES.len()] {
+    let mut order = std::array::from_fn(|turn| (run.div_ceil(2) + turn) % PLACES.len());
+    if run.is_multiple_of(2) {
+        order.reverse();
+    }
+    order
 }
 
 /// One deed in one place, in seconds of the guest.
