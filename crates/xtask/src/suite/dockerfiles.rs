@@ -20,10 +20,9 @@ use crate::step::workspace_root;
 /// What `cargo xtask suite dockerfiles` takes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The dockerd, 23 or later, whose BuildKit is the reference (its containerd and runc lie beside it or in ../bin);
-    /// without one, only the classic builder is compared.
+    /// The dockerd, 28 or later, whose builders are the reference (its containerd and runc lie beside it or in ../bin).
     #[arg(long)]
-    buildkit: Option<PathBuf>,
+    dockerd: PathBuf,
     /// Only the Dockerfile in this folder; then nothing is noted.
     #[arg(long)]
     only: Option<String>,
@@ -41,20 +40,19 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let home = tempfile::tempdir().context("make a folder for the engines")?;
     let bases = Bases::make(home.path())?;
-    let start = |name: &str| Builder::folder(home.path(), name);
-    let ours = Peer::start(Engine::Native, &start("native")?, NO_REGISTRY)?;
-    let ours = Builder::of(ours, home.path().join("native"), &bases)?;
-    let theirs = Peer::start(Engine::Dockerd, &start("dockerd")?, NO_REGISTRY)?;
-    let theirs = Builder::of(theirs, home.path().join("dockerd"), &bases)?;
-    compare([&ours, &theirs], Way::Classic, ["native", "dockerd"], args.only.as_deref())?;
-    drop(theirs);
-    let Some(program) = &args.buildkit else {
-        println!("==> BuildKit: skipped: no --buildkit names a dockerd that has one");
-        return Ok(());
+    let plugin = buildx::for_tests()?;
+    let start = |name: &str| {
+        let folder = home.path().join(name);
+        fs::create_dir(&folder)?;
+        let peer = match name {
+            "native" => Peer::start(Engine::Native, &folder, NO_REGISTRY)?,
+            _ => Peer::start_dockerd(&folder, NO_REGISTRY, &args.dockerd)?,
+        };
+        Builder::of(peer, folder, &bases, &plugin)
     };
-    let theirs = Peer::start_dockerd(&start("buildkit")?, NO_REGISTRY, program)?;
-    let theirs = Builder::of(theirs, home.path().join("buildkit"), &bases)?;
-    compare([&ours, &theirs], Way::BuildKit, ["native by buildx", "BuildKit"], args.only.as_deref())
+    let builders = [&start("native")?, &start("dockerd")?];
+    compare(builders, Way::Classic, ["native", "dockerd"], args.only.as_deref())?;
+    compare(builders, Way::BuildKit, ["native by buildx", "BuildKit"], args.only.as_deref())
 }
 
 /// How a build is asked for.
@@ -140,17 +138,9 @@ struct Builder {
 }
 
 impl Builder {
-    fn folder(home: &Path, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = home.join(name);
-        fs::create_dir(&folder)?;
-        Ok(folder)
-    }
-
-    fn of(peer: Peer, folder: PathBuf, bases: &Bases) -> anyhow::Result<Self> {
+    fn of(peer: Peer, folder: PathBuf, bases: &Bases, plugin: &Path) -> anyhow::Result<Self> {
+        buildx::give(plugin, &folder)?;
         let builder = Self { peer, folder };
-        if let Some(plugin) = buildx::plugin() {
-            buildx::give(&plugin, &builder.folder)?;
-        }
         builder.docker(&["load", "--input", &bases.busybox.to_string_lossy()])?;
         let path = format!("ENV {PATH}");
         builder.docker(&["import", "--change", &path, &bases.debian.to_string_lossy(), "debian:here"])?;
