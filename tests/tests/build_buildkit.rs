@@ -441,3 +441,35 @@ fn a_linked_copy_is_not_made_again_on_another_base() {
     let anew = context.built(&["--no-cache", "--build-arg", "BASE=two"]);
     assert!(cached(&anew).iter().all(|step| step.contains("FROM")), "{anew}");
 }
+
+#[test]
+fn what_changes_nothing_is_a_layer_as_with_buildkit_and_none_with_the_classic_builder() {
+    let Some(buildx) = with_buildx() else { return };
+    let text = "FROM busybox\nRUN true\nWORKDIR /\nWORKDIR /bin\nRUN echo x > /made\n\
+                HEALTHCHECK --interval=5s --retries=10 CMD true\n";
+    let context = Context::new(&buildx, text);
+    context.built(&["-t", "x"]);
+    let engine = &buildx.0;
+    let empty = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+    let layers = |image: &str| -> Vec<String> {
+        serde_json::from_str(&engine.inspect(image, "json .RootFS.Layers")).unwrap()
+    };
+    let made = layers("x");
+    assert_eq!((made.len(), &made[1..3]), (4, [empty.to_owned(), empty.to_owned()].as_slice()));
+    assert_eq!(output(engine, "x", &["cat", "/made"]), "x");
+    let health = |image: &str| {
+        let told = engine.ok(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", image]);
+        told.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(health("x"), r#"HEALTHCHECK &{["CMD-SHELL" "true"] "5s" "0s" "0s" "0s" '\n'}"#);
+    let archive = context.path().join("x.tar").to_string_lossy().into_owned();
+    engine.ok(&["save", "-o", &archive, "x"]);
+    engine.ok(&["rmi", "x"]);
+    engine.ok(&["load", "-i", &archive]);
+    assert_eq!(layers("x"), made);
+
+    let classic = e2e::context::Context::new(text);
+    classic.built(engine, &["--no-cache", "-t", "y"]);
+    assert_eq!(layers("y").len(), 2);
+    assert_eq!(health("y"), "/bin/sh -c #(nop)  HEALTHCHECK &{[CMD-SHELL true] 5s 0s 0s 0s 10}");
+}

@@ -1,6 +1,7 @@
 //! What an image's history says of a step: in the words of the classic builder, or of BuildKit.
 
-use berth_images::HistoryEntry;
+use berth_images::{Healthcheck, HistoryEntry};
+use berth_runtime::go_duration;
 use jiff::Timestamp;
 
 /// Whose words.
@@ -51,12 +52,46 @@ impl Style {
         self.entry(created_by, false)
     }
 
+    /// HEALTHCHECK, as Go prints the two builders' values.
+    pub(crate) fn healthcheck(self, check: &Healthcheck) -> String {
+        let times = [check.interval, check.timeout, check.start_period, check.start_interval];
+        let times = times.map(go_duration::format);
+        match self {
+            Self::Classic => {
+                format!("HEALTHCHECK &{{[{}] {} {}}}", check.test.join(" "), times.join(" "), check.retries)
+            }
+            Self::BuildKit => {
+                let times = times.map(|time| format!("{time:?}")).join(" ");
+                format!("HEALTHCHECK &{{{} {times} {}}}", listed(&check.test), as_character(check.retries))
+            }
+        }
+    }
+
     fn entry(self, created_by: String, empty_layer: bool) -> HistoryEntry {
         let comment = match self {
             Self::Classic => String::new(),
             Self::BuildKit => "buildkit.dockerfile.v0".to_owned(),
         };
         HistoryEntry { created_by, comment, empty_layer, ..HistoryEntry::default() }
+    }
+}
+
+/// `["a" "b"]`, as Go prints a list.
+pub(crate) fn listed(words: &[String]) -> String {
+    let quoted: Vec<String> =
+        words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+/// A number as BuildKit writes that of retries: the character with this code, as Go quotes it.
+fn as_character(number: i64) -> String {
+    let character =
+        u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let named = "\x07\x08\t\n\x0b\x0c\r'\\".chars().zip("abtnvfr'\\".chars());
+    match named.into_iter().find(|(known, _)| *known == character) {
+        Some((_, name)) => format!("'\\{name}'"),
+        None if character.is_control() && character.is_ascii() => format!("'\\x{number:02x}'"),
+        None => format!("'{character}'"),
     }
 }
 
@@ -111,5 +146,21 @@ mod tests {
         fix(&mut history, 2, Timestamp::from_second(1_000_000_000).unwrap());
         let times: Vec<_> = history.iter().filter_map(|entry| entry.created.as_deref()).collect();
         assert_eq!(times, [old, epoch, epoch, epoch]);
+    }
+
+    #[test]
+    fn health_checks_are_told_as_each_builder_does() {
+        let test = ["CMD", "true"].map(str::to_owned).to_vec();
+        let (interval, timeout, start_period) = (90_000_000_000, 3_000_000_000, 500_000_000);
+        let mut check = Healthcheck { test, interval, timeout, start_period, start_interval: 0, retries: 4 };
+        let told = Style::Classic.healthcheck(&check);
+        assert_eq!(told, "HEALTHCHECK &{[CMD true] 1m30s 3s 500ms 0s 4}");
+        for (retries, shown) in
+            [(4, r"'\x04'"), (10, r"'\n'"), (39, r"'\''"), (65, "'A'"), (i64::MAX, "'\u{fffd}'")]
+        {
+            check.retries = retries;
+            let told = Style::BuildKit.healthcheck(&check);
+            assert_eq!(told, format!(r#"HEALTHCHECK &{{["CMD" "true"] "1m30s" "3s" "500ms" "0s" {shown}}}"#));
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! What a stage has come to: files, the image's configuration, the arguments in scope.
 
 use berth_images::{CachedStep, HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
-use berth_runtime::go_duration;
 use jiff::Timestamp;
 
 use crate::Lock;
 use crate::depot::Noted;
 use crate::dockerfile::{Command, Healthcheck};
 use crate::files::Files;
-use crate::history::{self, Style};
+use crate::history::{self, Style, listed};
 
 /// Where programs are looked for when the base image doesn't say.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -168,13 +167,8 @@ impl State {
                 }
             }
         };
-        let times = [wanted.interval, wanted.timeout, wanted.start_period, wanted.start_interval];
-        let times: Vec<String> =
-            times.iter().map(|time| format!("{:?}", go_duration::format(*time))).collect();
-        let retries = char::from_u32(u32::try_from(wanted.retries).unwrap_or(0)).unwrap_or('\0');
-        let retries =
-            if retries.is_control() { format!("\\x{:02x}", retries as u32) } else { retries.to_string() };
-        self.note(&format!("HEALTHCHECK &{{{} {} '{retries}'}}", listed(&wanted.test), times.join(" ")));
+        let text = self.style.healthcheck(&wanted);
+        self.note(&text);
         self.config.config.healthcheck = Some(wanted);
     }
 
@@ -204,11 +198,4 @@ impl State {
         "layers".clone_into(&mut config.rootfs.kind);
         config
     }
-}
-
-/// `["a" "b"]`, as Go prints a list.
-pub(crate) fn listed(words: &[String]) -> String {
-    let quoted: Vec<String> =
-        words.iter().map(|word| serde_json::Value::from(word.as_str()).to_string()).collect();
-    format!("[{}]", quoted.join(" "))
 }

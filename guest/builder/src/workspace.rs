@@ -10,6 +10,7 @@ use rustix::fs::Mode;
 
 use crate::beneath::{self, Root};
 use crate::files::Files;
+use crate::history::Style;
 use crate::{Builder, Error, Result};
 
 /// What snapshots of builds are called; those that a crash left go at the next start.
@@ -89,9 +90,11 @@ impl Workspace {
     }
 
     /// Makes a layer of what was changed, on top of `below` or of what it was opened with; `linked_with` as in the store.
+    /// With BuildKit what changed nothing is a layer, too.
     /// Blocks.
     pub(crate) fn commit(
         mut self,
+        style: Style,
         below: Option<&[Digest]>,
         linked_with: Option<&str>,
     ) -> Result<Option<(Layer, Kept)>> {
@@ -100,7 +103,7 @@ impl Workspace {
             self.mounted = false;
         }
         let below = below.unwrap_or(&self.below).to_vec();
-        Ok(self.store.commit_layer(&self.name, &below, linked_with)?)
+        Ok(self.store.commit_layer(&self.name, &below, style == Style::BuildKit, linked_with)?)
     }
 }
 

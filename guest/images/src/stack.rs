@@ -30,8 +30,9 @@ impl Store {
         self.prepare_passing(name, layers.to_vec())
     }
 
-    /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed. The
-    /// snapshot must not be mounted any more. `linked_with` names the folder elsewhere whose files it has by links.
+    /// Makes a layer of what a snapshot changed, which it then no longer has. None when nothing changed, unless such a
+    /// layer is wanted, too. The snapshot must not be mounted any more. `linked_with` names the folder elsewhere whose
+    /// files it has by links.
     ///
     /// # Errors
     /// When there is no such snapshot or the disk refuses.
@@ -39,13 +40,14 @@ impl Store {
         &self,
         name: &str,
         below: &[Digest],
+        may_be_empty: bool,
         linked_with: Option<&str>,
     ) -> Result<Option<(Layer, Kept)>> {
         let snapshot = self.snapshot(name)?;
         changes::prune_copies(&snapshot.lowers, &snapshot.upper)?;
         let (writer, size) = self.blobs().filled(|to| pack::layer(&snapshot.upper, &[], to))?;
         let (blob, _new) = self.keep(writer)?;
-        if blob.digest == pack::empty_layer() {
+        if !may_be_empty && blob.digest == pack::empty_layer() {
             return Ok(None);
         }
         // A plain tar's digest is its diff id.

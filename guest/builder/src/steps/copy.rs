@@ -18,6 +18,7 @@ use crate::chmod::Chmod;
 use crate::dockerfile::{Copy, Lexer, Purpose};
 use crate::files::Files;
 use crate::git::Address;
+use crate::history::Style;
 use crate::ignore::Ignore;
 use crate::observe::StepName;
 use crate::solve::{Build, Outcome};
@@ -32,6 +33,7 @@ const MANY: usize = 200;
 
 /// Everything that a copy needs, variables expanded.
 struct Plan {
+    style: Style,
     keyword: &'static str,
     /// Sources in the origin, clean; where `--parents` cuts is marked by what stands before `/./`.
     sources: Vec<String>,
@@ -181,6 +183,7 @@ async fn plan(build: &Arc<Build>, name: &StepName, copy: &Copy, state: &State) -
         copy.exclude.iter().map(|text| build.expand(text, state)).collect::<Result<_>>()?;
     let chmod = copy.chmod.as_ref().map(|text| build.expand(text, state)).transpose()?;
     let plan = Plan {
+        style: build.style,
         keyword,
         extra,
         destination,
@@ -349,7 +352,7 @@ fn shown(plan: &Plan, found: &[Found], content: &Digest) -> String {
         ([_], 0) | ([], 1) => "file",
         _ => "multi",
     };
-    let owner = plan.chown.as_ref().map(|owner| format!("--chown={owner}")).unwrap_or_default();
+    let owner = plan.chown.as_ref().map(|owner| format!("--chown={owner} ")).unwrap_or_default();
     format!("{} {owner}{kind}:{} in {}", plan.keyword, content.hex(), plan.written)
 }
 
@@ -391,7 +394,7 @@ fn make(
     }
     drop(transfer);
     drop(root);
-    let added = workspace.commit(plan.link.then(|| below.chain()).as_deref(), linked_with)?;
+    let added = workspace.commit(plan.style, plan.link.then(|| below.chain()).as_deref(), linked_with)?;
     let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
     Ok((below.with(key, added), size))
 }

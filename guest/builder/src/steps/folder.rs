@@ -37,6 +37,8 @@ pub(super) async fn enter(
     }
     let (builder, files, description) =
         (build.builder.clone(), state.files.clone(), format!("WORKDIR {path}"));
+    // Where every image begins BuildKit makes no folder.
+    let style = if path == "/" { Style::Classic } else { build.style };
     let (files, created) = blocking(move || {
         let workspace = Workspace::open_for_files(&builder, &files)?;
         let root = Root::open(workspace.root()).map_err(Error::file("open", workspace.root()))?;
@@ -53,7 +55,7 @@ pub(super) async fn enter(
                 .map_err(Error::file("date", path))?;
         }
         drop(root);
-        let added = workspace.commit(None, None)?;
+        let added = workspace.commit(style, None, None)?;
         let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
         let next = files.with(key, added);
         let created = builder.cache.put(&next, &files, size, &description)?;

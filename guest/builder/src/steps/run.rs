@@ -66,8 +66,9 @@ pub(super) async fn run(
     let mounted = mounts::mount(build, wishes, workspace.folder()).await?;
     let (workspace, mounted) = execute(build, name, &plan, workspace, mounted).await?;
     let (builder, files, description) = (build.builder.clone(), state.files.clone(), name.text.clone());
+    let style = build.style;
     let (files, created): (Files, _) = blocking(move || {
-        let added = workspace.commit(None, None)?;
+        let added = workspace.commit(style, None, None)?;
         // Binds into other file systems outlive the step's own by a moment.
         drop(mounted);
         let size = added.as_ref().map_or(0, |(layer, _)| layer.size);
