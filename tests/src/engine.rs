@@ -417,10 +417,9 @@ fn serve(folder: &Path, network: &str, more: &[String]) -> Child {
         .arg(format!("--net=/run/netns/{network}"))
         .arg(program("berth-guest"))
         .args(["serve", "--listen", &format!("unix://{}", folder.join("docker.sock").display())])
-        .arg("--data-root")
-        .arg(folder.join("data"))
-        .arg("--exec-root")
-        .arg(folder.join("exec"))
+        // Relative, as somebody may type them.
+        .args(["--data-root", "data", "--exec-root", "exec"])
+        .current_dir(folder)
         .args(["--cgroup-parent", &format!("/berth-test-{name}"), "--name-prefix", &name])
         .args(more)
         .stdin(Stdio::null())

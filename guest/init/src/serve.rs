@@ -132,7 +132,8 @@ fn plan(args: &Args, json: &DaemonJson, hello: Option<&HostHello>) -> anyhow::Re
     settings.check().context("the defaults of new containers")?;
     settings.warnings = reach.warnings();
     let path = |flag: &Option<PathBuf>, key, default: &str| {
-        anyhow::Ok(flag.clone().or(json.get(key)?).unwrap_or_else(|| PathBuf::from(default)))
+        let path = flag.clone().or(json.get(key)?).unwrap_or_else(|| PathBuf::from(default));
+        std::path::absolute(&path).with_context(|| format!("{key} {path:?}"))
     };
     let exec_root = path(&args.exec_root, "exec-root", "/run/berth/engine")?;
     match hello {
