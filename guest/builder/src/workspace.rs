@@ -90,8 +90,7 @@ impl Workspace {
     }
 
     /// Makes a layer of what was changed, on top of `below` or of what it was opened with; `linked_with` as in the store.
-    /// With BuildKit what changed nothing is a layer, too.
-    /// Blocks.
+    /// With BuildKit what changed nothing is a layer, too. Blocks.
     pub(crate) fn commit(
         mut self,
         style: Style,
