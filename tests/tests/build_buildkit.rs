@@ -469,7 +469,7 @@ fn what_changes_nothing_is_a_layer_as_with_buildkit_and_none_with_the_classic_bu
     assert_eq!(layers("x"), made);
 
     let classic = e2e::context::Context::new(text);
-    classic.built(engine, &["--no-cache", "-t", "y"]);
+    classic.built(engine, &["-t", "y"]);
     assert_eq!(layers("y").len(), 2);
     assert_eq!(health("y"), "/bin/sh -c #(nop)  HEALTHCHECK &{[CMD-SHELL true] 5s 0s 0s 0s 10}");
 }

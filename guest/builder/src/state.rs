@@ -3,11 +3,11 @@
 use berth_images::{CachedStep, HistoryEntry, ImageConfig, NameSet, Platform, RunConfig};
 use jiff::Timestamp;
 
-use crate::Lock;
 use crate::depot::Noted;
 use crate::dockerfile::{Command, Healthcheck};
 use crate::files::Files;
 use crate::history::{self, Style, listed};
+use crate::{Lock, key_of};
 
 /// Where programs are looked for when the base image doesn't say.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -40,7 +40,11 @@ pub(crate) struct Inherited {
 }
 
 impl State {
-    pub(crate) fn new(files: Files, mut config: ImageConfig, platform: &Platform, style: Style) -> Self {
+    pub(crate) fn new(mut files: Files, mut config: ImageConfig, platform: &Platform, style: Style) -> Self {
+        // The two builders make different layers of the same steps: with Docker, too, neither's are the other's cache.
+        if style == Style::Classic {
+            files.key = key_of(&["classic", &files.key.to_string()]);
+        }
         let inherited = Inherited { history: config.history.len(), layers: files.layers.len() };
         config.architecture.clone_from(&platform.architecture);
         config.variant.clone_from(&platform.variant);
