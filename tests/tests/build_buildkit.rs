@@ -396,26 +396,6 @@ fn steps_know_their_machine_by_the_name_that_was_asked_for() {
 }
 
 #[test]
-fn a_remote_builder_is_the_engines_own_socket() {
-    let Some(buildx) = with_buildx() else { return };
-    let context = Context::new(&buildx, "FROM busybox\nCOPY a /a\nRUN cat /a > /b\n").write("a", "remote");
-    let run = |args: &[&str]| {
-        let said = context.run(args);
-        assert_eq!(said.code, 0, "{args:?}: {}", said.err);
-        said.out
-    };
-    let socket = format!("unix://{}", buildx.0.socket().display());
-    run(&["buildx", "create", "--name", "raw", "--driver", "remote", &socket]);
-    assert!(run(&["buildx", "inspect", "raw"]).contains("running"));
-    run(&["buildx", "build", "--builder", "raw", "--load", "-t", "x", "."]);
-    assert_eq!(output(&buildx.0, "x", &["cat", "/b"]), "remote");
-    run(&["buildx", "build", "--builder", "raw", "--output", "folder", "."]);
-    assert_eq!(fs::read_to_string(context.path().join("folder/b")).unwrap(), "remote");
-    assert!(run(&["buildx", "du", "--builder", "raw"]).contains("Total:"));
-    run(&["buildx", "prune", "--builder", "raw", "--all", "--force"]);
-}
-
-#[test]
 fn a_linked_copy_is_not_made_again_on_another_base() {
     let Some(buildx) = with_buildx() else { return };
     let text = "ARG BASE=one\nFROM busybox AS one\nRUN echo one > /base\nFROM busybox AS two\nRUN echo two > /base\n\
