@@ -9,7 +9,7 @@ use berth_images::Digest;
 use jiff::Timestamp;
 
 use crate::prune::{UsageKind, name};
-use crate::{Builder, Error, Lock, Result, Usage};
+use crate::{Builder, Error, Lock, Result, Usage, known};
 
 /// What lies beside a client's folder and says what its files hold.
 const KNOWN: &str = "known";
@@ -57,13 +57,9 @@ impl Builder {
         let lock = self.lock_for(&lock_name(&usage.id));
         let Ok(_alone) = lock.try_lock() else { return Ok(false) };
         let folder = self.synced().join(&usage.id);
-        remove(&folder)?;
-        match fs::remove_file(folder.with_extension(KNOWN)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::file("remove", folder)(error))
-            }
-            _ => Ok(true),
-        }
+        // Before the folder: without it nobody would look for the record.
+        known::remove(&folder.with_extension(KNOWN)).map_err(Error::file("remove", &folder))?;
+        remove(&folder).map(|()| true)
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::Stat;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedMutexGuard;
 
 /// The record's first bytes, its format's version among them.
 const MAGIC: &[u8; 16] = b"berth known 1\n\0\0";
@@ -21,6 +22,9 @@ const ENTRY: usize = 4 * 8 + 32;
 /// A record larger than that isn't read: as many entries as a context may have.
 const LARGEST: u64 = 4_000_000 * ENTRY as u64;
 
+/// How a record is called while it is written.
+const UNFINISHED: &str = "new";
+
 /// The SHA-256 of a file's content.
 pub(crate) type Hash = [u8; 32];
 
@@ -30,6 +34,8 @@ pub(crate) struct Known {
     /// Where it is written down; nowhere for a folder that goes with its build.
     record: Option<PathBuf>,
     files: Mutex<Files>,
+    /// The folder is nobody else's for as long as somebody reads it, also after its build was cancelled.
+    _alone: Option<OwnedMutexGuard<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,10 +52,11 @@ struct Entry {
 }
 
 impl Known {
-    /// What was written down at `record`.
-    pub(crate) fn at(record: PathBuf) -> Self {
+    /// What was written down at `record`, for whoever has locked the folder.
+    pub(crate) fn at(record: PathBuf, alone: OwnedMutexGuard<()>) -> Self {
         let by_inode = read(&record).unwrap_or_default();
-        Self { record: Some(record), files: Mutex::new(Files { by_inode, is_changed: false }) }
+        let files = Mutex::new(Files { by_inode, is_changed: false });
+        Self { record: Some(record), files, _alone: Some(alone) }
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -128,9 +135,20 @@ fn write(record: &Path, by_inode: &HashMap<u64, Entry>) -> std::io::Result<()> {
     }
     let sum = Sha256::digest(&bytes);
     bytes.extend_from_slice(&sum);
-    let beside = record.with_extension("new");
+    let beside = record.with_extension(UNFINISHED);
     std::fs::write(&beside, bytes)?;
     std::fs::rename(&beside, record)
+}
+
+/// Removes a record, and what a crash has left of writing it.
+pub(crate) fn remove(record: &Path) -> std::io::Result<()> {
+    for path in [record.with_extension(UNFINISHED), record.to_owned()] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// What a record of this start of the machine begins with.
@@ -142,9 +160,14 @@ fn start() -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Lock;
 
     fn stat(path: &Path) -> Stat {
         rustix::fs::stat(path).unwrap()
+    }
+
+    fn known_at(record: PathBuf) -> Known {
+        Known::at(record, Lock::default().try_lock_owned().unwrap())
     }
 
     #[test]
@@ -153,8 +176,8 @@ mod tests {
         let (file, record) = (folder.path().join("file"), folder.path().join("record.known"));
         std::fs::write(&file, "one").unwrap();
         let before = stat(&file);
-        Known::at(record.clone()).note(&before, [1; 32]);
-        let known = Known::at(record.clone());
+        known_at(record.clone()).note(&before, [1; 32]);
+        let known = known_at(record.clone());
         assert_eq!(known.find(&before), Some([1; 32]));
         let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
         // The kernel's clock for files is coarse.
@@ -165,7 +188,7 @@ mod tests {
         assert_eq!(known.find(&stat(&file)), None);
         known.retain(&HashSet::new());
         drop(known);
-        assert_eq!(Known::at(record).find(&before), None);
+        assert_eq!(known_at(record).find(&before), None);
     }
 
     #[test]
@@ -173,7 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let record = folder.path().join("record.known");
         let about = stat(folder.path());
-        Known::at(record.clone()).note(&about, [1; 32]);
+        known_at(record.clone()).note(&about, [1; 32]);
         let sound = std::fs::read(&record).unwrap();
         for (at, length) in [(0, sound.len()), (20, sound.len()), (60, sound.len()), (0, 70), (0, 0)] {
             let mut bytes = sound[..length].to_vec();
@@ -181,9 +204,20 @@ mod tests {
                 bytes[at] ^= 1;
             }
             std::fs::write(&record, bytes).unwrap();
-            assert_eq!(Known::at(record.clone()).find(&about), None, "{at} {length}");
+            assert_eq!(known_at(record.clone()).find(&about), None, "{at} {length}");
         }
         std::fs::write(&record, sound).unwrap();
-        assert_eq!(Known::at(record).find(&about), Some([1; 32]));
+        assert_eq!(known_at(record).find(&about), Some([1; 32]));
+    }
+
+    #[test]
+    fn nothing_stays_of_a_record_whose_writing_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = folder.path().join("record.known");
+        known_at(record.clone()).note(&stat(folder.path()), [1; 32]);
+        std::fs::write(record.with_extension(UNFINISHED), "half of").unwrap();
+        remove(&record).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        remove(&record).unwrap();
     }
 }

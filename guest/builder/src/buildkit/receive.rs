@@ -453,13 +453,14 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let file = |number: u32| (format!("file {number}"), (format!("{number}").into_bytes(), 1_000));
         let mut client: Files = (0..20_000).map(file).collect();
-        let known = Arc::new(Known::at(record.clone()));
+        let alone = || crate::Lock::default().try_lock_owned().unwrap();
+        let known = Arc::new(Known::at(record.clone(), alone()));
         assert_eq!(receive_from(&client, &folder, &known).len(), 20_000);
         let first = sum(&folder, &known);
         drop(known);
         client.insert("file 7".to_owned(), (b"x".to_vec(), 2_000));
         client.remove("file 8");
-        let known = Arc::new(Known::at(record));
+        let known = Arc::new(Known::at(record, alone()));
         assert_eq!(receive_from(&client, &folder, &known), ["file 7"]);
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use berth_images::registry::Credentials;
 use berth_images::{ImageConfig, Platform, Reference};
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
+use tokio::sync::{Mutex, OnceCell};
 
 use super::messages::session::{CredentialsRequest, CredentialsResponse, SecretRequest, SecretResponse};
 use super::progress::Progress;
@@ -52,7 +52,6 @@ pub(super) struct Contexts {
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     pub(super) known: Arc<Known>,
-    _alone: Option<OwnedMutexGuard<()>>,
     temporary: bool,
 }
 
@@ -72,12 +71,10 @@ impl Folder {
         let (kept, known, lock) = builder.client_folder(&key);
         let alone = lock.try_lock_owned().ok();
         let folder = match alone.filter(|_| !about.shared_key.is_empty()) {
-            Some(guard) => {
-                Self { path: kept, known: Arc::new(Known::at(known)), _alone: Some(guard), temporary: false }
-            }
+            Some(guard) => Self { path: kept, known: Arc::new(Known::at(known, guard)), temporary: false },
             None => {
                 let path = builder.contexts().join(crate::identity::fresh()?);
-                Self { path, known: Arc::default(), _alone: None, temporary: true }
+                Self { path, known: Arc::default(), temporary: true }
             }
         };
         std::fs::create_dir_all(&folder.path).map_err(Error::file("make folder", &folder.path))?;
@@ -93,7 +90,7 @@ impl Folder {
     pub(super) fn temporary(builder: &Arc<Builder>) -> Result<Self> {
         let path = builder.contexts().join(crate::identity::fresh()?);
         std::fs::create_dir_all(&path).map_err(Error::file("make folder", &path))?;
-        Ok(Self { path, known: Arc::default(), _alone: None, temporary: true })
+        Ok(Self { path, known: Arc::default(), temporary: true })
     }
 }
 
