@@ -17,8 +17,8 @@ use crate::wire::{LONGEST_DATA, MAJOR, MINOR, REPLY_HEADER, init};
 
 /// Descriptors that this process may need for other things.
 const SPARE_DESCRIPTORS: usize = 512;
-/// The most nodes with a descriptor, however many are allowed.
-const MOST_HELD: usize = 16 << 10;
+/// The most nodes with a descriptor, however many are allowed: the host's kernel keeps about 2 KB in memory for each.
+const MOST_HELD: usize = 128 << 10;
 
 /// One folder of the host and its name in the root of what is served.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,16 +35,18 @@ pub(crate) fn kill_group(leader: u32) {
     }
 }
 
-/// Lets this process have as many descriptors as it may; returns how many.
+/// Lets this process have as many descriptors as it may, up to plenty; returns how many.
 pub(crate) fn raise_descriptors() -> usize {
-    /// More than anybody needs, where there is no limit.
-    const PLENTY: u64 = 1 << 16;
+    /// What systemd lets every user's programs have: room for the files of a large working copy.
+    const PLENTY: u64 = 1 << 19;
     let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.unwrap_or(PLENTY).min(PLENTY);
-    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
-    let allowed = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => wanted,
-        Err(_) => limit.current.unwrap_or(PLENTY),
-    };
+    let most = limit.maximum.unwrap_or(PLENTY);
+    // Root may have more than its shell's limit says; others may not.
+    let wishes = [
+        Rlimit { current: Some(PLENTY), maximum: limit.maximum.map(|most| most.max(PLENTY)) },
+        Rlimit { current: Some(most.min(PLENTY)), maximum: limit.maximum },
+    ];
+    let granted = wishes.into_iter().find(|wish| setrlimit(Resource::Nofile, *wish).is_ok());
+    let allowed = granted.unwrap_or(limit).current.unwrap_or(PLENTY);
     usize::try_from(allowed).unwrap_or(usize::MAX)
 }
