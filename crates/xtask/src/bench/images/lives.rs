@@ -97,7 +97,8 @@ impl Lives for Measured {
             Verb::Load => timed(|| self.docker(&["load", "--quiet", "--input", &archive.to_string_lossy()])),
             Verb::Push => {
                 let other = elsewhere(subject);
-                let folder = tempfile::tempdir_in(&self.folder)?;
+                // Not on the engines' disk, or the next verb's first sync would free what the registry had there.
+                let folder = tempfile::tempdir()?;
                 let _registry = Registry::start(|program| self.peer.beside(program), folder.path(), EMPTY)?;
                 self.docker(&["tag", name, &other])?;
                 let took = timed(|| self.docker(&["push", "--quiet", &other]))?;
