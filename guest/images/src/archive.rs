@@ -1,5 +1,6 @@
 //! Images in and out of files: `docker save`, `load`, `import` and `commit`.
 
+mod ahead;
 mod load;
 mod new_image;
 mod save;

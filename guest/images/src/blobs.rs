@@ -14,6 +14,7 @@ use aside::Aside;
 
 use crate::digest::Hashed;
 use crate::durable;
+use crate::growth::{Follower, Growing};
 use crate::unpack::{self, Limits, Unpacked};
 use crate::unsynced::Unsynced;
 use crate::{Digest, Error, Result, manifest};
@@ -63,6 +64,11 @@ impl Blobs {
         self.folder.join(digest.hex())
     }
 
+    /// As [`Unsynced::wrote`], of a download.
+    pub(crate) fn wrote(&self, size: u64) {
+        self.unsynced.wrote(size);
+    }
+
     /// Where the download of a blob collects; what lies there after a crash is continued.
     pub(crate) fn partial_path(&self, digest: &Digest) -> PathBuf {
         self.partial.join(digest.hex())
@@ -83,7 +89,8 @@ impl Blobs {
 
     /// Unpacks a layer's blob into a folder.
     pub(crate) fn unpack(&self, digest: &Digest, folder: &Path) -> Result<Unpacked> {
-        unpack::unpack_known(self.open_blob(digest)?, digest, folder, &Limits::default())
+        let (diff_id, size) = unpack::unpack_blob(self.open_blob(digest)?, folder, &Limits::default())?;
+        Ok(Unpacked { diff_id: diff_id.unwrap_or_else(|| digest.clone()), size })
     }
 
     /// A small blob's bytes.
@@ -113,7 +120,12 @@ impl Blobs {
     pub(crate) fn writer(&self) -> Result<BlobWriter> {
         let path = durable::unfinished(&self.folder);
         let file = File::create(&path).map_err(Error::file("create", &path))?;
-        Ok(BlobWriter { hashed: Some(Hashed::new(file)), path })
+        Ok(BlobWriter {
+            hashed: Some(Hashed::new(file)),
+            path,
+            growing: None,
+            unsynced: Arc::clone(&self.unsynced),
+        })
     }
 
     /// A blob that `fill` writes, in pieces of any size.
@@ -121,21 +133,17 @@ impl Blobs {
         &self,
         fill: impl FnOnce(&mut Filling<'_, '_>) -> Result<T>,
     ) -> Result<(BlobWriter, T)> {
-        let writer = self.writer()?;
-        thread::scope(|scope| {
-            let mut writer = BufWriter::with_capacity(BUFFER, Aside::new(scope, writer));
-            let filled = fill(&mut writer)?;
-            let (writer, rest) = writer.into_parts();
-            let rest = rest.map_err(|_| Error::Interrupted("storing content"))?;
-            Ok((writer.finish(&rest).map_err(Error::stream("store content"))?, filled))
-        })
+        self.writer()?.filled(fill)
     }
 
     /// Puts a written blob in its place.
     pub(crate) fn finish(&self, mut writer: BlobWriter) -> Result<(Digest, u64)> {
         let Some(hashed) = writer.hashed.take() else { return Err(Error::Interrupted("storing content")) };
         let (_, digest, size) = hashed.finish();
-        self.unsynced.rename(&writer.path, &self.path(&digest), size)?;
+        self.unsynced.rename(&writer.path, &self.path(&digest))?;
+        if let Some(growing) = writer.growing.take() {
+            growing.finish();
+        }
         Ok((digest, size))
     }
 
@@ -151,8 +159,8 @@ impl Blobs {
     }
 
     /// Puts a finished, verified download in its place.
-    pub(crate) fn adopt_partial(&self, digest: &Digest, size: u64) -> Result<()> {
-        self.unsynced.rename(&self.partial_path(digest), &self.path(digest), size)
+    pub(crate) fn adopt_partial(&self, digest: &Digest) -> Result<()> {
+        self.unsynced.rename(&self.partial_path(digest), &self.path(digest))
     }
 
     /// Takes content away; what is given back is deleted when nobody waits. What a power cut brings back is collected at
@@ -172,9 +180,30 @@ impl Blobs {
 pub(crate) struct BlobWriter {
     hashed: Option<Hashed<File>>,
     path: PathBuf,
+    /// Tells those who follow it.
+    growing: Option<Growing>,
+    unsynced: Arc<Unsynced>,
 }
 
 impl BlobWriter {
+    /// Reads what is written from here on, as it comes.
+    pub(crate) fn follow(&mut self) -> Result<Follower> {
+        let file = File::open(&self.path).map_err(Error::file("open", &self.path))?;
+        let growing = self.growing.get_or_insert_with(|| Growing(Arc::default()));
+        Ok(Follower { file, growth: Arc::clone(&growing.0), read: 0 })
+    }
+
+    /// Has `fill` write the blob, in pieces of any size.
+    pub(crate) fn filled<T>(self, fill: impl FnOnce(&mut Filling<'_, '_>) -> Result<T>) -> Result<(Self, T)> {
+        thread::scope(|scope| {
+            let mut writer = BufWriter::with_capacity(BUFFER, Aside::new(scope, self));
+            let filled = fill(&mut writer)?;
+            let (writer, rest) = writer.into_parts();
+            let rest = rest.map_err(|_| Error::Interrupted("storing content"))?;
+            Ok((writer.finish(&rest).map_err(Error::stream("store content"))?, filled))
+        })
+    }
+
     /// What was written so far, and how much; nothing once it is finished.
     pub(crate) fn digest(&self) -> Option<(Digest, u64)> {
         self.hashed.as_ref().map(|hashed| (hashed.digest(), hashed.count()))
@@ -183,10 +212,13 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.hashed {
-            Some(hashed) => hashed.write(bytes),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
+        let Some(hashed) = &mut self.hashed else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let count = hashed.write(bytes)?;
+        self.unsynced.wrote(count as u64);
+        if let Some(growing) = &self.growing {
+            growing.0.reached(hashed.count());
         }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {

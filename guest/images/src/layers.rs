@@ -28,6 +28,28 @@ pub(crate) struct LayerRecord {
     pub(crate) linked_with: Option<String>,
 }
 
+/// The folder of a layer that has no place yet; dropped, it is gone.
+#[derive(Debug)]
+pub(crate) struct Aside(PathBuf);
+
+impl Aside {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes it the folder `fs`, which is empty.
+    pub(crate) fn become_folder(self, fs: &Path) -> Result<()> {
+        fs::rename(&self.0, fs).map_err(Error::file("rename to", fs))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Of one that has got a place there is nothing left.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// The folder of layers.
 #[derive(Debug)]
 pub(crate) struct Layers {
@@ -100,6 +122,13 @@ impl Layers {
         })
     }
 
+    /// A new folder for a layer of which isn't known yet what lies below it.
+    pub(crate) fn aside(&self) -> Result<Aside> {
+        let folder = durable::unfinished(&self.folder);
+        durable::make_folder(&folder)?;
+        Ok(Aside(folder))
+    }
+
     /// Fills a new folder and puts it in its place; on failure nothing stays.
     fn build(
         &self,
@@ -133,7 +162,8 @@ impl Layers {
         }
         // A folder without a readable record is damage from outside; it gives way.
         durable::remove_tree(&place)?;
-        self.unsynced.rename(folder, &place, record.size)?;
+        self.unsynced.rename(folder, &place)?;
+        self.unsynced.wrote(record.size);
         Ok(record)
     }
 

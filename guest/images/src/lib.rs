@@ -15,6 +15,7 @@ mod digest;
 mod durable;
 mod error;
 mod glob;
+mod growth;
 mod holds;
 mod image;
 mod layers;

@@ -6,7 +6,6 @@ mod decode;
 mod documents;
 mod download;
 mod endpoint;
-mod growth;
 mod in_flight;
 mod own;
 mod patience;

@@ -13,7 +13,7 @@ mod sparse;
 mod tree;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ use crate::{Digest, Error, Result};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Where a file's content passes through; large enough that a copy is few calls.
+/// What is read and written at a time; large enough that a copy is few calls.
 const BUFFER: usize = 128 << 10;
 
 /// What unpacking found out.
@@ -55,14 +55,24 @@ pub(crate) fn unpack(source: impl Read + Send, root: &Path, limits: &Limits) -> 
     })
 }
 
-/// As [`unpack`], of a file whose own digest is known: that of a plain one needn't be computed again.
-pub(crate) fn unpack_known(file: File, digest: &Digest, root: &Path, limits: &Limits) -> Result<Unpacked> {
-    if !decompress::is_plain(&file).map_err(Error::reading)? {
-        return unpack(file, root, limits);
+/// Whether what starts so may be a layer: it is compressed, or a tar archive as they have been since 1988 (POSIX.1,
+/// "ustar Interchange Format").
+pub(crate) fn may_be_layer(start: &[u8]) -> bool {
+    !decompress::is_plain(start) || start.get(257..262) == Some(b"ustar")
+}
+
+/// As [`unpack`], of a blob whose own digest somebody else computes: a plain one's is its diff id, and it has none here.
+pub(crate) fn unpack_blob(
+    blob: impl Read + Send,
+    root: &Path,
+    limits: &Limits,
+) -> Result<(Option<Digest>, u64)> {
+    let mut blob = BufReader::with_capacity(BUFFER, blob);
+    if decompress::is_plain(blob.fill_buf().map_err(Error::reading)?) {
+        return Ok((None, unpack_entries(&mut Archive::new(blob), root, limits)?));
     }
-    let mut archive = Archive::new(BufReader::with_capacity(BUFFER, file));
-    let size = unpack_entries(&mut archive, root, limits)?;
-    Ok(Unpacked { diff_id: digest.clone(), size })
+    let Unpacked { diff_id, size } = unpack(blob, root, limits)?;
+    Ok((Some(diff_id), size))
 }
 
 /// Runs `work` on the uncompressed content of `source`.

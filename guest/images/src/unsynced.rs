@@ -37,19 +37,21 @@ impl Unsynced {
         Ok(Self { root: root.to_owned(), folder, placed, synced, waiting, is_started: AtomicBool::default() })
     }
 
-    /// Moves finished content of `size` bytes to its place.
-    pub(crate) fn rename(self: &Arc<Self>, from: &Path, to: &Path, size: u64) -> Result<()> {
-        {
-            // Whoever finds it there finds it counted, too.
-            let mut placed = lock(&self.placed);
-            std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
-            *placed += 1;
-        }
+    /// Moves finished content to its place.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        // Whoever finds it there finds it counted, too.
+        let mut placed = lock(&self.placed);
+        std::fs::rename(from, to).map_err(Error::file("rename to", to))?;
+        *placed += 1;
+        Ok(())
+    }
+
+    /// So much was written, in its place or not yet.
+    pub(crate) fn wrote(self: &Arc<Self>, size: u64) {
         if self.waiting.fetch_add(size, Ordering::Relaxed) + size >= LOAD {
             self.waiting.store(0, Ordering::Relaxed);
             self.start();
         }
-        Ok(())
     }
 
     /// Begins to bring to the disk what is written, while whoever writes goes on: [`Self::sync`] has less to wait for.

@@ -1,17 +1,20 @@
 //! `docker load`: archives of `docker save` (manifest.json) and OCI layouts (index.json), plain or compressed.
 //!
 //! The archive is read once, front to back: whatever looks like content goes into the store under its digest, and
-//! the manifest, which may come last, says what it was.
+//! the manifest, which may come last, says what it was. What looks like a layer is unpacked meanwhile ([`ahead`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use serde::Deserialize;
 
+use super::ahead::{self, Ahead, Awaited, Early};
+use crate::blobs::Filling;
 use crate::manifest::{self, Descriptor, Document, Index};
 use crate::store::Pin;
 use crate::unpack::{Archive, decompressed};
@@ -19,6 +22,9 @@ use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, S
 
 /// Layers unpacked at a time: more of them wait for the disk.
 const MOST_UNPACKINGS: usize = 4;
+
+/// Where a layout has its blobs.
+const BLOBS: &str = "blobs/sha256/";
 
 /// Something that was loaded, as `docker load` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +52,8 @@ struct Content {
     /// Those at the top.
     folders: BTreeSet<String>,
     pins: Vec<Pin>,
+    /// Blobs that are unpacked already, or will be.
+    ahead: Mutex<HashMap<Digest, Awaited>>,
     /// What of it is asked for; all when none.
     platform: Option<Platform>,
 }
@@ -62,7 +70,11 @@ impl Store {
         platform: Option<Platform>,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>> {
-        let loaded = self.spool(reader, platform).and_then(|content| self.load_content(&content, report));
+        let loaded = thread::scope(|scope| {
+            let ahead = Ahead::start(scope, unpackings(), self.layers());
+            let content = self.spool(reader, platform, ahead)?;
+            self.load_content(&content, report)
+        });
         // Files that no image needed, the manifests among them.
         self.collect()?;
         loaded
@@ -79,13 +91,13 @@ impl Store {
     }
 
     /// Puts each file of the archive into the content store.
-    fn spool(&self, reader: impl Read + Send, platform: Option<Platform>) -> Result<Content> {
+    fn spool(&self, reader: impl Read + Send, platform: Option<Platform>, ahead: Ahead) -> Result<Content> {
         let mut content = Content { platform, ..Content::default() };
-        decompressed(reader, |plain| self.spool_plain(plain, &mut content))?;
+        decompressed(reader, |plain| self.spool_plain(plain, &mut content, &ahead))?;
         Ok(content)
     }
 
-    fn spool_plain(&self, plain: &mut dyn Read, content: &mut Content) -> Result<()> {
+    fn spool_plain(&self, plain: &mut dyn Read, content: &mut Content, ahead: &Ahead) -> Result<()> {
         let mut archive = Archive::new(plain);
         while let Some(entry) = archive.next()? {
             let path = String::from_utf8(entry.path.clone())
@@ -95,9 +107,7 @@ impl Store {
                 content.folders.insert(folder.to_owned());
             }
             if entry.kind.is_file() {
-                let writer =
-                    self.blobs().filled(|to| std::io::copy(&mut archive, to).map_err(Error::reading))?.0;
-                let (blob, pin) = self.keep(writer)?;
+                let (blob, pin) = self.spool_file(&path, &mut archive, content, ahead)?;
                 content.files.insert(path, blob);
                 content.pins.push(pin);
             } else if entry.kind.is_symlink() || entry.kind.is_hard_link() {
@@ -107,6 +117,29 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Puts a file into the content store, and has it unpacked meanwhile if it looks like a layer that isn't here.
+    fn spool_file(
+        &self,
+        path: &str,
+        mut file: impl Read,
+        content: &Content,
+        ahead: &Ahead,
+    ) -> Result<(Descriptor, Pin)> {
+        let mut start = Vec::new();
+        file.by_ref().take(ahead::START).read_to_end(&mut start).map_err(Error::reading)?;
+        let mut writer = self.blobs().writer()?;
+        let known = path.strip_prefix(BLOBS).and_then(|hex| Digest::from_hex(hex).ok());
+        let is_here = known.is_some_and(|digest| self.blobs().size(&digest).is_some());
+        let awaited = if is_here { None } else { ahead.begin(&start, &mut writer)? };
+        let fill =
+            |to: &mut Filling<'_, '_>| std::io::copy(&mut start.chain(file), to).map_err(Error::reading);
+        let (blob, pin) = self.keep(writer.filled(fill)?.0)?;
+        if let Some(awaited) = awaited {
+            content.ahead().insert(blob.digest.clone(), awaited);
+        }
+        Ok((blob, pin))
     }
 
     fn load_docker(&self, content: &Content, report: &mut dyn FnMut(Progress)) -> Result<Vec<Loaded>> {
@@ -119,7 +152,7 @@ impl Store {
             }
             let layers =
                 image.layers.iter().map(|path| content.need(path).cloned()).collect::<Result<Vec<_>>>()?;
-            let id = self.assemble(&config_json, layers, report)?;
+            let id = self.assemble(&config_json, layers, content, report)?;
             let names = image.repo_tags.unwrap_or_default();
             loaded.extend(self.name_loaded(&id, names.iter().map(String::as_str))?);
         }
@@ -138,7 +171,7 @@ impl Store {
             for layer in &manifest.layers {
                 content.blob(&layer.digest)?;
             }
-            let id = self.assemble(&config_json, manifest.layers, report)?;
+            let id = self.assemble(&config_json, manifest.layers, content, report)?;
             let name = entry
                 .annotations
                 .get("io.containerd.image.name")
@@ -170,10 +203,11 @@ impl Store {
     }
 
     /// Unpacks an image's layers, whose blobs are in the store, and records it.
-    pub(crate) fn assemble(
+    fn assemble(
         &self,
         config_json: &[u8],
         layers: Vec<Descriptor>,
+        content: &Content,
         report: &mut dyn FnMut(Progress),
     ) -> Result<Digest> {
         let config = ImageConfig::parse(config_json)?;
@@ -183,7 +217,7 @@ impl Store {
         }
         let chain = crate::digest::chain_ids(diff_ids);
         let _pin = self.pin(chain.iter().cloned().chain([Digest::of(config_json)]));
-        self.unpack_all(diff_ids, &chain, &layers, report)?;
+        self.unpack_all(diff_ids, &chain, &layers, content, report)?;
         self.add_image(config_json, layers, None)
     }
 
@@ -193,6 +227,7 @@ impl Store {
         diff_ids: &[Digest],
         chain: &[Digest],
         layers: &[Descriptor],
+        content: &Content,
         report: &mut dyn FnMut(Progress),
     ) -> Result<()> {
         let next = AtomicUsize::new(0);
@@ -207,7 +242,10 @@ impl Store {
                 };
                 say(0);
                 let parent = at.checked_sub(1).map(|below| &chain[below]);
-                let unpack = |folder: &Path| self.blobs().unpack(&layer.digest, folder);
+                let unpack = |folder: &Path| match content.unpacked_ahead(&layer.digest) {
+                    Some(early) => early.put(&layer.digest, folder),
+                    None => self.blobs().unpack(&layer.digest, folder),
+                };
                 if let Err(error) = self.layers().ensure(parent, diff_id, unpack) {
                     // The others needn't begin any more.
                     next.store(layers.len(), Ordering::Relaxed);
@@ -216,10 +254,9 @@ impl Store {
                 say(layer.size);
             }
         };
-        let threads = thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_UNPACKINGS));
         thread::scope(|scope| {
             let (sender, lines) = channel();
-            let workers: Vec<_> = (0..threads.min(layers.len()))
+            let workers: Vec<_> = (0..unpackings().min(layers.len()))
                 .map(|_| {
                     let (work, sender) = (&work, sender.clone());
                     scope.spawn(move || work(sender))
@@ -254,7 +291,22 @@ impl Store {
     }
 }
 
+/// How many layers are unpacked at a time.
+fn unpackings() -> usize {
+    thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_UNPACKINGS))
+}
+
 impl Content {
+    fn ahead(&self) -> MutexGuard<'_, HashMap<Digest, Awaited>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The layer that a blob became while the archive was read; waits until it has. Only once: two layers may be alike.
+    fn unpacked_ahead(&self, blob: &Digest) -> Option<Early> {
+        let awaited = self.ahead().remove(blob)?;
+        awaited.recv().ok()
+    }
+
     fn get(&self, path: &str) -> Option<&Descriptor> {
         let mut path = path;
         // Old `docker save` links equal layers to each other.
@@ -286,7 +338,7 @@ impl Content {
 
     /// A layout's blob: it must be what its name says.
     fn blob(&self, digest: &Digest) -> Result<&Digest> {
-        let found = &self.need(&format!("blobs/sha256/{}", digest.hex()))?.digest;
+        let found = &self.need(&format!("{BLOBS}{}", digest.hex()))?.digest;
         if found != digest {
             let (expected, found) = (digest.clone(), found.clone());
             return Err(Error::WrongDigest { subject: "archive", expected, found });

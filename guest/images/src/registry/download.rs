@@ -14,11 +14,12 @@ use hyper::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::growth::Growth;
 use super::patience::PATIENCE;
 use super::reason;
 use super::session::{self, Ask, Session};
+use crate::blobs::Blobs;
 use crate::digest::Hashed;
+use crate::growth::Growth;
 use crate::manifest::Descriptor;
 use crate::{Digest, Error, Reference, Result, Store, durable};
 
@@ -64,7 +65,7 @@ pub(super) async fn blob(
     let mut failures = 0;
     while file.count() < wanted.size || wanted.size == 0 {
         let before = file.count();
-        let (back, result) = attempt(session, reference, wanted, file, (&path, growth), moved).await?;
+        let (back, result) = attempt(session, store, reference, wanted, file, (&path, growth), moved).await?;
         file = back;
         match result {
             Ok(()) if file.count() >= wanted.size => break,
@@ -108,6 +109,7 @@ async fn begin(path: PathBuf, size: u64) -> Result<Hashed<File>> {
 /// One request and as much of its answer as comes. The outer error is final, the inner one may be tried again.
 async fn attempt(
     session: &Session,
+    store: &Store,
     reference: &Reference,
     wanted: &Descriptor,
     file: Hashed<File>,
@@ -138,8 +140,8 @@ async fn attempt(
         _ => return Err(session::refusal(response).await.into_error(reference)),
     };
     let (sender, receiver) = mpsc::channel(WAITING);
-    let growth = Arc::clone(growth);
-    let writer = tokio::task::spawn_blocking(move || write(file, receiver, &growth));
+    let (growth, store) = (Arc::clone(growth), store.clone());
+    let writer = tokio::task::spawn_blocking(move || write(file, receiver, &growth, store.blobs()));
     let received = receive(session, response, wanted.size, sender, moved).await;
     let (file, written) = writer.await.map_err(|_| Error::Interrupted("the download"))?;
     written.map_err(Error::file("write", path))?;
@@ -185,12 +187,14 @@ fn write(
     mut file: Hashed<File>,
     mut chunks: mpsc::Receiver<Bytes>,
     growth: &Growth,
+    blobs: &Blobs,
 ) -> (Hashed<File>, io::Result<()>) {
     while let Some(chunk) = chunks.blocking_recv() {
         if let Err(error) = file.write_all(&chunk) {
             return (file, Err(error));
         }
         growth.reached(file.count());
+        blobs.wrote(chunk.len() as u64);
     }
     (file, Ok(()))
 }
@@ -208,7 +212,7 @@ async fn finish(store: Store, file: Hashed<File>, wanted: Descriptor, path: Path
             durable::remove(&path)?;
             return Err(Error::WrongDigest { subject: DOWNLOAD, expected: wanted.digest, found });
         }
-        store.blobs().adopt_partial(&wanted.digest, size)
+        store.blobs().adopt_partial(&wanted.digest)
     })
     .await
 }

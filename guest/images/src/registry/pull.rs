@@ -11,10 +11,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::download::{self, blocking};
-use super::growth::{Follower, Growing, Growth};
 use super::in_flight::{InFlight, turn};
 use super::session::{self, Ask, Session};
 use super::{Choice, Options, Pulled, Remote, Report};
+use crate::growth::{Follower, Growing, Growth};
 use crate::manifest::{self, Descriptor, Document, Manifest};
 use crate::progress::Pace;
 use crate::{Digest, Error, ImageConfig, Platform, Progress, Reference, Result, Store, digest, unpack};

@@ -1,12 +1,11 @@
 //! Plain, gzip, zstd, bzip2 or xz, told apart by their first bytes whatever a media type says.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::BUFFER;
 use crate::{Error, Result};
 
 /// The largest zstd window that is accepted, as a power of two: 128 MiB, the format's own recommendation for
@@ -40,16 +39,17 @@ impl Format {
     }
 }
 
-/// Whether a file isn't compressed.
-pub(crate) fn is_plain(file: &File) -> io::Result<bool> {
-    let mut start = [0; 5];
-    let count = file.read_at(&mut start, 0)?;
-    Ok(Format::of(&start[..count]) == Format::Plain)
+/// Whether what starts so isn't compressed.
+pub(crate) fn is_plain(start: &[u8]) -> bool {
+    Format::of(start) == Format::Plain
 }
 
 /// The uncompressed content of `source`.
 pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
-    let mut source = BufReader::with_capacity(128 << 10, source);
+    decoder(BufReader::with_capacity(BUFFER, source))
+}
+
+fn decoder<'a>(mut source: impl BufRead + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
     let start = source.fill_buf().map_err(Error::reading)?;
     match Format::of(start) {
         Format::Gzip => Ok(Box::new(MultiGzDecoder::new(source))),
@@ -71,10 +71,14 @@ pub(crate) fn decompress<'a>(source: impl Read + Send + 'a) -> Result<Box<dyn Re
     }
 }
 
-/// Runs `work` on the uncompressed content of `source`, which a thread of its own produces: decompressing takes as
-/// long as writing files does.
+/// Runs `work` on the uncompressed content of `source`. Of what is compressed a thread of its own makes it, since that
+/// takes as long as writing files does.
 pub(crate) fn piped<T>(source: impl Read + Send, work: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
-    let mut plain = decompress(source)?;
+    let mut source = BufReader::with_capacity(BUFFER, source);
+    if is_plain(source.fill_buf().map_err(Error::reading)?) {
+        return work(&mut source);
+    }
+    let mut plain = decoder(source)?;
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
         scope.spawn(move || produce(&mut plain, &sender));
@@ -85,13 +89,29 @@ pub(crate) fn piped<T>(source: impl Read + Send, work: impl FnOnce(&mut dyn Read
 
 fn produce(plain: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let result = plain.take(CHUNK as u64).read_to_end(&mut chunk);
-        let ended = matches!(result, Ok(0) | Err(_));
-        if sender.send(result.map(|_| chunk)).is_err() || ended {
+        let chunk = next_chunk(plain);
+        let ended = chunk.as_ref().map_or(true, Vec::is_empty);
+        if sender.send(chunk).is_err() || ended {
             return;
         }
     }
+}
+
+/// The next bytes, fewer than asked for at the end only. A decoder is asked for many at once: it keeps what it may need of
+/// those before by copying them, at each call.
+fn next_chunk(plain: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; CHUNK];
+    let mut filled = 0;
+    while filled < CHUNK {
+        match plain.read(&mut chunk[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    chunk.truncate(filled);
+    Ok(chunk)
 }
 
 struct Chunks {

@@ -159,6 +159,7 @@ fn truncated_archives_fail_and_leave_nothing() {
         let error = place.store.load(&archive[..length], None, &mut |_| {}).unwrap_err();
         assert_eq!(error.to_string(), "unexpected EOF", "cut at {length}");
         assert!(names(&place.path("blobs/sha256")).is_empty(), "cut at {length}");
+        assert!(names(&place.path("layers")).is_empty(), "cut at {length}");
         assert!(place.store.list().is_empty());
     }
 }

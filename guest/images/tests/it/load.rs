@@ -29,6 +29,31 @@ fn a_compressed_archive_loads_too() {
 }
 
 #[test]
+fn layers_may_be_many_alike_and_unused() {
+    let place = Place::new();
+    let mut layers: Vec<_> =
+        (0..70).map(|number| Layer::new().file(&format!("file{number}"), "1").done()).collect();
+    layers.push(layers[3].clone());
+    let unused = Layer::new().file("unused", "1").done();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(unused.len() as u64);
+    archive.append_data(&mut header, "unused.tar", unused.as_slice()).unwrap();
+    for entry in tar::Archive::new(docker_archive(&[("many:1", &layers)]).as_slice()).entries().unwrap() {
+        let entry = entry.unwrap();
+        archive.append(&entry.header().clone(), entry).unwrap();
+    }
+    place.load(&archive.into_inner().unwrap());
+    let image = place.store.image("many:1").unwrap();
+    assert_eq!(image.layers.len(), 71);
+    for (number, layer) in image.layers.iter().enumerate() {
+        let holds = names(&place.path("layers").join(layer.chain_id.hex()).join("fs"));
+        assert_eq!(holds, [format!("file{}", if number == 70 { 3 } else { number })]);
+    }
+    assert_eq!(names(&place.path("layers")).len(), 71, "what isn't used is gone");
+}
+
+#[test]
 fn what_is_saved_loads_elsewhere_as_the_same_image() {
     let place = Place::new();
     let shared = Layer::new().file("shared", "s").done();

@@ -1,17 +1,17 @@
-//! A file that is read while it is still being downloaded.
+//! A file that is read while it is still being written.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a reader waits for the next byte: longer than a download may stand still before it is tried again.
+/// How long a reader waits for the next byte: longer than a download may stand still before it is tried again, and as
+/// long as a client may.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How far a file has grown, told by whoever writes it. The download of a file ends with the last of these that its
-/// writer holds; what it hasn't finished by then has failed.
+/// How far a file has grown, told by whoever writes it.
 #[derive(Debug, Default)]
-pub(super) struct Growth {
+pub(crate) struct Growth {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -29,12 +29,12 @@ impl Growth {
     }
 
     /// Of a file that is whole.
-    pub(super) fn ended() -> Self {
+    pub(crate) fn ended() -> Self {
         Self { state: Mutex::new(State { written: u64::MAX, ended: Some(true) }), changed: Condvar::new() }
     }
 
     /// The file has so many bytes now.
-    pub(super) fn reached(&self, written: u64) {
+    pub(crate) fn reached(&self, written: u64) {
         self.state().written = written;
         self.changed.notify_all();
     }
@@ -45,7 +45,7 @@ impl Growth {
     }
 
     /// Whether all has come.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.state().ended == Some(true)
     }
 
@@ -56,7 +56,7 @@ impl Growth {
             match state.ended {
                 _ if state.written > read => return Ok(true),
                 Some(true) => return Ok(false),
-                Some(false) => return Err(io::Error::other("the download failed")),
+                Some(false) => return Err(io::Error::other("what was to be read wasn't written to its end")),
                 None => {}
             }
             let (next, timeout) =
@@ -69,13 +69,13 @@ impl Growth {
     }
 }
 
-/// The writer's side: dropped before [`Self::finish`], the download has failed.
+/// The writer's side: dropped before [`Self::finish`], writing has failed.
 #[derive(Debug)]
-pub(super) struct Growing(pub(super) Arc<Growth>);
+pub(crate) struct Growing(pub(crate) Arc<Growth>);
 
 impl Growing {
     /// All has come.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.0.end(true);
     }
 }
@@ -88,10 +88,10 @@ impl Drop for Growing {
 
 /// Reads a file as it grows.
 #[derive(Debug)]
-pub(super) struct Follower {
-    pub(super) file: File,
-    pub(super) growth: Arc<Growth>,
-    pub(super) read: u64,
+pub(crate) struct Follower {
+    pub(crate) file: File,
+    pub(crate) growth: Arc<Growth>,
+    pub(crate) read: u64,
 }
 
 impl Read for Follower {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_fails_ends_its_readers() {
+    fn a_writer_that_fails_ends_its_readers() {
         let (mut file, growing, mut follower) = follower();
         file.write_all(b"half").unwrap();
         growing.0.reached(4);
