@@ -30,9 +30,9 @@ pub(crate) struct LayerRecord {
 
 /// The folder of a layer that has no place yet; dropped, it is gone.
 #[derive(Debug)]
-pub(crate) struct Aside(PathBuf);
+pub(crate) struct Unplaced(PathBuf);
 
-impl Aside {
+impl Unplaced {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -43,7 +43,7 @@ impl Aside {
     }
 }
 
-impl Drop for Aside {
+impl Drop for Unplaced {
     fn drop(&mut self) {
         // Of one that has got a place there is nothing left.
         let _ = fs::remove_dir_all(&self.0);
@@ -123,10 +123,10 @@ impl Layers {
     }
 
     /// A new folder for a layer of which isn't known yet what lies below it.
-    pub(crate) fn aside(&self) -> Result<Aside> {
+    pub(crate) fn unplaced(&self) -> Result<Unplaced> {
         let folder = durable::unfinished(&self.folder);
         durable::make_folder(&folder)?;
-        Ok(Aside(folder))
+        Ok(Unplaced(folder))
     }
 
     /// Fills a new folder and puts it in its place; on failure nothing stays.

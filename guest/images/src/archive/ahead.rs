@@ -8,7 +8,7 @@ use std::thread::Scope;
 
 use crate::blobs::BlobWriter;
 use crate::growth::Follower;
-use crate::layers::{Aside, Layers};
+use crate::layers::{Layers, Unplaced};
 use crate::unpack::{self, Limits, Unpacked};
 use crate::{Digest, Result};
 
@@ -19,7 +19,7 @@ const WAITING: usize = 32;
 
 /// A layer that is unpacked, but has no place yet.
 pub(super) struct Early {
-    folder: Aside,
+    folder: Unplaced,
     /// None when it is that of the blob.
     diff_id: Option<Digest>,
     size: u64,
@@ -83,7 +83,7 @@ fn work(jobs: &Mutex<Receiver<Job>>, layers: &Layers) {
 }
 
 fn unpack_early(blob: Follower, layers: &Layers) -> Result<Early> {
-    let folder = layers.aside()?;
+    let folder = layers.unplaced()?;
     let (diff_id, size) = unpack::unpack_blob(blob, folder.path(), &Limits::default())?;
     Ok(Early { folder, diff_id, size })
 }
