@@ -1,7 +1,7 @@
 //! Content that is hashed and written by a thread of its own, while whoever makes it makes more.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::BlobWriter;
@@ -19,6 +19,8 @@ pub(crate) struct Aside<'scope, 'env> {
 
 struct Writing<'scope> {
     pieces: SyncSender<Vec<u8>>,
+    /// Those that were written, to be filled again: the kernel clears each page that is new.
+    written_pieces: Receiver<Vec<u8>>,
     written: ScopedJoinHandle<'scope, io::Result<BlobWriter>>,
 }
 
@@ -39,13 +41,16 @@ impl<'scope, 'env> Aside<'scope, 'env> {
 
     fn start(&self, mut writer: BlobWriter) -> Writing<'scope> {
         let (pieces, waiting) = sync_channel::<Vec<u8>>(WAITING);
+        let (back, written_pieces) = channel();
         let written = self.scope.spawn(move || {
             for piece in waiting {
                 writer.write_all(&piece)?;
+                // Nobody filling it any more is fine.
+                drop(back.send(piece));
             }
             Ok(writer)
         });
-        Writing { pieces, written }
+        Writing { pieces, written_pieces, written }
     }
 }
 
@@ -55,7 +60,10 @@ impl Write for Aside<'_, '_> {
             self.thread = Some(self.start(writer));
         }
         let Some(thread) = &self.thread else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        if thread.pieces.send(bytes.to_vec()).is_err() {
+        let mut piece = thread.written_pieces.try_recv().unwrap_or_default();
+        piece.clear();
+        piece.extend_from_slice(bytes);
+        if thread.pieces.send(piece).is_err() {
             // It has ended: why is what went wrong.
             end(self.thread.take())?;
         }
@@ -68,7 +76,7 @@ impl Write for Aside<'_, '_> {
 }
 
 fn end(thread: Option<Writing<'_>>) -> io::Result<BlobWriter> {
-    let Some(Writing { pieces, written }) = thread else { return Err(io::ErrorKind::BrokenPipe.into()) };
+    let Some(Writing { pieces, written, .. }) = thread else { return Err(io::ErrorKind::BrokenPipe.into()) };
     drop(pieces);
     written.join().map_err(|_| io::Error::other("storing content was interrupted"))?
 }

@@ -1,7 +1,7 @@
 //! Plain, gzip, zstd, bzip2 or xz, told apart by their first bytes whatever a media type says.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -81,15 +81,17 @@ pub(crate) fn piped<T>(source: impl Read + Send, work: impl FnOnce(&mut dyn Read
     let mut plain = decoder(source)?;
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(CHUNKS_WAITING);
-        scope.spawn(move || produce(&mut plain, &sender));
+        let (back, read) = channel();
+        scope.spawn(move || produce(&mut plain, &sender, &read));
         // The receiver ends with `work`, so that a producer nobody listens to stops.
-        work(&mut Chunks { receiver, chunk: Vec::new(), at: 0 })
+        work(&mut Chunks { receiver, back, chunk: Vec::new(), at: 0 })
     })
 }
 
-fn produce(plain: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+/// Chunks that were `read` are filled again: the kernel clears each page that is new.
+fn produce(plain: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>, read: &Receiver<Vec<u8>>) {
     loop {
-        let chunk = next_chunk(plain);
+        let chunk = next_chunk(plain, read.try_recv().unwrap_or_default());
         let ended = chunk.as_ref().map_or(true, Vec::is_empty);
         if sender.send(chunk).is_err() || ended {
             return;
@@ -97,10 +99,10 @@ fn produce(plain: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-/// The next bytes, fewer than asked for at the end only. A decoder is asked for many at once: it keeps what it may need of
-/// those before by copying them, at each call.
-fn next_chunk(plain: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut chunk = vec![0; CHUNK];
+/// The next bytes in place of what `chunk` holds, fewer than a chunk at the end only. A decoder is asked for many at once: at
+/// each call it copies what it may need of those before.
+fn next_chunk(plain: &mut dyn Read, mut chunk: Vec<u8>) -> io::Result<Vec<u8>> {
+    chunk.resize(CHUNK, 0);
     let mut filled = 0;
     while filled < CHUNK {
         match plain.read(&mut chunk[filled..]) {
@@ -116,6 +118,7 @@ fn next_chunk(plain: &mut dyn Read) -> io::Result<Vec<u8>> {
 
 struct Chunks {
     receiver: Receiver<io::Result<Vec<u8>>>,
+    back: Sender<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
 }
@@ -123,7 +126,9 @@ struct Chunks {
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
-            self.chunk = self.receiver.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            let next = self.receiver.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+            // The producer may have come to its end.
+            drop(self.back.send(std::mem::replace(&mut self.chunk, next)));
             self.at = 0;
         }
         let count = buffer.len().min(self.chunk.len() - self.at);
