@@ -11,8 +11,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Has the allocator give memory back that a pull or a build no longer needs. As it comes, each of many threads keeps what it
-/// had in a heap of its own, and blocks of megabytes are kept among them once one was given back (mallopt(3)). To be called
-/// before there are threads.
+/// had in a heap of its own, and blocks of megabytes are kept among them once one was given back (mallopt(3)). Of what is free
+/// at a heap's end some stays: it would come back page by page, each cleared, for every buffer. To be called before there are
+/// threads.
 pub(crate) fn keep_heap_small() {
     #[cfg(target_env = "gnu")]
     {
@@ -20,9 +21,10 @@ pub(crate) fn keep_heap_small() {
         unsafe extern "C" {
             fn mallopt(setting: c_int, value: c_int) -> c_int;
         }
+        const TRIM_THRESHOLD: c_int = -1;
         const MMAP_THRESHOLD: c_int = -3;
         const ARENA_MAX: c_int = -8;
-        for (setting, value) in [(ARENA_MAX, 2), (MMAP_THRESHOLD, 1 << 20)] {
+        for (setting, value) in [(ARENA_MAX, 2), (MMAP_THRESHOLD, 1 << 20), (TRIM_THRESHOLD, 2 << 20)] {
             // SAFETY: it takes two numbers, touches the allocator's own settings alone, and refuses what it doesn't know.
             unsafe { mallopt(setting, value) };
         }
