@@ -359,7 +359,7 @@ fn so_many_layers_are_carried_at_a_time_as_the_configuration_says() {
     let Some((engine, _registry, gate, name)) = gated(json) else { return };
     let carry = |verb: &str, at_a_time: usize| {
         let client = told(&engine, &[verb, &name], ": Waiting", LAYERS - at_a_time);
-        eventually("the others are at the gate", || (gate.waiting() == at_a_time).then_some(()));
+        eventually("the others are counted at the gate", || (gate.most() >= at_a_time).then_some(()));
         gate.open();
         succeeds(client);
         assert_eq!(gate.most(), at_a_time, "{verb}");
