@@ -4,6 +4,7 @@ mod ahead;
 mod load;
 mod new_image;
 mod save;
+mod spool;
 
 pub use load::Loaded;
 pub use new_image::{CommitOptions, ImportOptions};

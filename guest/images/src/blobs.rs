@@ -89,8 +89,7 @@ impl Blobs {
 
     /// Unpacks a layer's blob into a folder.
     pub(crate) fn unpack(&self, digest: &Digest, folder: &Path) -> Result<Unpacked> {
-        let (diff_id, size) = unpack::unpack_blob(self.open_blob(digest)?, folder, &Limits::default())?;
-        Ok(Unpacked { diff_id: diff_id.unwrap_or_else(|| digest.clone()), size })
+        Ok(unpack::unpack_blob(self.open_blob(digest)?, folder, &Limits::default())?.of(digest))
     }
 
     /// A small blob's bytes.
@@ -190,7 +189,7 @@ impl BlobWriter {
     pub(crate) fn follow(&mut self) -> Result<Follower> {
         let file = File::open(&self.path).map_err(Error::file("open", &self.path))?;
         let growing = self.growing.get_or_insert_with(|| Growing(Arc::default()));
-        Ok(Follower { file, growth: Arc::clone(&growing.0), read: 0 })
+        Ok(Follower::new(file, Arc::clone(&growing.0)))
     }
 
     /// Has `fill` write the blob, in pieces of any size.

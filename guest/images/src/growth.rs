@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,12 +87,19 @@ impl Drop for Growing {
     }
 }
 
-/// Reads a file as it grows.
-#[derive(Debug)]
+/// Reads a file as it grows. A clone goes on by itself from where it was made.
+#[derive(Debug, Clone)]
 pub(crate) struct Follower {
-    pub(crate) file: File,
-    pub(crate) growth: Arc<Growth>,
-    pub(crate) read: u64,
+    file: Arc<File>,
+    growth: Arc<Growth>,
+    read: u64,
+}
+
+impl Follower {
+    /// Of a file that grows so, from its start.
+    pub(crate) fn new(file: File, growth: Arc<Growth>) -> Self {
+        Self { file: Arc::new(file), growth, read: 0 }
+    }
 }
 
 impl Read for Follower {
@@ -100,7 +108,7 @@ impl Read for Follower {
         if !self.growth.wait(self.read)? {
             return Ok(0);
         }
-        let count = self.file.read(buffer)?;
+        let count = self.file.read_at(buffer, self.read)?;
         self.read += count as u64;
         if count == 0 && !buffer.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -118,8 +126,8 @@ mod tests {
     fn follower() -> (tempfile::NamedTempFile, Growing, Follower) {
         let file = tempfile::NamedTempFile::new().unwrap();
         let growth = Arc::new(Growth::default());
-        let read = Follower { file: File::open(file.path()).unwrap(), growth: growth.clone(), read: 0 };
-        (file, Growing(growth), read)
+        let follower = Follower::new(File::open(file.path()).unwrap(), growth.clone());
+        (file, Growing(growth), follower)
     }
 
     #[test]

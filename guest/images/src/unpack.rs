@@ -45,6 +45,26 @@ pub(crate) struct Unpacked {
     pub(crate) size: u64,
 }
 
+/// What unpacking a blob found out.
+#[derive(Debug)]
+pub(crate) enum UnpackedBlob {
+    /// Its digest is the uncompressed stream's, too, and wasn't computed.
+    Plain {
+        size: u64,
+    },
+    Compressed(Unpacked),
+}
+
+impl UnpackedBlob {
+    /// The same, of the blob with this digest.
+    pub(crate) fn of(self, blob: &Digest) -> Unpacked {
+        match self {
+            Self::Plain { size } => Unpacked { diff_id: blob.clone(), size },
+            Self::Compressed(unpacked) => unpacked,
+        }
+    }
+}
+
 /// Unpacks the uncompressed or compressed tar in `source` into the empty folder `root`.
 pub(crate) fn unpack(source: impl Read + Send, root: &Path, limits: &Limits) -> Result<Unpacked> {
     decompress::piped(source, |plain| {
@@ -61,18 +81,13 @@ pub(crate) fn may_be_layer(start: &[u8]) -> bool {
     !decompress::is_plain(start) || start.get(257..262) == Some(b"ustar")
 }
 
-/// As [`unpack`], of a blob whose own digest somebody else computes: a plain one's is its diff id, and it has none here.
-pub(crate) fn unpack_blob(
-    blob: impl Read + Send,
-    root: &Path,
-    limits: &Limits,
-) -> Result<(Option<Digest>, u64)> {
+/// As [`unpack`], of a blob whose own digest somebody else computes.
+pub(crate) fn unpack_blob(blob: impl Read + Send, root: &Path, limits: &Limits) -> Result<UnpackedBlob> {
     let mut blob = BufReader::with_capacity(BUFFER, blob);
     if decompress::is_plain(blob.fill_buf().map_err(Error::reading)?) {
-        return Ok((None, unpack_entries(&mut Archive::new(blob), root, limits)?));
+        return Ok(UnpackedBlob::Plain { size: unpack_entries(&mut Archive::new(blob), root, limits)? });
     }
-    let Unpacked { diff_id, size } = unpack(blob, root, limits)?;
-    Ok((Some(diff_id), size))
+    unpack(blob, root, limits).map(UnpackedBlob::Compressed)
 }
 
 /// Runs `work` on the uncompressed content of `source`.

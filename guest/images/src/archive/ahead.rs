@@ -1,5 +1,5 @@
 //! Layers of an archive that are unpacked while the rest of it is still being read: only its end says what they belong
-//! to. What can't be unpacked now is tried once more when it is needed, and fails then.
+//! to. That something can't be unpacked is said when it is needed.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,7 +9,7 @@ use std::thread::Scope;
 use crate::blobs::BlobWriter;
 use crate::growth::Follower;
 use crate::layers::{Layers, Unplaced};
-use crate::unpack::{self, Limits, Unpacked};
+use crate::unpack::{self, Limits, Unpacked, UnpackedBlob};
 use crate::{Digest, Result};
 
 /// How much of a file's start tells whether it may be a layer.
@@ -20,25 +20,23 @@ const WAITING: usize = 32;
 /// A layer that is unpacked, but has no place yet.
 pub(super) struct Early {
     folder: Unplaced,
-    /// None when it is that of the blob.
-    diff_id: Option<Digest>,
-    size: u64,
+    unpacked: UnpackedBlob,
 }
 
 impl Early {
     /// Makes it what the empty folder `fs` holds; `blob` is what it was unpacked from.
     pub(super) fn put(self, blob: &Digest, fs: &Path) -> Result<Unpacked> {
         self.folder.become_folder(fs)?;
-        Ok(Unpacked { diff_id: self.diff_id.unwrap_or_else(|| blob.clone()), size: self.size })
+        Ok(self.unpacked.of(blob))
     }
 }
 
-/// Gets the layer; ends without one when it can't be unpacked.
-pub(super) type Awaited = Receiver<Early>;
+/// Gets the layer, or why it can't be unpacked.
+pub(super) type Awaited = Receiver<Result<Early>>;
 
 struct Job {
     blob: Follower,
-    done: SyncSender<Early>,
+    done: SyncSender<Result<Early>>,
 }
 
 /// The threads that unpack; they end when this is dropped and nothing waits any more.
@@ -74,16 +72,13 @@ impl Ahead {
 fn work(jobs: &Mutex<Receiver<Job>>, layers: &Layers) {
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok(Job { blob, done }) = next() {
-        match unpack_early(blob, layers) {
-            // Nobody waiting for it any more is fine: then it goes.
-            Ok(early) => drop(done.send(early)),
-            Err(error) => tracing::debug!(%error, "a file of an archive isn't unpacked ahead"),
-        }
+        // Nobody waiting for it any more is fine: then it goes.
+        drop(done.send(unpack_early(blob, layers)));
     }
 }
 
 fn unpack_early(blob: Follower, layers: &Layers) -> Result<Early> {
     let folder = layers.unplaced()?;
-    let (diff_id, size) = unpack::unpack_blob(blob, folder.path(), &Limits::default())?;
-    Ok(Early { folder, diff_id, size })
+    let unpacked = unpack::unpack_blob(blob, folder.path(), &Limits::default())?;
+    Ok(Early { folder, unpacked })
 }

@@ -317,7 +317,7 @@ impl LayerTask {
         let partial = self.store.blobs().partial_path(&self.layer.digest);
         let open = File::options().read(true).append(true).create(true).open(&partial);
         let file = open.map_err(Error::file("open", partial))?;
-        let follower = Follower { file, growth: growth.clone(), read: 0 };
+        let follower = Follower::new(file, growth.clone());
         let (downloading, growing) = (self.clone(), Growing(growth.clone()));
         let download = async move {
             downloading.download(&growing.0).await?;
