@@ -11,15 +11,15 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use berth_builder::Builder;
 use berth_builder::classic::{Input, Lines};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Failure;
 use crate::image::auth;
 use crate::routes::Shared;
+use crate::transfer;
 use crate::wire::build::BuildQuery;
 
 pub(super) async fn build(
@@ -32,10 +32,7 @@ pub(super) async fn build(
     let query = BuildQuery::parse(uri.query().unwrap_or_default())?;
     let options = query.options(auth::all_credentials(&headers)?)?;
     let input = match query.remote.as_str() {
-        "" | "client-session" => {
-            let bytes = body.into_data_stream().map_err(std::io::Error::other);
-            Input::Archive(Box::new(SyncIoBridge::new(StreamReader::new(Box::pin(bytes)))))
-        }
+        "" | "client-session" => Input::Archive(Box::new(transfer::upload(body).0)),
         url => Input::Remote(url.to_owned()),
     };
     let (sender, mut lines) = mpsc::unbounded_channel::<Value>();
