@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             archive()?;
             publish(&mut engines[1], &subject)?;
             if args.packing == Packing::Zstd {
-                builds::repack(&engines[0], &subject)?;
+                builds::repack(&engines[0], &subject, &registry)?;
             }
             archive()?;
             let mut blobs = floor::layers(&registry, args.packing)?;

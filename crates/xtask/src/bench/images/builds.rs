@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
+
 use super::lives::Subject;
 use super::tap::Tap;
 use super::{Args, Measured, Rows, settle, timed};
@@ -114,8 +116,9 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// Replaces the image in its registry by one whose layers are compressed by zstd, which dockerd doesn't push.
-pub(super) fn repack(engine: &Measured, subject: &Subject) -> anyhow::Result<()> {
+/// Replaces the image in its registry, which lies in a folder, by one whose layers are compressed by zstd, which dockerd
+/// doesn't push.
+pub(super) fn repack(engine: &Measured, subject: &Subject, registry: &Path) -> anyhow::Result<()> {
     let context = tempfile::tempdir()?;
     fs::write(context.path().join("Dockerfile"), format!("FROM {}\n", subject.name))?;
     let output = format!(
@@ -125,8 +128,26 @@ pub(super) fn repack(engine: &Measured, subject: &Subject) -> anyhow::Result<()>
     let context = context.path().to_string_lossy();
     engine.docker(&["buildx", "build", "--quiet", "--provenance=false", &output, &context])?;
     engine.docker(&["rmi", "--force", &subject.name])?;
-    // The cache would keep the layers.
-    engine.docker(&["builder", "prune", "--all", "--force"])
+    // What it was built from, and the cache, would keep the layers.
+    engine.docker(&["image", "prune", "--all", "--force"])?;
+    engine.docker(&["builder", "prune", "--all", "--force"])?;
+    lead_to_zstd(&registry.join("docker/registry/v2"), subject)
+}
+
+/// Leads the image's tag to its last manifest with such layers: before 0.22 buildx pushes once more through Docker's API,
+/// which knows nothing of the compression.
+fn lead_to_zstd(registry: &Path, subject: &Subject) -> anyhow::Result<()> {
+    let tag = registry.join(format!("repositories/bench/l{}/_manifests/tags/v1", subject.layers));
+    let mut manifests = Vec::new();
+    for entry in fs::read_dir(tag.join("index/sha256"))? {
+        let hex = entry?.file_name().to_string_lossy().into_owned();
+        let blob = registry.join(format!("blobs/sha256/{}/{hex}/data", &hex[..2]));
+        if fs::read_to_string(&blob)?.contains("tar+zstd") {
+            manifests.push((fs::metadata(blob)?.modified()?, hex));
+        }
+    }
+    let (_, hex) = manifests.into_iter().max().context("no layers compressed by zstd were pushed")?;
+    Ok(fs::write(tag.join("current/link"), format!("sha256:{hex}"))?)
 }
 
 fn many_files(folder: &Path, count: usize) -> anyhow::Result<()> {
