@@ -61,8 +61,11 @@ impl Server {
             _ => (self.nodes().file(header.node)?, false),
         };
         let file = file.as_fd();
-        self.change_file(header.node, file, || self.change(header, file, is_open, wish))?;
-        reply.attributes_out(&self.shown(header, header.node, file, sys::status(file)?));
+        let status = self.change_attributes(header.node, file, || {
+            self.change(header, file, is_open, wish)?;
+            sys::status(file)
+        })?;
+        reply.attributes_out(&self.shown(header, header.node, file, status));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::place::{At, Place};
 use crate::server::Server;
-use crate::sys::{self, Moment, event};
+use crate::sys::{self, Moment, Status, event};
 
 /// How long it is waited until what the guest does to a file is over.
 const UNDER_WAY: Duration = Duration::from_millis(20);
@@ -117,8 +117,22 @@ impl Server {
         file: impl AsFd,
         change: impl FnOnce() -> Result<T, sys::Errno>,
     ) -> Result<T, sys::Errno> {
-        let left = || sys::status(file.as_fd()).ok().map(|status| (status.ctime, status.ctime));
+        let left = |_: &_| sys::status(file.as_fd()).ok().map(|status| (status.ctime, status.ctime));
         self.change_watched(node, change, left)
+    }
+
+    /// The same of a change that says which attributes it left.
+    pub(crate) fn change_attributes(
+        &self,
+        node: u64,
+        file: impl AsFd,
+        change: impl FnOnce() -> Result<Status, sys::Errno>,
+    ) -> Result<Status, sys::Errno> {
+        self.change_watched(node, change, |changed| {
+            // One that failed may have changed something before.
+            let left = changed.as_ref().ok().copied().or_else(|| sys::status(file.as_fd()).ok());
+            left.map(|status| (status.ctime, status.ctime))
+        })
     }
 
     /// The same of a file that gets its times from this machine's clock: the change's is known without a look at it.
@@ -128,21 +142,21 @@ impl Server {
         change: impl FnOnce() -> Result<T, sys::Errno>,
     ) -> Result<T, sys::Errno> {
         let earliest = sys::last_tick();
-        self.change_watched(node, change, || Some((earliest, sys::now())))
+        self.change_watched(node, change, |_| Some((earliest, sys::now())))
     }
 
     fn change_watched<T>(
         &self,
         node: u64,
         change: impl FnOnce() -> Result<T, sys::Errno>,
-        left: impl FnOnce() -> Option<(Moment, Moment)>,
+        left: impl FnOnce(&Result<T, sys::Errno>) -> Option<(Moment, Moment)>,
     ) -> Result<T, sys::Errno> {
         if !self.watches.are_on() {
             return change();
         }
         self.nodes().change_begins(node);
         let changed = change();
-        self.nodes().change_ends(node, left());
+        self.nodes().change_ends(node, left(&changed));
         changed
     }
 

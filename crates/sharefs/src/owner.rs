@@ -99,8 +99,11 @@ impl Server {
         uid: Option<u32>,
         gid: Option<u32>,
     ) -> Result<(), Errno> {
-        let (old_uid, old_gid) = read(file).unwrap_or((header.uid, header.gid));
-        let text = format!("{}:{}", uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
+        let (uid, gid) = uid.zip(gid).unwrap_or_else(|| {
+            let (old_uid, old_gid) = read(file).unwrap_or((header.uid, header.gid));
+            (uid.unwrap_or(old_uid), gid.unwrap_or(old_gid))
+        });
+        let text = format!("{uid}:{gid}");
         match sys::set_attribute(file, ATTRIBUTE, text.as_bytes(), 0) {
             // There is no place for it: accepted, as on any file system without owners.
             Err(Errno::OPNOTSUPP | Errno::PERM | Errno::LOOP | Errno::BADF) => Ok(()),
