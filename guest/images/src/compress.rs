@@ -5,7 +5,7 @@ mod gzip;
 
 use std::io::{self, Read, Write};
 
-use crate::blobs::Filling;
+use crate::blobs::{BlobWriter, Filling};
 use crate::manifest::{Descriptor, Document, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST};
 use crate::stack::Kept;
 use crate::store::Pin;
@@ -83,26 +83,40 @@ impl Packing {
 impl Store {
     /// A layer's blob as it is to be sent, which stays as long as the pin. Blocks, for the time that compressing takes.
     pub(crate) fn packed(&self, blob: &Descriptor, packing: &Packing) -> Result<(Descriptor, Pin)> {
+        match self.packed_before(blob, packing) {
+            Some(packed) => Ok(packed),
+            None => self.pack(blob, packing, self.blobs().writer()?, |_| {}),
+        }
+    }
+
+    /// The same where nothing is left to be compressed.
+    pub(crate) fn packed_before(&self, blob: &Descriptor, packing: &Packing) -> Option<(Descriptor, Pin)> {
         if packing.is_fine(Compression::of(&blob.media_type)) {
-            return Ok((blob.clone(), self.pin([blob.digest.clone()])));
+            return Some((blob.clone(), self.pin([blob.digest.clone()])));
         }
-        let key = (blob.digest.clone(), *packing);
-        let known = self.state().packed.get(&key).cloned();
-        if let Some(known) = known {
-            let pin = self.pin([known.digest.clone()]);
-            if self.blobs().size(&known.digest) == Some(known.size) {
-                return Ok((known, pin));
-            }
-        }
-        let plain = decompress(self.blobs().open_blob(&blob.digest)?)?;
+        let known = self.state().packed.get(&(blob.digest.clone(), *packing)).cloned()?;
+        let pin = self.pin([known.digest.clone()]);
+        (self.blobs().size(&known.digest) == Some(known.size)).then_some((known, pin))
+    }
+
+    /// Compresses a layer's blob by `writer`; `moved` hears how many of its bytes were read.
+    pub(crate) fn pack(
+        &self,
+        blob: &Descriptor,
+        packing: &Packing,
+        writer: BlobWriter,
+        moved: impl FnMut(u64) + Send,
+    ) -> Result<(Descriptor, Pin)> {
+        let source = Heard { source: self.blobs().open_blob(&blob.digest)?, done: 0, moved };
+        let plain = decompress(source)?;
         let written =
             |to: &mut Filling<'_, '_>| packing.write(plain, to).map_err(Error::stream("compress a layer"));
-        let (packed, pin) = self.keep(self.blobs().filled(written)?.0)?;
+        let (packed, pin) = self.keep(writer.filled(written)?.0)?;
         // A plain tar that begins like something else is still one.
         let packed = Descriptor::new(packing.compression.media_type(), packed.digest, packed.size);
         let mut state = self.state();
         state.packed.retain(|(source, _), _| self.blobs().size(source).is_some());
-        state.packed.insert(key, packed.clone());
+        state.packed.insert((blob.digest.clone(), *packing), packed.clone());
         drop(state);
         Ok((packed, pin))
     }
@@ -114,23 +128,43 @@ impl Store {
         packing: &Packing,
         to: &Reference,
     ) -> Option<Descriptor> {
+        self.sent(layer, packing, |name| name.same_repository(to)).map(|(sent, _)| sent)
+    }
+
+    /// The same by a manifest of another repository at the same registry, whose path is the second.
+    pub(crate) fn sent_elsewhere(
+        &self,
+        layer: &Digest,
+        packing: &Packing,
+        to: &Reference,
+    ) -> Option<(Descriptor, String)> {
+        self.sent(layer, packing, |name| name.domain() == to.domain() && name.path() != to.path())
+    }
+
+    fn sent(
+        &self,
+        layer: &Digest,
+        packing: &Packing,
+        is_meant: impl Fn(&Reference) -> bool,
+    ) -> Option<(Descriptor, String)> {
+        if packing.level.is_some() {
+            return None;
+        }
         let state = self.state();
-        let of_it = state.names.iter().filter_map(|(name, id)| {
-            let manifest =
-                name.digest().filter(|_| name.domain() == to.domain() && name.path() == to.path())?;
+        let of_it = state.names.iter().filter(|(name, _)| is_meant(name)).filter_map(|(name, id)| {
             let place = state.images.get(id)?.layers.iter().position(|known| known.diff_id == *layer)?;
-            Some((manifest.clone(), place))
+            Some((name.digest()?.clone(), place, name.path().to_owned()))
         });
         let of_it: Vec<_> = of_it.collect();
         drop(state);
-        let found = of_it.iter().find_map(|(manifest, place)| {
-            let json = self.blobs().read(manifest).ok()?;
+        of_it.into_iter().find_map(|(manifest, place, path)| {
+            let json = self.blobs().read(&manifest).ok()?;
             let Ok(Document::Manifest(manifest)) = Document::parse(&json, OCI_MANIFEST) else { return None };
-            let sent = manifest.layers.into_iter().nth(*place)?;
-            (Compression::of(&sent.media_type) == packing.compression).then_some(sent)
-        });
-        let found = found.filter(|_| packing.level.is_none());
-        found.map(|sent| Descriptor::new(packing.compression.media_type(), sent.digest, sent.size))
+            let sent = manifest.layers.into_iter().nth(place)?;
+            let is_packed_so = Compression::of(&sent.media_type) == packing.compression;
+            let sent = Descriptor::new(packing.compression.media_type(), sent.digest, sent.size);
+            is_packed_so.then_some((sent, path))
+        })
     }
 
     /// A layer's blob as it is to be sent, which stays as long as the second. Blocks, for the time that compressing takes.
@@ -140,6 +174,22 @@ impl Store {
     pub fn packed_layer(&self, layer: &Layer, packing: &Packing) -> Result<(Blob, Kept)> {
         let (packed, pin) = self.packed(&self.layer_blob(layer)?.descriptor(), packing)?;
         Ok((packed.into(), Kept::new(pin)))
+    }
+}
+
+/// A source that tells how many of its bytes were read.
+struct Heard<R, F> {
+    source: R,
+    done: u64,
+    moved: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Heard<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.done += count as u64;
+        (self.moved)(self.done);
+        Ok(count)
     }
 }
 

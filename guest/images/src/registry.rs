@@ -20,6 +20,7 @@ mod session;
 mod tags;
 mod token;
 mod unchecked;
+mod upload;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};

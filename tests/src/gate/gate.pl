@@ -29,6 +29,18 @@ sub copy {
     }
 }
 
+# Copies chunks, whose lengths come before them, until one has none.
+sub copy_chunks {
+    my ($from, $to) = @_;
+    while (defined(my $size = <$from>)) {
+        print $to $size;
+        my $length = hex($size =~ /^([0-9a-f]+)/i ? $1 : 0);
+        # And the end of its line.
+        copy($from, $to, $length + 2);
+        last unless $length;
+    }
+}
+
 # Takes a request's body, and answers that it is no manifest.
 sub refuse {
     my ($client, $length) = @_;
@@ -57,6 +69,7 @@ sub pass_on {
     my $to = IO::Socket::INET->new(PeerAddr => $server) or die "connect: $!";
     print $to "${head}Connection: close\r\n\r\n";
     copy($client, $to, $length);
+    copy_chunks($client, $to) if $head =~ /^transfer-encoding: *chunked/im;
     $to->flush;
     copy($to, $client);
 }

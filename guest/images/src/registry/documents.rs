@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::download;
 use super::push;
 use super::session::Session;
+use super::upload;
 use super::{Client, Credentials, scope};
 use crate::content::Blob;
 use crate::stack::Kept;
@@ -78,7 +79,7 @@ impl Repository {
     pub async fn send(&self, store: &Store, blob: &Blob) -> Result<()> {
         let sources = store.repositories_with(&blob.digest, &self.reference);
         let blob = blob.descriptor();
-        push::upload(&self.session, store, &self.reference, &blob, &sources, |_| {}).await.map(drop)
+        upload::upload(&self.session, store, &self.reference, &blob, &sources, |_| {}).await.map(drop)
     }
 
     /// Puts a manifest under the reference, whose blobs are here.

@@ -1,26 +1,19 @@
 //! Pushing: layers that the registry lacks, the configuration, then the manifest.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use hyper::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION};
-use hyper::{Method, StatusCode};
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::connect::Body;
 use super::in_flight::turn;
 use super::refusal::Refusal;
 use super::session::{self, Ask, Session};
-use super::token::escape;
+use super::upload::{self, Begun, exists, upload};
 use super::{Pushed, Report};
 use crate::compress::Packing;
 use crate::manifest::{self, Descriptor, Document, Manifest};
@@ -28,12 +21,6 @@ use crate::progress::Pace;
 use crate::store::Pin as Pinned;
 use crate::{Digest, Error, Image, Outbound, Platform, Progress, Reference, Result, Store};
 
-/// Says how large the chunks of an upload must be at least.
-const CHUNK_LEAST: HeaderName = HeaderName::from_static("oci-chunk-min-length");
-/// How large they are when that is less.
-const CHUNK_USUAL: u64 = 16 << 20;
-/// Read from the disk at a time.
-const CHUNK: usize = 64 << 10;
 /// How often a layer's upload is begun, as by dockerd.
 const ATTEMPTS: u64 = 5;
 
@@ -207,18 +194,54 @@ impl Layers {
             self.say(layer, "Layer already exists");
             return Ok((sent, None));
         }
-        let (blob, pin) = match self.packing {
-            None => (blob, None),
-            Some(packing) => {
-                let store = self.store.clone();
-                let packed = tokio::task::spawn_blocking(move || store.packed(&blob, &packing));
-                let (blob, pin) = packed.await.map_err(|_| Error::Interrupted("compressing a layer"))??;
-                (blob, Some(pin))
-            }
+        let (blob, pin, how) = match self.packing {
+            None => (blob.clone(), None, self.upload(layer, &blob).await?),
+            Some(packing) => match self.store.packed_before(&blob, &packing) {
+                Some((packed, pin)) => (packed.clone(), Some(pin), self.upload(layer, &packed).await?),
+                None => self.pack(layer, blob, packing).await?,
+            },
         };
-        let how = self.upload(layer, &blob).await?;
         self.say(layer, how);
         Ok((blob, pin))
+    }
+
+    /// Sends a layer while it is compressed, unless another repository of the registry has it. What was sent, which stays
+    /// as long as the pin, and how.
+    async fn pack(
+        &self,
+        layer: &Digest,
+        blob: Descriptor,
+        packing: Packing,
+    ) -> Result<(Descriptor, Option<Pinned>, String)> {
+        let elsewhere = self.store.sent_elsewhere(layer, &packing, &self.reference);
+        let mount = elsewhere.as_ref().map(|(sent, path)| (&sent.digest, path.as_str()));
+        let begun = upload::begin(&self.session, &self.reference, mount).await;
+        let begun = match (begun, elsewhere) {
+            (Ok(None), Some((sent, path))) => return Ok((sent, None, upload::mounted(&path))),
+            (Ok(begun), _) => begun.filter(Begun::takes_stream),
+            // Tried again once there is something to send.
+            (Err(error), _) if may_pass(&error) => None,
+            (Err(error), _) => return Err(error),
+        };
+        let mut writer = self.store.blobs().writer()?;
+        let written = writer.follow()?;
+        let (store, moved) = (self.store.clone(), self.moved(layer, blob.size));
+        let packing = tokio::task::spawn_blocking(move || store.pack(&blob, &packing, writer, moved));
+        let place = match begun {
+            Some(begun) => usable(upload::stream(&self.session, begun, &written).await),
+            None => None,
+        };
+        // Why it can't be compressed is also why what was to be sent broke off.
+        let (packed, pin) = packing.await.map_err(|_| Error::Interrupted("compressing a layer"))??;
+        let ended = match place {
+            Some(place) => usable(upload::end(&self.session, &place, &packed.digest).await),
+            None => None,
+        };
+        let how = match ended {
+            Some(()) => upload::PUSHED.to_owned(),
+            None => self.upload(layer, &packed).await?,
+        };
+        Ok((packed, Some(pin), how))
     }
 
     /// The layer as the registry got it once and still has it: it needn't be compressed to find that out.
@@ -231,13 +254,7 @@ impl Layers {
 
     async fn upload(&self, layer: &Digest, blob: &Descriptor) -> Result<String> {
         let sources = self.store.repositories_with(&blob.digest, &self.reference);
-        let (progress, id, total) = (self.progress.clone(), layer.short().to_owned(), blob.size);
-        let pace = Arc::new(Pace::default());
-        let moved = move |done| {
-            if done == total || pace.is_due() {
-                let _ = progress.send(Progress::moved(&id, "Pushing", done, total));
-            }
-        };
+        let moved = self.moved(layer, blob.size);
         let mut attempt = 1;
         loop {
             let sent =
@@ -257,9 +274,25 @@ impl Layers {
         }
     }
 
+    /// What tells, now and then, how much of `total` has moved.
+    fn moved(&self, layer: &Digest, total: u64) -> impl Fn(u64) + Send + Sync + Clone + use<> {
+        let (progress, id) = (self.progress.clone(), layer.short().to_owned());
+        let pace = Arc::new(Pace::default());
+        move |done| {
+            if done == total || pace.is_due() {
+                let _ = progress.send(Progress::moved(&id, "Pushing", done, total));
+            }
+        }
+    }
+
     fn say(&self, layer: &Digest, status: impl Into<String>) {
         let _ = self.progress.send(Progress::say(layer.short(), status));
     }
+}
+
+/// What came of a stream; when it failed, the layer is sent in another way.
+fn usable<T>(streamed: Result<T>) -> Option<T> {
+    streamed.inspect_err(|error| tracing::debug!(%error, "a layer isn't streamed")).ok()
 }
 
 /// Whether a network that comes back or a registry that starts again may take what failed.
@@ -297,155 +330,5 @@ async fn offer(
     match response.status().is_success() {
         true => Ok(None),
         false => Ok(Some(session::refusal(response).await)),
-    }
-}
-
-/// Whether the registry has a blob in this repository.
-async fn exists(session: &Session, reference: &Reference, blob: &Digest) -> Result<bool> {
-    let target = format!("/v2/{}/blobs/{blob}", reference.path());
-    Ok(session.ask(&Ask::new(Method::HEAD, &target)).await?.status().is_success())
-}
-
-/// Brings a blob to the registry unless it has it; says how, in Docker's words. `sources` are repositories of the
-/// same registry that have it.
-pub(super) async fn upload(
-    session: &Session,
-    store: &Store,
-    reference: &Reference,
-    blob: &Descriptor,
-    sources: &[String],
-    moved: impl Fn(u64) + Send + Sync + 'static + Clone,
-) -> Result<String> {
-    if exists(session, reference, &blob.digest).await? {
-        return Ok("Layer already exists".to_owned());
-    }
-    let mut target = format!("/v2/{}/blobs/uploads/", reference.path());
-    if let Some(source) = sources.first() {
-        target += &format!("?mount={}&from={}", blob.digest, escape(source));
-    }
-    let started = session.ask(&Ask::new(Method::POST, &target)).await?;
-    match started.status() {
-        StatusCode::CREATED => return Ok(format!("Mounted from {}", sources.first().map_or("", |s| s))),
-        StatusCode::ACCEPTED => {}
-        _ => return Err(session::refusal(started).await.into_plain_error()),
-    }
-    let lost =
-        || Error::BadAnswer { url: session.base().to_owned(), problem: "it doesn't say where to upload" };
-    let location = started.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or_else(lost)?;
-    let location = session::absolute(session.base(), location).ok_or_else(lost)?;
-    let sending = Sending { session, store, blob, moved };
-    let least = started.headers().get(CHUNK_LEAST).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let rest = match least.filter(|least| *least < blob.size) {
-        Some(least) => sending.chunks(location, least.max(CHUNK_USUAL)).await?,
-        None => (location, 0),
-    };
-    sending.finish(rest).await?;
-    Ok("Pushed".to_owned())
-}
-
-/// A blob on its way to an upload's place.
-struct Sending<'a, F> {
-    session: &'a Session,
-    store: &'a Store,
-    blob: &'a Descriptor,
-    moved: F,
-}
-
-impl<F: Fn(u64) + Send + Sync + 'static + Clone> Sending<'_, F> {
-    fn body(&self, start: u64, end: u64) -> impl Fn() -> Body + Send + Sync + use<F> {
-        let (store, digest, moved) = (self.store.clone(), self.blob.digest.clone(), self.moved.clone());
-        move || feed(store.blobs().open_blob(&digest), start, end, moved.clone())
-    }
-
-    /// Sends all but the last chunk of a registry that wants them so large at least (OCI distribution specification,
-    /// "Pushing a blob in chunks"); where the upload goes on, and from which byte.
-    async fn chunks(&self, mut location: String, size: u64) -> Result<(String, u64)> {
-        let mut start = 0;
-        while self.blob.size - start > size {
-            let range = format!("{start}-{}", start + size - 1);
-            let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_RANGE, range.as_str())];
-            let ask = Ask { method: Method::PATCH, target: &location, headers: &headers };
-            let response = self.session.ask_with(&ask, &self.body(start, start + size)).await?;
-            if response.status() != StatusCode::ACCEPTED {
-                return Err(session::refusal(response).await.into_plain_error());
-            }
-            let next = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            if let Some(next) = next.and_then(|next| session::absolute(self.session.base(), next)) {
-                location = next;
-            }
-            start += size;
-        }
-        Ok((location, start))
-    }
-
-    /// Sends what is left, and says what all of it is.
-    async fn finish(&self, (location, start): (String, u64)) -> Result<()> {
-        let separator = if location.contains('?') { '&' } else { '?' };
-        let place = format!("{location}{separator}digest={}", escape(&self.blob.digest.to_string()));
-        let range = format!("{start}-{}", self.blob.size.saturating_sub(1));
-        let headers = [(CONTENT_TYPE, "application/octet-stream"), (CONTENT_RANGE, range.as_str())];
-        let headers = if start > 0 { headers.as_slice() } else { &headers[..1] };
-        let ask = Ask { method: Method::PUT, target: &place, headers };
-        let response = self.session.ask_with(&ask, &self.body(start, self.blob.size)).await?;
-        match response.status().is_success() {
-            true => Ok(()),
-            false => Err(session::refusal(response).await.into_plain_error()),
-        }
-    }
-}
-
-/// The bytes of a file from `start` to `end` as a request's body, read by a thread that may block.
-fn feed(file: Result<File>, start: u64, end: u64, moved: impl Fn(u64) + Send + 'static) -> Body {
-    let (sender, chunks) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let file = file.and_then(|mut file| {
-            file.seek(SeekFrom::Start(start)).map_err(Error::stream("read a layer"))?;
-            Ok(file.take(end - start))
-        });
-        let mut file = match file {
-            Ok(file) => file,
-            Err(error) => return drop(sender.blocking_send(Err(io::Error::other(error)))),
-        };
-        let mut done = start;
-        loop {
-            let mut chunk = vec![0; CHUNK];
-            let chunk = file.read(&mut chunk).map(|count| {
-                chunk.truncate(count);
-                Bytes::from(chunk)
-            });
-            let count = chunk.as_ref().map_or(0, Bytes::len);
-            if count == 0 && chunk.is_ok() || sender.blocking_send(chunk).is_err() {
-                return;
-            }
-            done += count as u64;
-            moved(done);
-        }
-    });
-    Feed { chunks, left: end - start }.boxed_unsync()
-}
-
-struct Feed {
-    chunks: mpsc::Receiver<io::Result<Bytes>>,
-    left: u64,
-}
-
-impl HttpBody for Feed {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let chunk = std::task::ready!(self.chunks.poll_recv(context));
-        Poll::Ready(chunk.map(|chunk| {
-            let chunk = chunk?;
-            self.left = self.left.saturating_sub(chunk.len() as u64);
-            Ok(Frame::data(chunk))
-        }))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
     }
 }

@@ -1,7 +1,7 @@
 //! A registry of the test's own, for what a well-behaved one never does.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,7 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     /// Names in lower case.
     pub(crate) headers: HashMap<String, String>,
+    /// What isn't text in it is replaced.
     pub(crate) body: String,
 }
 
@@ -60,7 +61,7 @@ impl Fake {
 fn read(stream: &TcpStream) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let mut first = [0];
-    std::io::Read::read_exact(&mut reader, &mut first).ok()?;
+    reader.read_exact(&mut first).ok()?;
     if !first[0].is_ascii_uppercase() {
         return None;
     }
@@ -75,9 +76,28 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     }
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
-    std::io::Read::read_exact(&mut reader, &mut body).ok()?;
+    reader.read_exact(&mut body).ok()?;
+    if headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
+        body = read_chunks(&mut reader)?;
+    }
     let line = line.trim().trim_end_matches(" HTTP/1.1").to_owned();
-    Some(Asked { line, headers, body: String::from_utf8(body).ok()? })
+    Some(Asked { line, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// A body of a length that wasn't known when it was begun (RFC 9112, 7.1).
+fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut size = String::new();
+        reader.read_line(&mut size).ok()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        let mut chunk = vec![0; size + 2];
+        reader.read_exact(&mut chunk).ok()?;
+        body.extend_from_slice(&chunk[..size]);
+        if size == 0 {
+            return Some(body);
+        }
+    }
 }
 
 /// A whole answer.

@@ -87,6 +87,11 @@ fn what_was_pushed_before_a_restart_is_not_compressed_again() {
     let again = push(&place, &name, None);
     assert_eq!(again.statuses().iter().filter(|status| **status == "Layer already exists").count(), 2);
     assert_eq!(again.result.unwrap().digest, digest);
+    let other = format!("{}/b:1", registry.address);
+    place.store.tag(&name, &other.parse().unwrap()).unwrap();
+    let mounted = push(&place, &other, None);
+    assert_eq!(mounted.statuses().iter().filter(|status| **status == "Mounted from a").count(), 2);
+    assert_eq!(mounted.result.unwrap().digest, digest);
     assert_eq!(blobs(), 4);
 }
 

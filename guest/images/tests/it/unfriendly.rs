@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::fake::{Answer, Asked, Fake, answer};
 use crate::fixture::{Layer, Place, config};
 use crate::pull::two_layers;
-use crate::transfer::{client, pull, push_plain, run};
+use crate::transfer::{client, pull, push, push_plain, run};
 
 /// What a registry with the image `a:1` answers to this request.
 fn serve(asked: &Asked) -> Answer {
@@ -201,6 +201,28 @@ fn an_upload_goes_in_chunks_where_the_registry_wants_them() {
     assert!([first[0].body.as_bytes(), last[0].body.as_bytes()].concat() == layer);
     // What is less than a chunk goes at once.
     assert_eq!(fake.asked("PUT /upload/0?digest=")[0].header("content-range"), "");
+}
+
+#[test]
+fn a_layer_is_sent_while_it_is_compressed_or_whole_where_that_is_refused() {
+    for (taken, whole) in [("202 Accepted", 0), ("416 Range Not Satisfiable", 1)] {
+        let fake = Fake::start(move |_, asked| match asked.line.split(' ').next() {
+            Some("HEAD") => answer("404 Not Found", &[], b""),
+            Some("POST") => answer("202 Accepted", &[("Location", "/upload/0")], b""),
+            Some("PATCH") => answer(taken, &[("Location", "/upload/1")], b""),
+            Some("PUT") => answer("201 Created", &[], b""),
+            _ => answer("200 OK", &[], b"{}"),
+        });
+        let (place, name) = (Place::new(), format!("{}/a:1", fake.address));
+        place.image(&name, &[Layer::new().file("big", &"x".repeat(20 << 20)).done()]);
+        push(&place, &name, None).result.unwrap();
+        let (streamed, ended) = (fake.asked("PATCH /upload/0"), fake.asked("PUT /upload/1?digest="));
+        assert_eq!((streamed.len(), ended.len()), (1, 1 - whole));
+        assert_eq!(streamed[0].header("transfer-encoding"), "chunked");
+        assert!(!streamed[0].body.is_empty() && ended.iter().all(|ended| ended.body.is_empty()));
+        // The other one is the configuration.
+        assert_eq!(fake.asked("PUT /upload/0?digest=").len(), 1 + whole);
+    }
 }
 
 #[test]
