@@ -99,7 +99,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let files = made::files(args.size << 20)?;
     for layers in &args.layers {
         let name = format!("127.0.0.1:{SOURCE}/bench/l{layers}:v1");
-        let subject = Subject { layers: *layers, name, archive: folder.path().join("image.tar") };
+        let archive = folder.path().join("image.tar");
+        let subject = Subject { layers: *layers, name, archive, packing: args.packing };
         let mut images = 0;
         let mut make = |engines: &mut [Measured; 2]| {
             let mut archive = || {

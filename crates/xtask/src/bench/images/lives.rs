@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Args, Measured, Rows, floor, settle, timed};
+use super::floor::{self, Packing};
+use super::{Args, Measured, Rows, settle, timed};
 use crate::bench::median;
 use crate::bench::podman::Podman;
 use crate::registry::Registry;
@@ -18,6 +19,8 @@ pub(super) struct Subject {
     pub(super) layers: u64,
     pub(super) name: String,
     pub(super) archive: PathBuf,
+    /// How its layers lie in the registry.
+    pub(super) packing: Packing,
 }
 
 /// What an engine does with it, each undoing or needing the one before.
@@ -115,7 +118,14 @@ impl Lives for Podman {
         let Subject { name, archive, .. } = subject;
         match verb {
             Verb::Pull => timed(|| self.call(&["pull", "--quiet", "--tls-verify=false", name])),
-            Verb::Save => timed(|| self.call(&["save", "--quiet", "--output", "/dev/null", name])),
+            Verb::Save => {
+                // Docker's own format knows no zstd for podman.
+                let format = match subject.packing {
+                    Packing::Gzip => "docker-archive",
+                    Packing::Zstd => "oci-archive",
+                };
+                timed(|| self.call(&["save", "--quiet", "--format", format, "--output", "/dev/null", name]))
+            }
             Verb::Remove => timed(|| self.call(&["rmi", name])),
             Verb::Load => timed(|| self.call(&["load", "--quiet", "--input", &archive.to_string_lossy()])),
             Verb::Push => {
