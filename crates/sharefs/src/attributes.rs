@@ -62,8 +62,11 @@ impl Server {
         };
         let file = file.as_fd();
         let status = self.change_attributes(header.node, file, || {
-            self.change(header, file, is_open, wish)?;
-            sys::status(file)
+            let before = sys::status(file)?;
+            self.change(header, file, is_open, wish, &before)?;
+            let after = sys::status(file)?;
+            self.nodes().owner_stays(header.node, before.ctime, after.ctime);
+            Ok(after)
         })?;
         reply.attributes_out(&self.shown(header, header.node, file, status));
         Ok(())
@@ -75,9 +78,9 @@ impl Server {
         file: BorrowedFd<'_>,
         is_open: bool,
         wish: &Change,
+        before: &Status,
     ) -> Result<(), Errno> {
         let has = |flag: u32| wish.valid & flag != 0;
-        let before = sys::status(file)?;
         if has(change::UID) || has(change::GID) {
             let uid = has(change::UID).then_some(wish.uid);
             let gid = has(change::GID).then_some(wish.gid);

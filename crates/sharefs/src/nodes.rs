@@ -470,6 +470,15 @@ impl Nodes {
         }
     }
 
+    /// What was known of the owner at this change time, if it still is, holds at a later one, too.
+    pub(crate) fn owner_stays(&mut self, id: u64, before: Moment, after: Moment) {
+        if let Some((as_of, _)) = self.by_id.get_mut(&id).and_then(|node| node.owner.as_mut())
+            && *as_of == before
+        {
+            *as_of = after;
+        }
+    }
+
     /// Keeps what the file's attribute says of its owner.
     pub(crate) fn keep_owner(&mut self, id: u64, changed: Moment, owner: Option<Owner>) {
         if let Some(node) = self.by_id.get_mut(&id) {

@@ -5,7 +5,7 @@
 //! everything again; so it is of one folder whose watch is lost, and of everything when nothing can be watched any
 //! longer. What is said from then on is short, until a folder is looked at and watched anew.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -32,6 +32,14 @@ enum Ended {
     NobodyListens,
     /// More happened at once than the host keeps.
     ChangesLost,
+}
+
+/// What is told of one round of events.
+#[derive(Default)]
+struct Round {
+    messages: Vec<u8>,
+    /// Whether a file's latest change was the guest's: asked once, since the round's events all came before.
+    is_guests: HashMap<u64, bool>,
 }
 
 impl Server {
@@ -67,13 +75,12 @@ impl Server {
 
     /// Carries changes until nobody listens or some were lost.
     fn carry(&self, watcher: &Watcher, kernel: &mut (impl Write + AsFd)) -> io::Result<Ended> {
-        let mut messages = Vec::new();
         while watcher.wait(kernel.as_fd())? {
-            messages.clear();
+            let mut round = Round::default();
             let (mut last, mut unknown, mut unwatched) = (None, Vec::new(), HashSet::new());
             for event in watcher.events(SETTLE)? {
                 if event.mask & event::OVERFLOW != 0 {
-                    kernel.write_all(&messages)?;
+                    kernel.write_all(&round.messages)?;
                     return Ok(Ended::ChangesLost);
                 }
                 // Writing a large file is one change after the other: one is enough.
@@ -83,23 +90,23 @@ impl Server {
                 if event.mask & event::IGNORED != 0 {
                     unwatched.extend(self.watches.lost(event.watch));
                 } else if let Some(place) = self.is_unknown(&event) {
-                    self.ask_to_look(&place, &mut messages);
+                    self.ask_to_look(&place, &mut round.messages);
                     unknown.push((place, event.clone()));
                 } else {
-                    self.translate(&event, &mut messages);
+                    self.translate(&event, &mut round);
                 }
                 last = Some(event);
             }
-            kernel.write_all(&messages)?;
-            messages.clear();
+            kernel.write_all(&round.messages)?;
+            round.messages.clear();
             let deadline = Instant::now() + LOOKS;
             for (place, event) in unknown {
                 while self.is_awaited(&place) && Instant::now() < deadline {
                     std::thread::sleep(PAUSE);
                 }
-                self.translate(&event, &mut messages);
+                self.translate(&event, &mut round);
             }
-            kernel.write_all(&messages)?;
+            kernel.write_all(&round.messages)?;
             if !unwatched.is_empty() {
                 self.take_back_of(&unwatched, kernel)?;
             }
@@ -130,15 +137,15 @@ impl Server {
         }
     }
 
-    fn translate(&self, happened: &HostEvent, messages: &mut Vec<u8>) {
+    fn translate(&self, happened: &HostEvent, round: &mut Round) {
         let Some(folder) = self.watches.folder(happened.watch) else { return };
         if happened.name.is_empty() {
-            return self.of_folder(folder, happened, messages);
+            return self.of_folder(folder, happened, &mut round.messages);
         }
         if happened.mask & event::NAMES != 0 {
-            self.of_name(folder, happened, messages);
+            self.of_name(folder, happened, &mut round.messages);
         } else if happened.mask & event::FILES != 0 {
-            self.of_file(folder, happened, messages);
+            self.of_file(folder, happened, round);
         }
     }
 
@@ -189,7 +196,7 @@ impl Server {
     }
 
     /// A file changed.
-    fn of_file(&self, folder: u64, happened: &HostEvent, messages: &mut Vec<u8>) {
+    fn of_file(&self, folder: u64, happened: &HostEvent, Round { messages, is_guests }: &mut Round) {
         let kind = happened.mask & event::FILES;
         let place = self.at(folder, &happened.name).place();
         if kind == event::CLOSE_WRITE && self.expected().take(&place, kind).is_some() {
@@ -198,7 +205,8 @@ impl Server {
         let known = self.nodes().at(&place);
         // Gone again, or nobody there to look at it: there is nothing that the kernel could be told of.
         let Some(child) = known.or_else(|| self.found(folder, &happened.name)) else { return };
-        if kind != event::CLOSE_WRITE && self.is_guests_change(child) {
+        let mut is_guests = || *is_guests.entry(child).or_insert_with(|| self.is_guests_change(child));
+        if kind != event::CLOSE_WRITE && is_guests() {
             return;
         }
         let what = if kind & event::MODIFY != 0 { Stale::Content } else { Stale::Attributes };
