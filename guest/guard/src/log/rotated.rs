@@ -66,9 +66,34 @@ pub(super) fn mend(path: &Path, kept: u32) -> io::Result<()> {
 /// Opens the files that are there, from the youngest to the oldest, as long as `wanted` says so. One that a rotation
 /// moves on meanwhile comes once.
 pub(super) fn open(path: &Path, kept: u32, wanted: impl Fn(&Source) -> bool) -> io::Result<Vec<Source>> {
-    let mut sources: Vec<Source> = Vec::new();
+    loop {
+        let Some(youngest) = newest(path, kept)?.filter(&wanted) else { return Ok(Vec::new()) };
+        let sources = older_than(youngest, path, kept, &wanted)?;
+        // After more than one rotation, a file may stand behind those that are older, or be missing.
+        if newest(path, kept)?.is_none_or(|newest| newest.is(&sources[0])) {
+            return Ok(sources);
+        }
+    }
+}
+
+/// The newest file: a rotation under way has moved it on, and not yet begun another.
+fn newest(path: &Path, kept: u32) -> io::Result<Option<Source>> {
+    match open_one(path, 0)? {
+        None if kept > 1 => open_one(path, 1),
+        found => Ok(found),
+    }
+}
+
+/// The youngest file, followed by older ones.
+fn older_than(
+    youngest: Source,
+    path: &Path,
+    kept: u32,
+    wanted: impl Fn(&Source) -> bool,
+) -> io::Result<Vec<Source>> {
+    let mut sources = vec![youngest];
     let mut missing = 0;
-    for age in 0..kept {
+    for age in 1..kept {
         match open_one(path, age)? {
             None => missing += 1,
             Some(source) if !wanted(&source) => break,

@@ -267,3 +267,29 @@ fn a_number_that_is_free_is_taken_by_the_next_rotation() {
         assert_eq!(read, [left, (50..70).collect()].concat());
     }
 }
+
+#[test]
+fn files_that_age_twice_while_they_are_looked_for_keep_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for driver in driver(&folder, Some(300), 100) {
+        let mut writer = LogWriter::open(&driver).unwrap().unwrap();
+        write(&mut writer, 0..20);
+        let files = names(&folder, "");
+        let writer = std::cell::RefCell::new(Some(writer));
+        let ages = |_: &Source| {
+            if let Some(mut writer) = writer.take() {
+                write(&mut writer, 20..60);
+            }
+            true
+        };
+        let sources = rotated::open(path(&driver), 100, ages).unwrap();
+        assert!(names(&folder, "") >= files + 2);
+        let format = open(&driver, Selection::default()).format;
+        let records = sources.into_iter().rev().flat_map(|source| {
+            let mut cursor = Cursor::new(source, format);
+            std::iter::from_fn(move || cursor.next_record().unwrap())
+        });
+        let read: Vec<u64> = records.map(|record| record.time).collect();
+        assert_eq!(read, (0..60).collect::<Vec<_>>());
+    }
+}
