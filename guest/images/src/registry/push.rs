@@ -171,9 +171,19 @@ impl Push<'_> {
             sent.push(done.map_err(|_| Error::Interrupted("pushing a layer"))??);
         }
         sent.sort_by_key(|(number, _)| *number);
-        let (layers, pins): (Vec<_>, Vec<_>) = sent.into_iter().map(|(_, sent)| sent).unzip();
+        let (layers, pins): (Vec<_>, Vec<_>) =
+            sent.into_iter().map(|(_, Sent { blob, pin, .. })| (blob, pin)).unzip();
         Ok((layers, pins.into_iter().flatten().collect()))
     }
+}
+
+/// A layer that the registry has.
+struct Sent {
+    blob: Descriptor,
+    /// What it was compressed into stays here as long as this.
+    pin: Option<Pinned>,
+    /// How it came there, in Docker's words.
+    how: String,
 }
 
 /// An image's layers on their way to a registry.
@@ -187,37 +197,41 @@ struct Layers {
 }
 
 impl Layers {
-    /// Sends the layer of this diff id, which is stored as `blob`; what was sent, which stays as long as the pin.
-    async fn send(&self, layer: &Digest, blob: Descriptor) -> Result<(Descriptor, Option<Pinned>)> {
+    /// Sends the layer of this diff id, which is stored as `blob`.
+    async fn send(&self, layer: &Digest, blob: Descriptor) -> Result<Sent> {
         let _turn = turn(&self.permits, "pushing a layer", || self.say(layer, "Waiting")).await?;
-        if let Some(sent) = self.sent_before(layer).await? {
-            self.say(layer, "Layer already exists");
-            return Ok((sent, None));
-        }
-        let (blob, pin, how) = match self.packing {
-            None => (blob.clone(), None, self.upload(layer, &blob).await?),
-            Some(packing) => match self.store.packed_before(&blob, &packing) {
-                Some((packed, pin)) => (packed.clone(), Some(pin), self.upload(layer, &packed).await?),
-                None => self.pack(layer, blob, packing).await?,
-            },
+        let sent = match self.sent_before(layer).await? {
+            Some(blob) => Sent { blob, pin: None, how: "Layer already exists".to_owned() },
+            None => self.bring(layer, blob).await?,
         };
-        self.say(layer, how);
-        Ok((blob, pin))
+        self.say(layer, &sent.how);
+        Ok(sent)
     }
 
-    /// Sends a layer while it is compressed, unless another repository of the registry has it. What was sent, which stays
-    /// as long as the pin, and how.
-    async fn pack(
-        &self,
-        layer: &Digest,
-        blob: Descriptor,
-        packing: Packing,
-    ) -> Result<(Descriptor, Option<Pinned>, String)> {
-        let elsewhere = self.store.sent_elsewhere(layer, &packing, &self.reference);
+    /// The same when no manifest tells that the registry has it.
+    async fn bring(&self, layer: &Digest, blob: Descriptor) -> Result<Sent> {
+        let Some(packing) = self.packing else {
+            let how = self.upload(layer, &blob).await?;
+            return Ok(Sent { blob, pin: None, how });
+        };
+        match self.store.packed_before(&blob, &packing) {
+            Some((blob, pin)) => {
+                let how = self.upload(layer, &blob).await?;
+                Ok(Sent { blob, pin: Some(pin), how })
+            }
+            None => self.pack(layer, blob, packing).await,
+        }
+    }
+
+    /// Sends a layer while it is compressed, unless another repository of the registry has it.
+    async fn pack(&self, layer: &Digest, blob: Descriptor, packing: Packing) -> Result<Sent> {
+        let elsewhere = self.known(layer, packing, Store::sent_elsewhere).await?;
         let mount = elsewhere.as_ref().map(|(sent, path)| (&sent.digest, path.as_str()));
         let begun = upload::begin(&self.session, &self.reference, mount).await;
         let begun = match (begun, elsewhere) {
-            (Ok(None), Some((sent, path))) => return Ok((sent, None, upload::mounted(&path))),
+            (Ok(None), Some((blob, path))) => {
+                return Ok(Sent { blob, pin: None, how: upload::mounted(&path) });
+            }
             (Ok(begun), _) => begun.filter(Begun::takes_stream),
             // Tried again once there is something to send.
             (Err(error), _) if may_pass(&error) => None,
@@ -241,15 +255,27 @@ impl Layers {
             Some(()) => upload::PUSHED.to_owned(),
             None => self.upload(layer, &packed).await?,
         };
-        Ok((packed, Some(pin), how))
+        Ok(Sent { blob: packed, pin: Some(pin), how })
     }
 
     /// The layer as the registry got it once and still has it: it needn't be compressed to find that out.
     async fn sent_before(&self, layer: &Digest) -> Result<Option<Descriptor>> {
-        let sent = self.packing.and_then(|packing| self.store.sent_before(layer, &packing, &self.reference));
-        let Some(sent) = sent else { return Ok(None) };
+        let Some(packing) = self.packing else { return Ok(None) };
+        let Some(sent) = self.known(layer, packing, Store::sent_before).await? else { return Ok(None) };
         let is_there = exists(&self.session, &self.reference, &sent.digest).await?;
         Ok(is_there.then_some(sent))
+    }
+
+    /// What manifests here, which are read by a thread that may block, tell of a layer.
+    async fn known<T: Send + 'static>(
+        &self,
+        layer: &Digest,
+        packing: Packing,
+        ask: fn(&Store, &Digest, &Packing, &Reference) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let (store, layer, to) = (self.store.clone(), layer.clone(), self.reference.clone());
+        let told = tokio::task::spawn_blocking(move || ask(&store, &layer, &packing, &to));
+        told.await.map_err(|_| Error::Interrupted("looking for a layer"))
     }
 
     async fn upload(&self, layer: &Digest, blob: &Descriptor) -> Result<String> {

@@ -87,16 +87,15 @@ pub(super) async fn begin(
         target += &format!("?mount={digest}&from={}", escape(source));
     }
     let started = session.ask(&Ask::new(Method::POST, &target)).await?;
+    let bad = |problem| Error::BadAnswer { url: session.base().to_owned(), problem };
     match started.status() {
         StatusCode::CREATED if mount.is_some() => return Ok(None),
         StatusCode::ACCEPTED => {}
+        StatusCode::CREATED => return Err(bad("it has a blob that nobody named")),
         _ => return Err(session::refusal(started).await.into_plain_error()),
     }
     let least = started.headers().get(CHUNK_LEAST).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let location = place(session, &started).ok_or_else(|| Error::BadAnswer {
-        url: session.base().to_owned(),
-        problem: "it doesn't say where to upload",
-    })?;
+    let location = place(session, &started).ok_or_else(|| bad("it doesn't say where to upload"))?;
     Ok(Some(Begun { location, least }))
 }
 
@@ -112,7 +111,11 @@ pub(super) async fn stream(
     blob: &Follower,
 ) -> Result<String> {
     let ask = Ask { method: Method::PATCH, target: &location, headers: &[(CONTENT_TYPE, OCTETS)] };
-    let response = session.ask_with(&ask, &|| feed(Ok(blob.clone()), None, |_| {})).await?;
+    let body = || {
+        let blob = blob.clone();
+        feed(move || Ok(blob), None, |_| {})
+    };
+    let response = session.ask_with(&ask, &body).await?;
     taken(session, response, location).await
 }
 
@@ -162,8 +165,9 @@ impl<F: Fn(u64) + Send + Sync + 'static + Clone> Sending<'_, F> {
     fn body(&self, start: u64, end: u64) -> impl Fn() -> Body + Send + Sync + use<F> {
         let (store, digest, moved) = (self.store.clone(), self.blob.digest.clone(), self.moved.clone());
         move || {
-            let moved = moved.clone();
-            feed(part(&store, &digest, start, end), Some(end - start), move |done| moved(start + done))
+            let (store, digest, moved) = (store.clone(), digest.clone(), moved.clone());
+            let part = move || part(&store, &digest, start, end);
+            feed(part, Some(end - start), move |done| moved(start + done))
         }
     }
 
@@ -194,21 +198,21 @@ impl<F: Fn(u64) + Send + Sync + 'static + Clone> Sending<'_, F> {
 }
 
 /// A blob's bytes from `start` to `end`.
-fn part(store: &Store, blob: &Digest, start: u64, end: u64) -> Result<impl Read + Send + 'static> {
+fn part(store: &Store, blob: &Digest, start: u64, end: u64) -> Result<impl Read + use<>> {
     let mut file = store.blobs().open_blob(blob)?;
     file.seek(SeekFrom::Start(start)).map_err(Error::stream("read a layer"))?;
     Ok(file.take(end - start))
 }
 
-/// What there is to read as a request's body, of this length if that is known, read by a thread that may block.
-fn feed(
-    source: Result<impl Read + Send + 'static>,
+/// What there is to read as a request's body, of this length if that is known, opened and read by a thread that may block.
+fn feed<R: Read>(
+    source: impl FnOnce() -> Result<R> + Send + 'static,
     length: Option<u64>,
     moved: impl Fn(u64) + Send + 'static,
 ) -> Body {
     let (sender, chunks) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
-        let mut source = match source {
+        let mut source = match source() {
             Ok(source) => source,
             Err(error) => return drop(sender.blocking_send(Err(io::Error::other(error)))),
         };
