@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use e2e::condition::eventually;
 use e2e::engine::Engine;
+use e2e::guard::need_program;
 use e2e::perl;
 use sha2::{Digest, Sha256};
 
@@ -259,4 +260,46 @@ fn a_networks_ports_are_open_at_the_address_that_its_option_names() {
     says(&engine, "127.0.0.2:18159", "web");
     says(&engine, "127.0.0.3:18159", "web");
     assert_eq!(engine.fetch("127.0.0.1:18159"), None);
+}
+
+/// Connects to a port, from an address that may be none. Tells the peer as the connection has it, the peer as the kernel's
+/// own list has it (proc(5): `/proc/net/tcp`), and the first line that it says.
+const PEERS: &str = r#"
+    use IO::Socket::INET;
+    my ($port, $from) = @ARGV;
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", LocalAddr => $from || undef) or die "connect: $!";
+    print $socket->peerhost, ":", $socket->peerport, " ";
+    my $own = sprintf ":%04X", $socket->sockport;
+    open my $list, "<", "/proc/net/tcp";
+    for (<$list>) { my (undef, $local, $peer) = split; print "$peer " if $local =~ /$own$/; }
+    print scalar <$socket>;
+"#;
+
+#[test]
+fn this_machines_connections_lead_straight_into_the_container_though_it_is_not_seen() {
+    let Some(engine) = Engine::native_with_busybox() else { return };
+    if !need_program("perl") {
+        return;
+    }
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    if !symbols.contains("__cgroup_bpf_run_filter_sock_addr") {
+        eprintln!("skipped: this kernel has no programs at cgroups (CONFIG_CGROUP_BPF)");
+        return;
+    }
+    let connect = |from: &str| {
+        let mut perl = engine.beside("perl");
+        let told = perl.args(["-e", PEERS, "18160", from]).output().expect("run perl");
+        (told.status.success(), String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    };
+    serve(&engine, "near", "18160:80", "echo hello");
+    let address = engine.inspect("near", ".NetworkSettings.Networks.bridge.IPAddress");
+    let address: std::net::Ipv4Addr = address.parse().expect("an address");
+    let listed = format!("{:08X}:0050", u32::from_ne_bytes(address.octets()));
+    assert_eq!(connect(""), (true, format!("127.0.0.1:18160 {listed} hello")));
+    // Who has a loopback address is translated: from there, no container is reached.
+    assert_eq!(connect("127.0.0.1"), (true, "127.0.0.1:18160 0100007F:46F0 hello".to_owned()));
+    let elsewhere = engine.docker(&["run", "--rm", "busybox", "nc", "-w", "2", "127.0.0.1", "18160"]);
+    assert_ne!(elsewhere.code, 0, "a container's loopback is its own: {elsewhere:?}");
+    engine.ok(&["stop", "-t", "0", "near"]);
+    assert!(!connect("").0, "what has stopped isn't reached");
 }

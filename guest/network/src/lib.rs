@@ -6,6 +6,7 @@
 //! is opened by a short-lived thread that enters it and hands the descriptor back; no other thread ever changes
 //! namespace.
 
+mod assembly;
 mod avoid;
 mod defaults;
 mod dns;

@@ -12,6 +12,7 @@ use copy::Door;
 use datagrams::Window;
 use lookout::{Lookout, Posts};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use straight::Straight;
 
 use crate::error::{Error, Result};
 use crate::publish::{Outcome, PortPublisher, Refusal, Transport, Wanted, open};
@@ -20,6 +21,7 @@ use crate::translations::Translations;
 mod copy;
 mod datagrams;
 mod lookout;
+mod straight;
 
 /// Connections that wait to be accepted, as `std` has it.
 const BACKLOG: i32 = 128;
@@ -30,6 +32,8 @@ pub struct NativePublisher(Mutex<State>);
 struct State {
     translations: Translations,
     lookout: Lookout,
+    /// None where the kernel can't have it, or has refused something of it.
+    straight: Option<Straight>,
     open: HashMap<Binding, Reservation>,
 }
 
@@ -55,6 +59,9 @@ impl NativePublisher {
         let state = State {
             translations: Translations::open(name_prefix, None).map_err(wrong)?,
             lookout: Lookout::start().map_err(wrong)?,
+            straight: Straight::open()
+                .inspect_err(|error| tracing::info!(%error, "this machine's connections are translated"))
+                .ok(),
             open: HashMap::new(),
         };
         Ok(Self(Mutex::new(state)))
@@ -110,6 +117,10 @@ impl State {
 
     fn translate(&mut self, open: &[Wanted]) -> io::Result<()> {
         self.translations.set(open)?;
+        let straight = self.straight.take_if(|straight| straight.set(open).is_err());
+        if straight.is_some() {
+            tracing::warn!("this machine's connections to published ports are translated from now on");
+        }
         let mut posts = Posts::default();
         for wanted in open {
             let target = wanted.target;

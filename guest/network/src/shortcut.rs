@@ -6,7 +6,6 @@
 //! where the kernel can't have such programs. They stay when the engine ends: its successor finds them, and their maps,
 //! at the card.
 
-mod assembly;
 mod inward;
 mod maps;
 mod outward;

@@ -11,11 +11,11 @@
 
 use std::io;
 
-use super::assembly::{Assembly, Function, Register, Size};
 use super::maps::{CARDS, GATEWAY, INTERFACE, Maps};
 use super::packet::{self, ACK, End, FRAME, HIDDEN, KEY, PEER_ENDS, STATE, SYN, VALUE};
+use crate::assembly::{Assembly, Function, Register, Size};
 use crate::door::Door;
-use crate::sys::bpf::Program;
+use crate::sys::bpf::{Program, Purpose};
 use Register::{R0, R1, R2, R3, R4, R7, R8, R9, Stack};
 
 /// Hands the program to the kernel.
@@ -53,7 +53,7 @@ pub(super) fn load(name: &str, door: &Door, maps: &Maps) -> io::Result<Program> 
     code.call(Function::RedirectPeer);
     code.exit();
     packet::end(&mut code);
-    Program::load(name, &code.finish())
+    Program::load(name, Purpose::Packets, &code.finish())
 }
 
 /// The frame's source is the door.

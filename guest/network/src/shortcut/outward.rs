@@ -13,12 +13,12 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::assembly::{Assembly, Function, Register, Size};
 use super::maps::Maps;
 use super::packet::{self, ACK, CONTAINER_ENDS, End, FRAME, HIDDEN, PACKET, SCRATCH, STATE, SYN};
+use crate::assembly::{Assembly, Function, Register, Size};
 use crate::door::Door;
 use crate::endpoint::Mac;
-use crate::sys::bpf::Program;
+use crate::sys::bpf::{Program, Purpose};
 use Register::{R0, R1, R2, R3, R6, R8, R9, Stack};
 
 /// Places in what the kernel shows of a packet (`struct __sk_buff`).
@@ -70,7 +70,7 @@ pub(super) fn load(name: &str, door: &Door, card: &Card, maps: &Maps) -> io::Res
     code.call(Function::Redirect);
     code.exit();
     packet::end(&mut code);
-    Program::load(name, &code.finish())
+    Program::load(name, Purpose::Packets, &code.finish())
 }
 
 /// One that is to be cut has pieces of a given length, each with headers of its own.

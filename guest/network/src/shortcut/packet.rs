@@ -14,8 +14,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::assembly::{Assembly, Function, Register, Size};
 use super::maps::Maps;
+use crate::assembly::{Assembly, Function, Register, Size};
 use crate::sys::bpf::Map;
 use Register::{R0, R1, R2, R3, R4, R5, R6, R8, R9, Stack};
 use Size::{Byte, Double, Half, Word};

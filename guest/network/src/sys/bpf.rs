@@ -25,10 +25,8 @@ const PROGRAM_BY_ID: c_int = 13;
 const MAP_BY_ID: c_int = 14;
 const INFO: c_int = 15;
 const QUERY: c_int = 16;
+const LINK_CREATE: c_int = 28;
 
-/// BPF_PROG_TYPE_SCHED_CLS, and BPF_TCX_INGRESS: what an interface receives.
-const FOR_PACKETS: u32 = 3;
-const AT_INGRESS: u32 = 46;
 /// None of the functions that the programs call asks for another one.
 const LICENSE: &[u8] = b"Apache-2.0\0";
 /// A program's or map's name with its end (BPF_OBJ_NAME_LEN).
@@ -37,6 +35,35 @@ const NAME: usize = 16;
 const MOST: usize = 64;
 /// What the kernel says about a program that it refuses, at most.
 const LOG: usize = 64 << 10;
+
+/// What a program is for: the numbers of its type (`enum bpf_prog_type`) and of where it is attached
+/// (`enum bpf_attach_type`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// BPF_PROG_TYPE_SCHED_CLS at BPF_TCX_INGRESS: packets that an interface receives.
+    Packets,
+    /// BPF_PROG_TYPE_CGROUP_SOCK_ADDR at BPF_CGROUP_INET4_CONNECT: whom a socket is connected to.
+    Connect,
+    /// The same at BPF_CGROUP_INET4_GETPEERNAME: whom it is said to be connected to.
+    PeerName,
+}
+
+impl Purpose {
+    fn kind(self) -> u32 {
+        match self {
+            Self::Packets => 3,
+            Self::Connect | Self::PeerName => 18,
+        }
+    }
+
+    fn place(self) -> u32 {
+        match self {
+            Self::Packets => 46,
+            Self::Connect => 10,
+            Self::PeerName => 29,
+        }
+    }
+}
 
 /// How a map keeps its entries.
 #[derive(Debug, Clone, Copy)]
@@ -134,21 +161,21 @@ impl AsFd for Map {
     }
 }
 
-/// A program that looks at packets which an interface receives.
+/// A program in the kernel.
 #[derive(Debug)]
 pub(crate) struct Program(OwnedFd);
 
 impl Program {
     /// Hands a program to the kernel, which looks whether it can do harm; the error says what it found.
-    pub(crate) fn load(name: &str, code: &[u64]) -> io::Result<Self> {
+    pub(crate) fn load(name: &str, purpose: Purpose, code: &[u64]) -> io::Result<Self> {
         let mut attributes = Attributes::default();
         attributes
-            .number(0, FOR_PACKETS)
+            .number(0, purpose.kind())
             .number(4, code.len() as u32)
             .place(8, code.as_ptr())
             .place(16, LICENSE.as_ptr())
             .name(48, name)
-            .number(68, AT_INGRESS);
+            .number(68, purpose.place());
         let refused = match attributes.call(PROGRAM_LOAD) {
             Ok(fd) => return Ok(Self(own(fd))),
             Err(error) => error,
@@ -161,12 +188,21 @@ impl Program {
         }
     }
 
-    /// Lets it see what the interface of that index in the calling thread's namespace receives, until that is gone.
+    /// Lets one for packets see what the interface of that index in the calling thread's namespace receives, until that is gone.
     pub(crate) fn attach(&self, interface: u32) -> io::Result<()> {
         let mut attributes = Attributes::default();
         let program = self.0.as_raw_fd().cast_unsigned();
-        attributes.number(0, interface).number(4, program).number(8, AT_INGRESS);
+        attributes.number(0, interface).number(4, program).number(8, Purpose::Packets.place());
         attributes.call(PROGRAM_ATTACH).map(drop)
+    }
+
+    /// Lets it see what processes of a cgroup, and of those beneath, do with sockets, as long as the value lives.
+    pub(crate) fn link(&self, cgroup: BorrowedFd<'_>, purpose: Purpose) -> io::Result<OwnedFd> {
+        let [program, cgroup] =
+            [self.0.as_fd(), cgroup].map(|descriptor| descriptor.as_raw_fd().cast_unsigned());
+        let mut attributes = Attributes::default();
+        attributes.number(0, program).number(4, cgroup).number(8, purpose.place());
+        attributes.call(LINK_CREATE).map(own)
     }
 
     /// The program of that name which sees what the interface receives.
@@ -175,7 +211,7 @@ impl Program {
         let mut attributes = Attributes::default();
         attributes
             .number(0, interface)
-            .number(4, AT_INGRESS)
+            .number(4, Purpose::Packets.place())
             .place(16, ids.as_mut_ptr())
             .number(24, MOST as u32);
         attributes.call(QUERY)?;

@@ -1,4 +1,4 @@
-//! An assembler for the kernel's packet programs (Documentation/bpf/standardization/instruction-set.rst): one function
+//! An assembler for the kernel's programs (Documentation/bpf/standardization/instruction-set.rst): one function
 //! for each kind of instruction that is used, and labels that jumps lead to.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use crate::sys::bpf::Map;
 /// A register. Calls take arguments in the first five and answer in R0; they keep those from R6 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Register {
+pub(crate) enum Register {
     R0,
     R1,
     R2,
@@ -27,7 +27,7 @@ pub(super) enum Register {
 /// How much is loaded or stored: the size bits of an instruction.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
-pub(super) enum Size {
+pub(crate) enum Size {
     Word = 0x00,
     Half = 0x08,
     Byte = 0x10,
@@ -37,7 +37,7 @@ pub(super) enum Size {
 /// Functions of the kernel that programs may call (`enum bpf_func_id`; bpf-helpers(7)).
 #[derive(Debug, Clone, Copy)]
 #[repr(i32)]
-pub(super) enum Function {
+pub(crate) enum Function {
     /// (map, key): the value's place, or 0.
     Lookup = 1,
     /// (map, key, value, flags): 0 when it is there now.
@@ -56,13 +56,17 @@ pub(super) enum Function {
     LoadBytes = 26,
     /// (from, its length, to, its length, seed): the difference of their sums.
     Difference = 28,
+    /// (connection): a number of its socket's own.
+    SocketCookie = 46,
+    /// (connection): a number of its network namespace's own.
+    NetworkCookie = 122,
     /// (interface, flags): as [`Function::Redirect`], so that the interface's other end, in another namespace, receives it.
     RedirectPeer = 155,
 }
 
 /// A program on its way.
 #[derive(Default)]
-pub(super) struct Assembly {
+pub(crate) struct Assembly {
     code: Vec<u64>,
     labels: HashMap<&'static str, usize>,
     jumps: Vec<(usize, &'static str)>,
@@ -70,118 +74,118 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// Jumps lead here from now on.
-    pub(super) fn label(&mut self, name: &'static str) {
+    pub(crate) fn label(&mut self, name: &'static str) {
         self.labels.insert(name, self.code.len());
     }
 
-    pub(super) fn copy(&mut self, to: Register, from: Register) {
+    pub(crate) fn copy(&mut self, to: Register, from: Register) {
         self.push(0xbf, to, from, 0, 0);
     }
 
-    pub(super) fn set(&mut self, to: Register, value: i32) {
+    pub(crate) fn set(&mut self, to: Register, value: i32) {
         self.push(0xb7, to, Register::R0, 0, value);
     }
 
     /// Sets all 64 bits: two instructions.
-    pub(super) fn set_wide(&mut self, to: Register, value: u64) {
+    pub(crate) fn set_wide(&mut self, to: Register, value: u64) {
         self.push(0x18, to, Register::R0, 0, value as i32);
         self.push(0, Register::R0, Register::R0, 0, (value >> 32) as i32);
     }
 
     /// The map as an argument: a wide number that the kernel replaces.
-    pub(super) fn set_map(&mut self, to: Register, map: &Map) {
+    pub(crate) fn set_map(&mut self, to: Register, map: &Map) {
         // R1 as the source means BPF_PSEUDO_MAP_FD.
         self.push(0x18, to, Register::R1, 0, map.as_fd().as_raw_fd());
         self.push(0, Register::R0, Register::R0, 0, 0);
     }
 
     /// A place on the stack as an argument.
-    pub(super) fn point(&mut self, to: Register, base: Register, offset: i16) {
+    pub(crate) fn point(&mut self, to: Register, base: Register, offset: i16) {
         self.copy(to, base);
         self.push(0x07, to, Register::R0, 0, offset.into());
     }
 
-    pub(super) fn and(&mut self, to: Register, mask: i32) {
+    pub(crate) fn and(&mut self, to: Register, mask: i32) {
         self.push(0x57, to, Register::R0, 0, mask);
     }
 
-    pub(super) fn shift_right(&mut self, to: Register, bits: i32) {
+    pub(crate) fn shift_right(&mut self, to: Register, bits: i32) {
         self.push(0x77, to, Register::R0, 0, bits);
     }
 
-    pub(super) fn shift_left(&mut self, to: Register, bits: i32) {
+    pub(crate) fn shift_left(&mut self, to: Register, bits: i32) {
         self.push(0x67, to, Register::R0, 0, bits);
     }
 
-    pub(super) fn add(&mut self, to: Register, from: Register) {
+    pub(crate) fn add(&mut self, to: Register, from: Register) {
         self.push(0x0f, to, from, 0, 0);
     }
 
-    pub(super) fn load(&mut self, size: Size, to: Register, base: Register, offset: i16) {
+    pub(crate) fn load(&mut self, size: Size, to: Register, base: Register, offset: i16) {
         self.push(0x61 | size as u8, to, base, offset, 0);
     }
 
-    pub(super) fn store(&mut self, size: Size, base: Register, offset: i16, from: Register) {
+    pub(crate) fn store(&mut self, size: Size, base: Register, offset: i16, from: Register) {
         self.push(0x63 | size as u8, base, from, offset, 0);
     }
 
     /// Sets bits of a word in memory that other processors may set bits of, too.
-    pub(super) fn set_bits(&mut self, base: Register, offset: i16, bits: Register) {
+    pub(crate) fn set_bits(&mut self, base: Register, offset: i16, bits: Register) {
         const OR: i32 = 0x40;
         self.push(0xc3, base, bits, offset, OR);
     }
 
-    pub(super) fn jump(&mut self, label: &'static str) {
+    pub(crate) fn jump(&mut self, label: &'static str) {
         self.branch(0x05, Register::R0, Register::R0, 0, label);
     }
 
     /// Compares the whole register with a small number: what a function answered.
-    pub(super) fn jump_if(&mut self, register: Register, value: i32, label: &'static str) {
+    pub(crate) fn jump_if(&mut self, register: Register, value: i32, label: &'static str) {
         self.branch(0x15, register, Register::R0, value, label);
     }
 
-    pub(super) fn jump_unless(&mut self, register: Register, value: i32, label: &'static str) {
+    pub(crate) fn jump_unless(&mut self, register: Register, value: i32, label: &'static str) {
         self.branch(0x55, register, Register::R0, value, label);
     }
 
     /// Compares the lower half, as which bytes of a packet are loaded.
-    pub(super) fn jump_if_word(&mut self, register: Register, value: u32, label: &'static str) {
+    pub(crate) fn jump_if_word(&mut self, register: Register, value: u32, label: &'static str) {
         self.branch(0x16, register, Register::R0, value.cast_signed(), label);
     }
 
-    pub(super) fn jump_unless_word(&mut self, register: Register, value: u32, label: &'static str) {
+    pub(crate) fn jump_unless_word(&mut self, register: Register, value: u32, label: &'static str) {
         self.branch(0x56, register, Register::R0, value.cast_signed(), label);
     }
 
-    pub(super) fn jump_if_greater(&mut self, register: Register, value: i32, label: &'static str) {
+    pub(crate) fn jump_if_greater(&mut self, register: Register, value: i32, label: &'static str) {
         self.branch(0x25, register, Register::R0, value, label);
     }
 
     /// Whether any of these bits is set.
-    pub(super) fn jump_if_any(&mut self, register: Register, bits: i32, label: &'static str) {
+    pub(crate) fn jump_if_any(&mut self, register: Register, bits: i32, label: &'static str) {
         self.branch(0x45, register, Register::R0, bits, label);
     }
 
-    pub(super) fn jump_if_same(&mut self, one: Register, other: Register, label: &'static str) {
+    pub(crate) fn jump_if_same(&mut self, one: Register, other: Register, label: &'static str) {
         self.branch(0x1d, one, other, 0, label);
     }
 
-    pub(super) fn jump_unless_same(&mut self, one: Register, other: Register, label: &'static str) {
+    pub(crate) fn jump_unless_same(&mut self, one: Register, other: Register, label: &'static str) {
         self.branch(0x5d, one, other, 0, label);
     }
 
-    pub(super) fn call(&mut self, function: Function) {
+    pub(crate) fn call(&mut self, function: Function) {
         self.push(0x85, Register::R0, Register::R0, 0, function as i32);
     }
 
     /// Ends the program; its answer is in R0.
-    pub(super) fn exit(&mut self) {
+    pub(crate) fn exit(&mut self) {
         self.push(0x95, Register::R0, Register::R0, 0, 0);
     }
 
     /// The instructions, whose jumps know their distances now. One to a label that isn't there stays in its place, which
     /// the kernel refuses.
-    pub(super) fn finish(mut self) -> Vec<u64> {
+    pub(crate) fn finish(mut self) -> Vec<u64> {
         for (place, label) in self.jumps {
             let distance = self.labels.get(label).map_or(-1, |target| *target as i64 - place as i64 - 1);
             self.code[place] |= u64::from(distance as u16) << 16;
