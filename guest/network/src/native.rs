@@ -82,7 +82,10 @@ impl PortPublisher for NativePublisher {
             }
         }
         // What nobody wants any more is closed before what is new is opened.
-        drop(before);
+        if !before.is_empty() {
+            state.watch(wanted);
+            drop(before);
+        }
         let outcomes: Vec<Outcome> = wanted
             .iter()
             .zip(outcomes)
@@ -121,8 +124,14 @@ impl State {
         if straight.is_some() {
             tracing::warn!("this machine's connections to published ports are translated from now on");
         }
+        self.watch(open);
+        Ok(())
+    }
+
+    /// Sees to what the kernel can't translate, at those of these ports that are open; no others are held any more.
+    fn watch(&self, wanted: &[Wanted]) {
         let mut posts = Posts::default();
-        for wanted in open {
+        for wanted in wanted {
             let target = wanted.target;
             match self.open.get(&Binding::of(wanted)) {
                 Some(Reservation::Tcp(listener)) => {
@@ -135,7 +144,6 @@ impl State {
             }
         }
         self.lookout.open(posts);
-        Ok(())
     }
 }
 

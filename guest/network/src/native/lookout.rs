@@ -3,13 +3,17 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use super::copy::{Copier, Door};
 use super::datagrams::{Peers, Window};
+
+/// How long the thread may take to let go of earlier posts: what it does with one connection or datagram.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is waited for.
 #[derive(Clone, Default)]
@@ -24,28 +28,55 @@ pub(super) struct Lookout(Arc<Shared>);
 struct Shared {
     /// Rung when the posts change.
     bell: OwnedFd,
+    orders: Mutex<Orders>,
+    taken: Condvar,
+}
+
+struct Orders {
     /// `None` when the thread is to end.
-    posts: Mutex<Option<Posts>>,
+    posts: Option<Posts>,
+    /// Whether the thread has no others any more.
+    are_taken: bool,
+}
+
+impl Shared {
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the thread waits for from now on.
+    fn take(&self) -> Option<Posts> {
+        let mut orders = self.orders();
+        orders.are_taken = true;
+        self.taken.notify_all();
+        orders.posts.clone()
+    }
 }
 
 impl Lookout {
     pub(super) fn start() -> io::Result<Self> {
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Shared { bell, posts: Mutex::new(Some(Posts::default())) });
+        let orders = Mutex::new(Orders { posts: Some(Posts::default()), are_taken: false });
+        let shared = Arc::new(Shared { bell, orders, taken: Condvar::new() });
         let waiting = Arc::clone(&shared);
         Builder::new().name("ports".to_owned()).spawn(move || wait(&waiting))?;
         Ok(Self(shared))
     }
 
-    /// Makes these the posts. Connections through earlier ones go on; peers of earlier ones are forgotten.
+    /// Makes these the posts; earlier ones are let go. Connections through those go on; their peers are forgotten.
     pub(super) fn open(&self, posts: Posts) {
         self.change(Some(posts));
     }
 
     fn change(&self, posts: Option<Posts>) {
-        *self.0.posts.lock().unwrap_or_else(PoisonError::into_inner) = posts;
+        let mut orders = self.0.orders();
+        *orders = Orders { posts, are_taken: false };
         // A bell that can't ring any louder has been heard.
         let _ = rustix::io::write(&self.0.bell, &1_u64.to_ne_bytes());
+        let waited = self.0.taken.wait_timeout_while(orders, PATIENCE, |orders| !orders.are_taken);
+        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+            tracing::warn!("published ports that were closed may stay open for a moment");
+        }
     }
 }
 
@@ -57,7 +88,7 @@ impl Drop for Lookout {
 
 fn wait(shared: &Shared) {
     let (copier, mut peers) = (Copier::default(), Peers::new());
-    while let Some(posts) = { shared.posts.lock().unwrap_or_else(PoisonError::into_inner).clone() } {
+    while let Some(posts) = shared.take() {
         wait_once(&shared.bell, &posts, &copier, &mut peers);
     }
 }

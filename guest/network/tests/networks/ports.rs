@@ -55,6 +55,19 @@ fn ask_from_everywhere(world: &World, neighbour: &Path) {
 }
 
 #[test]
+fn a_port_that_was_closed_is_free_at_once() {
+    let Some(world) = World::new() else { return };
+    for _ in 0..50 {
+        world.container("server", "bridge");
+        let udp = PortWish { transport: Transport::Udp, ..wish(8080, 80) };
+        world.networks.publish("server", &[wish(8080, 80), udp]).unwrap();
+        world.networks.close_sandbox("server").unwrap();
+        TcpListener::bind(("0.0.0.0", 8080)).unwrap();
+        UdpSocket::bind(("0.0.0.0", 8080)).unwrap();
+    }
+}
+
+#[test]
 fn udp_is_published_too() {
     let Some((world, neighbour)) = World::with_neighbour() else { return };
     let (server, _) = world.container("server", "bridge");
