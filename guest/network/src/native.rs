@@ -120,9 +120,9 @@ impl State {
 
     fn translate(&mut self, open: &[Wanted]) -> io::Result<()> {
         self.translations.set(open)?;
-        let straight = self.straight.take_if(|straight| straight.set(open).is_err());
-        if straight.is_some() {
-            tracing::warn!("this machine's connections to published ports are translated from now on");
+        if let Some(Err(error)) = self.straight.as_ref().map(|straight| straight.set(open)) {
+            tracing::warn!(%error, "this machine's connections are translated from now on");
+            self.straight = None;
         }
         self.watch(open);
         Ok(())

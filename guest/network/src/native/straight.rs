@@ -1,8 +1,8 @@
 //! The straight way of this machine's own connections to published ports: whoever connects to 127.0.0.1 is connected to
 //! the container at once, past the translation of each packet (docs/design/005).
 //!
-//! Two programs in the kernel do it, at the root of the cgroups that the engine sees: one leads [`connect`](lead) astray, the
-//! other [says](name) what was asked for when somebody wants to know the peer. Both go with the engine; what isn't led, or
+//! Two programs in the kernel do it, at the root of the cgroups that the engine sees: one gives connect(2) the container's
+//! address ([`lead`]), the other getpeername(2) what was asked for ([`name`]). Both go with the engine; what isn't led, or
 //! isn't any more, is translated as everything else is.
 
 use std::collections::HashSet;
