@@ -75,7 +75,8 @@ pub enum Error {
 /// # Errors
 /// When another one runs or its sockets can't be made.
 pub async fn run(settings: Settings) -> Result<(), Error> {
-    let _lock = socket::lock(&settings.run_dir)?;
+    // Held until this process ends: whoever waits for it finds nothing left.
+    std::mem::forget(socket::lock(&settings.run_dir)?);
     open_files::raise();
     let docker = socket::listen(&settings.docker_socket())?;
     let control = socket::listen(&settings.control_socket())?;
